@@ -1,0 +1,128 @@
+"""Looking at an array: which library it belongs to, its dtype's name, what can be done with it, and out to NumPy."""
+
+from typing import Any
+
+import numpy as np
+
+from xpnet.cupy_namespace import cupy_namespace
+from xpnet.errors import ArrayMixError
+
+__all__ = [
+    "Array",
+    "accepts_out",
+    "arange",
+    "creation_device",
+    "dtype_name",
+    "get_array_module",
+    "is_array",
+    "is_writable",
+    "register_array_type",
+    "to_numpy",
+    "type_name",
+]
+
+Array = Any
+"""An array of any backend. The libraries share no base class, so to a type checker it is ``Any``."""
+
+# From the type of an array to its array module; filled in as types are met.
+_array_modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float32, np.float64, np.int64, np.bool_), np)
+
+
+def get_array_module(x: Array, *others: Array) -> Any:
+    """The array module of `x`: numpy for a NumPy array, xpnet's thin namespace over cupy for a CuPy array, and so on.
+
+    The first line of each ``forward`` and ``backward``.
+
+    Raises
+    ------
+    ArrayMixError
+        When `others` belong to another library, or `x` is no array at all.
+
+    Examples
+    --------
+    >>> get_array_module(np.ones(3)) is np
+    True
+    """
+    for other in others:
+        if get_array_module(other) is not get_array_module(x):
+            raise ArrayMixError(
+                f"Arrays of two libraries met: {type_name(x)} and {type_name(other)}. "
+                "Move one beside the other with  xpnet.asarray(a, like=b) ."
+            )
+    try:
+        return _array_modules[type(x)]
+    except KeyError:
+        return _find_array_module(x)
+
+
+def _find_array_module(x: Array) -> Any:
+    kind = type(x)
+    if isinstance(x, (np.ndarray, np.generic)):
+        xp: Any = np
+    elif kind.__module__.partition(".")[0] == "cupy":
+        xp = cupy_namespace()
+    elif hasattr(x, "__array_namespace__"):
+        xp = x.__array_namespace__()
+    else:
+        raise ArrayMixError(
+            f"Expected an array, got {type_name(x)}. Make it one with  xpnet.asarray(x)  "
+            "(or  xpnet.asarray(x, like=array)  to put it beside another)."
+        )
+    _array_modules[kind] = xp
+    return xp
+
+
+def type_name(x: object) -> str:
+    """The full name of the type of `x`, for messages."""
+    return f"{type(x).__module__}.{type(x).__qualname__}"
+
+
+def register_array_type(kind: type, xp: Any) -> None:
+    """Say that arrays of that type belong to that array module, where they do not say so themselves."""
+    _array_modules[kind] = xp
+
+
+def is_array(x: object) -> bool:
+    """Whether `x` is an array of some backend, rather than a number or a list."""
+    return type(x) in _array_modules or isinstance(x, np.generic | np.ndarray) or hasattr(x, "__array_namespace__")
+
+
+def dtype_name(x: Array) -> str:
+    """The name of an array's dtype, the same on every backend: ``"float32"``."""
+    return str(x.dtype).rpartition(".")[2]
+
+
+def is_writable(x: Array) -> bool:
+    """Whether the array can be written in place; JAX's, and NumPy's read-only ones, cannot."""
+    try:
+        x[...] = x
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def accepts_out(xp: Any) -> bool:
+    """Whether functions of the array module take ``out=``: NumPy's and CuPy's do, the array API standard has none."""
+    return xp is np or getattr(xp, "accepts_out", False)
+
+
+def to_numpy(a: Array) -> np.ndarray:
+    """The one door out: `a` as a NumPy array. On a GPU this waits for the device; a NumPy array is returned as is."""
+    if isinstance(a, np.ndarray):
+        return a
+    xp = get_array_module(a)
+    if xp is np:
+        return np.asarray(a)
+    if hasattr(xp, "asnumpy"):
+        return np.asarray(xp.asnumpy(a))
+    return np.from_dlpack(a, device="cpu", copy=True)
+
+
+def arange(n: int, *, like: Array) -> Array:
+    """The integers 0 to n-1 on the device of `like`, in the library's own integer dtype."""
+    return get_array_module(like).arange(n, **creation_device(like))
+
+
+def creation_device(like: Array) -> dict[str, Any]:
+    """What a creation function takes to put its result beside `like`; NumPy has one device, CuPy a current one."""
+    return {} if accepts_out(get_array_module(like)) else {"device": like.device}

@@ -1,0 +1,287 @@
+"""Which array module: choose, look up, convert, synchronise, describe.
+
+Two questions, two mechanisms. *Creating* arrays, there is nothing to look at yet, so a backend is chosen: by a
+``backend=`` argument, else by ``with use_backend(...)``, else by ``set_backend()``, else by ``XPNET_BACKEND``, else
+numpy. *Computing*, the arrays decide: ``xp = get_array_module(x)``. Two networks on two backends therefore live in one
+process, and changing the default cannot break a living network.
+"""
+
+import functools
+import importlib
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import (
+    Array,
+    accepts_out,
+    arange,
+    creation_device,
+    dtype_name,
+    get_array_module,
+    is_array,
+    is_writable,
+    register_array_type,
+    to_numpy,
+    type_name,
+)
+from xpnet.cupy_namespace import load_cupy
+from xpnet.errors import BackendError, DtypeError
+
+__all__ = [
+    "Array",
+    "Backend",
+    "accepts_out",
+    "arange",
+    "asarray",
+    "backend_of",
+    "chosen_backend",
+    "dtype_name",
+    "get_array_module",
+    "get_backend",
+    "is_array",
+    "is_writable",
+    "set_backend",
+    "synchronize",
+    "to_numpy",
+    "use_backend",
+]
+
+_log = logging.getLogger("xpnet")
+
+_context: ContextVar["str | Backend | None"] = ContextVar("xpnet_backend", default=None)
+_default: "str | Backend | None" = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where new arrays are made: an array module, and the device to name when it makes one.
+
+    Attributes
+    ----------
+    name
+        ``"numpy"``, ``"cupy"``, or the name of another array API module.
+    xp
+        The array module.
+    device
+        What its creation functions take as ``device=``; None for its own choice.
+    """
+
+    name: str
+    xp: Any
+    device: Any = None
+
+    def describe(self) -> str:
+        """One line on the library and the device behind it, for reports and summaries."""
+        version = getattr(self.xp, "__version__", "")
+        return " ".join(part for part in (self.name, version, "on", self.describe_device()) if part)
+
+    def describe_device(self) -> str:
+        """The device's own name: the processor's, or the graphics card's."""
+        if self.name == "cupy":
+            index = self.xp.cuda.Device().id
+            return f"{self.xp.cuda.runtime.getDeviceProperties(index)['name'].decode()} (GPU {index})"
+        return f"{_processor_name()}, {os.cpu_count()} cores" + (f" ({self.device})" if self.device else "")
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def get_backend(backend: str | Backend | None = None) -> Backend:
+    """The backend that new arrays are made on.
+
+    Parameters
+    ----------
+    backend
+        ``"numpy"``, ``"cupy"``, ``"auto"`` (CuPy when a device answers, else NumPy; the log says which), a `Backend`,
+        or the name of an installed module that follows the Python array API standard, with a device after a colon if
+        need be (``"array_api_strict:device1"``). None: the innermost ``use_backend``, else ``set_backend``, else the
+        environment variable ``XPNET_BACKEND``, else ``"numpy"``.
+
+    Raises
+    ------
+    BackendError
+        When the name is unknown, or names something that cannot run here. An explicit ``"cupy"`` that cannot be had
+        is never quietly NumPy.
+
+    Examples
+    --------
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    choice, _ = chosen_backend(backend)
+    if isinstance(choice, Backend):
+        return choice
+    name = choice.strip()
+    if name.lower() in ("numpy", "cupy", "auto"):
+        return _BUILDERS[name.lower()]()
+    return _array_api_backend(name)
+
+
+def chosen_backend(backend: str | Backend | None = None) -> tuple[str | Backend, str]:
+    """The backend asked for, before anything is loaded, and who asked for it."""
+    for choice, reason in (
+        (backend, "the backend= argument"),
+        (_context.get(), "with use_backend(...)"),
+        (_default, "set_backend(...)"),
+        (os.environ.get("XPNET_BACKEND"), "the environment variable XPNET_BACKEND"),
+    ):
+        if choice:
+            return choice, reason
+    return "numpy", "the default"
+
+
+def set_backend(backend: str | Backend | None) -> None:
+    """Choose the backend of new arrays for the whole process; None gives the choice back to ``XPNET_BACKEND``."""
+    global _default  # noqa: PLW0603 - the one process-wide setting there is
+    _default = None if backend is None else get_backend(backend)
+
+
+@contextmanager
+def use_backend(backend: str | Backend) -> Iterator[Backend]:
+    """Choose the backend of new arrays inside a ``with`` block, for this thread or task alone.
+
+    Examples
+    --------
+    >>> with use_backend("numpy") as chosen:
+    ...     asarray([1.0, 2.0]).dtype, chosen.name
+    (dtype('float64'), 'numpy')
+    """
+    chosen = get_backend(backend)
+    token = _context.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _context.reset(token)
+
+
+@functools.cache
+def _numpy_backend() -> Backend:
+    return Backend("numpy", np)
+
+
+@functools.cache
+def _cupy_backend() -> Backend:
+    return Backend("cupy", load_cupy())
+
+
+def _auto_backend() -> Backend:
+    try:
+        chosen = _cupy_backend()
+    except BackendError as error:
+        _log.info("backend auto: numpy, because %s", error)
+        return _numpy_backend()
+    _log.info("backend auto: %s", chosen.describe())
+    return chosen
+
+
+_BUILDERS: dict[str, Callable[[], Backend]] = {"numpy": _numpy_backend, "cupy": _cupy_backend, "auto": _auto_backend}
+
+
+@functools.cache
+def _array_api_backend(name: str) -> Backend:
+    """Any other module that follows the array API standard: how the parity matrix reaches its policemen."""
+    module_name, _, device_name = name.partition(":")
+    try:
+        xp = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise BackendError(
+            f"There is no backend {name!r}. Choose 'numpy', 'cupy' or 'auto', as in  XPNET_BACKEND=numpy ."
+        ) from error
+    if not hasattr(xp, "__array_api_version__"):
+        raise BackendError(
+            f"The module {module_name!r} does not follow the Python array API standard, so it is no backend. "
+            "Choose 'numpy', 'cupy' or 'auto', as in  XPNET_BACKEND=numpy ."
+        )
+    device = None
+    if device_name:
+        devices = xp.__array_namespace_info__().devices()
+        device = next((d for d in devices if device_name in str(d)), None)
+        if device is None:
+            raise BackendError(f"{module_name} has no device {device_name!r}; it has {[str(d) for d in devices]}.")
+    register_array_type(type(xp.zeros(1, device=device)), xp)
+    return Backend(name, xp, device)
+
+
+# --- converting -----------------------------------------------------------------------------------------------------
+
+
+def asarray(
+    a: Any, *, dtype: str | None = None, like: Array | None = None, backend: str | Backend | None = None
+) -> Array:
+    """The one door in: `a` as an array beside `like`, or on the chosen backend.
+
+    Parameters
+    ----------
+    a
+        An array of any backend, a list, a number.
+    dtype
+        A name such as ``"float32"``; None keeps the dtype.
+    like
+        An array whose library and device the result shall have.
+    backend
+        Otherwise the backend, as for `get_backend`.
+
+    Returns
+    -------
+    Array
+        `a` itself where it is in place already (as ``numpy.asarray`` does), else a copy that shares no memory with it.
+
+    Examples
+    --------
+    >>> asarray([1, 2], dtype="float32", backend="numpy")
+    array([1., 2.], dtype=float32)
+    """
+    if like is not None:
+        xp, device = get_array_module(like), creation_device(like).get("device")
+    else:
+        chosen = get_backend(backend)
+        xp, device = chosen.xp, chosen.device
+    if is_array(a) and get_array_module(a) is xp and (device is None or a.device == device):
+        return a if dtype in (None, dtype_name(a)) else xp.astype(a, getattr(xp, dtype))
+    host = to_numpy(a) if is_array(a) else np.asarray(a)
+    if host.dtype == object or host.dtype.kind in "USmM":
+        raise DtypeError(f"Expected numbers, got {type_name(a)} that NumPy reads as {host.dtype}: {a!r:.60}")
+    if xp is np:
+        return host.astype(dtype or host.dtype, copy=False)
+    # A copy of our own: torch and others would go on sharing the caller's memory.
+    host = np.array(host, dtype=dtype)
+    return xp.asarray(host) if device is None else xp.asarray(host, device=device)
+
+
+def backend_of(x: Array) -> Backend:
+    """The backend that an array lives on."""
+    xp = get_array_module(x)
+    if xp is np:
+        return _numpy_backend()
+    if hasattr(xp, "cuda"):
+        return Backend("cupy", xp)
+    return Backend(type(x).__module__.partition(".")[0], xp, x.device)
+
+
+# --- synchronising and describing -----------------------------------------------------------------------------------
+
+
+def synchronize(like: Array | None = None) -> None:
+    """Wait until the device of `like` (default: of the chosen backend) has done all it was asked to.
+
+    A clock that is read without this measures how fast a GPU was given its work, not how fast it worked.
+    """
+    xp = get_backend().xp if like is None else get_array_module(like)
+    if hasattr(xp, "cuda"):
+        xp.cuda.get_current_stream().synchronize()
+
+
+def _processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

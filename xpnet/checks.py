@@ -1,0 +1,151 @@
+"""What is said at the door: inputs and labels are checked before any computation, and before any parameter changes.
+
+The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from xpnet.backend import Array, dtype_name, get_array_module, is_array, to_numpy
+from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
+
+__all__ = [
+    "check_count",
+    "check_finite",
+    "check_form",
+    "check_inputs",
+    "check_labels",
+    "check_positive",
+    "check_together",
+    "index_labels",
+]
+
+
+def check_count(name: str, value: Any) -> int:
+    """A whole number of at least one, such as a width or a batch size."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ArgumentError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """A finite number above zero, such as a learning rate."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise ArgumentError(f"{name} must be a finite number above 0, got {value!r}.")
+    return number
+
+
+def check_together(name: str, a: Any, like: Array) -> None:
+    """That `a` is an array of the library, and on the device, of the network's parameters."""
+    mend = f"Move it once with  {name} = xpnet.asarray({name}, like=network.params['W1'])"
+    if not is_array(a):
+        raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {mend} .")
+    xp = get_array_module(like)
+    if get_array_module(a) is not xp:
+        raise ArrayMixError(
+            f"{name} is a {type(a).__module__}.{type(a).__name__}, but the network's parameters are "
+            f"{type(like).__module__}.{type(like).__name__}. {mend} , or the network with  network.to(...) ."
+        )
+    if xp is not np and a.device != like.device:
+        raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {mend} .")
+
+
+def check_inputs(x: Array) -> None:
+    """That inputs are pixels (uint8) or floats, and that there are some."""
+    name = dtype_name(x)
+    if name != "uint8" and not name.startswith("float"):
+        raise DtypeError(
+            f"Inputs must be uint8 pixels (which are scaled by 1/255) or floats, got {name}. "
+            "Say which you mean with  x.astype('uint8')  or  x.astype('float32') ."
+        )
+    if x.ndim == 0 or 0 in x.shape:
+        raise ShapeError(f"The batch is empty: x has shape {tuple(x.shape)}. At least one sample is needed.")
+
+
+def check_finite(name: str, x: Array) -> None:
+    """That no number is NaN or infinite; waits for the device."""
+    xp = get_array_module(x)
+    if not dtype_name(x).startswith("float") or bool(xp.isfinite(xp.sum(x))):
+        return  # a sum is finite only if all its terms are, and takes no second array
+    bad = ~np.isfinite(to_numpy(x))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        samples = int(bad.reshape(bad.shape[0], -1).any(axis=1).sum())
+        raise DataError(
+            f"{name} holds numbers that are not finite, in {samples} of {bad.shape[0]} samples; the first is at index "
+            f"{where}. Keep the good ones with  {name}[numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)] ."
+        )
+
+
+def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
+    """Labels that fit scores: class indices with one dimension less, or one-hot rows of the same shape.
+
+    Returns
+    -------
+    Array
+        `t` itself.
+
+    Raises
+    ------
+    ShapeError, DtypeError, LabelError
+        LabelError, for an index out of range, only where `t` is a NumPy array.
+    """
+    shape, classes = tuple(t.shape), scores_shape[-1]
+    if t.ndim == len(scores_shape):
+        if shape != tuple(scores_shape):
+            raise ShapeError(
+                f"One-hot labels must have the shape of the scores, {tuple(scores_shape)}, got {shape}. "
+                "Class indices have one dimension less."
+            )
+        return t
+    if shape != tuple(scores_shape[:-1]):
+        raise ShapeError(
+            f"Labels must have shape {tuple(scores_shape[:-1])} (class indices) or {tuple(scores_shape)} (one-hot), "
+            f"got {shape}."
+        )
+    if "int" not in dtype_name(t):
+        raise DtypeError(
+            f"Class indices must be integers, got {dtype_name(t)}. Convert them with  t = t.astype('int64') ."
+        )
+    if isinstance(t, np.ndarray | np.generic) and t.size:
+        indices = np.atleast_1d(t)
+        wrong = (indices < 0) | (indices >= classes)
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise LabelError(
+                f"Labels must lie in 0..{classes - 1}, found {int(indices[first])} at index {first} "
+                f"({int(wrong.sum())} wrong in all). The network has {classes} outputs, one a class."
+            )
+    return t
+
+
+def index_labels(t: np.ndarray) -> np.ndarray:
+    """Class indices (int64) from class indices or from one-hot rows; a row that is not one-hot is a LabelError."""
+    if t.ndim < 2:
+        return t.astype(np.int64)
+    fits = (t.max(axis=1) == 1) & (np.count_nonzero(t, axis=1) == 1)
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise LabelError(f"Row {row} of the one-hot labels is not one-hot: {t[row]!r:.80}. One entry is 1, the rest 0.")
+    return t.argmax(axis=1)
+
+
+def check_form(name: str, value: Any, current: Array) -> None:
+    """That a parameter's new value has its present one's library, shape and dtype; broadcasting would be silent."""
+    if not is_array(value) or get_array_module(value) is not get_array_module(current):
+        raise ArrayMixError(
+            f"{name} is a {type(current).__module__}.{type(current).__name__}, got {type(value).__name__}. "
+            f"Convert it with  xpnet.asarray(value, like=...) ."
+        )
+    if tuple(value.shape) != tuple(current.shape):
+        raise ShapeError(f"{name} has shape {tuple(current.shape)}, got a value of shape {tuple(value.shape)}.")
+    if value.dtype != current.dtype:
+        raise DtypeError(
+            f"{name} is {dtype_name(current)}, got {dtype_name(value)}. Convert the value with  "
+            f"xpnet.asarray(value, dtype={dtype_name(current)!r}) , or the network with  network.to(dtype=...) ."
+        )

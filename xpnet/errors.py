@@ -1,0 +1,44 @@
+"""The errors xpnet raises: what came, what was expected, and the line that mends it."""
+
+__all__ = [
+    "ArgumentError",
+    "ArrayMixError",
+    "BackendError",
+    "DataError",
+    "DtypeError",
+    "LabelError",
+    "ShapeError",
+    "XpnetError",
+]
+
+
+class XpnetError(Exception):
+    """Everything xpnet raises on purpose; each is also the built-in error one would expect."""
+
+
+class BackendError(XpnetError, RuntimeError):
+    """A backend that was asked for is unknown, or cannot run here."""
+
+
+class ArrayMixError(XpnetError, TypeError):
+    """Arrays of two libraries, or of two devices, met in one computation."""
+
+
+class DtypeError(XpnetError, TypeError):
+    """Numbers of a kind that cannot be meant: integers as inputs, say, which are neither pixels nor floats."""
+
+
+class ShapeError(XpnetError, ValueError):
+    """An array of the wrong shape."""
+
+
+class LabelError(XpnetError, ValueError):
+    """A label that is no class of the network."""
+
+
+class DataError(XpnetError, ValueError):
+    """A file, or the numbers in it, that cannot be trusted: missing, cut short, changed, not finite."""
+
+
+class ArgumentError(XpnetError, ValueError):
+    """An option out of its range: a learning rate of zero, a batch of no images."""

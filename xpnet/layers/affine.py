@@ -1,0 +1,85 @@
+"""The affine layer: x W + b (course row 12)."""
+
+import math
+from typing import ClassVar
+
+from xpnet.backend import Array, get_array_module
+from xpnet.errors import ShapeError
+from xpnet.layers.base import Layer
+
+__all__ = ["Affine"]
+
+
+class Affine(Layer):
+    """x W + b, for a vector, a batch of vectors, or a batch of tensors that are flattened sample by sample.
+
+    Parameters
+    ----------
+    W
+        Weights, shape (D, H).
+    b
+        Biases, shape (H,).
+
+    Attributes
+    ----------
+    dW, db
+        The gradients of the loss by W and b, set by ``backward``. (Note: one of the notes stores ``dw`` and reads
+        ``dW``.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> affine = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, 0.5]))
+    >>> affine.forward(np.array([[1.0, 1.0]]))
+    array([[4.5, 6.5]])
+    >>> affine.backward(np.array([[1.0, 0.0]]))
+    array([[1., 3.]])
+    >>> affine.db
+    array([1., 0.])
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = ("W", "b")
+
+    W: Array
+    b: Array
+    dW: Array
+    db: Array
+
+    def __init__(self, W: Array, b: Array) -> None:
+        self.W = W
+        self.b = b
+
+    def forward(self, x: Array) -> Array:
+        """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
+        xp = get_array_module(x)
+        self.x_shape = x.shape
+        rows = x.shape[0] if x.ndim > 1 else 1
+        self.x = xp.reshape(x, (rows, self.W.shape[0]))
+        y = xp.matmul(self.x, self.W) + self.b
+        return y if x.ndim > 1 else y[0, ...]
+
+    def backward(self, dout: Array) -> Array:
+        """Dout W^T, in the input's own shape; sets dW = x^T dout and db = the sum of the rows of dout."""
+        xp = get_array_module(dout)
+        dout = xp.reshape(dout, (-1, self.W.shape[1]))
+        self.dW = xp.matmul(self.x.T, dout, **self.out("dW"))
+        self.db = xp.sum(dout, axis=0, **self.out("db"))
+        if self.needs_input_gradient:
+            return xp.reshape(xp.matmul(dout, self.W.T), self.x_shape)
+        return None
+
+    def input_shape(self) -> tuple[int, ...]:
+        """One vector of D numbers."""
+        return (self.W.shape[0],)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(H,), if the sample has D numbers in all."""
+        if math.prod(shape) != self.W.shape[0]:
+            raise ShapeError(
+                f"expects {self.W.shape[0]} numbers a sample (W is {tuple(self.W.shape)}), got samples of shape "
+                f"{tuple(shape)}, {math.prod(shape)} numbers"
+            )
+        return (self.W.shape[1],)
+
+    def __repr__(self) -> str:
+        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]})"

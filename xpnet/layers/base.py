@@ -1,0 +1,88 @@
+"""What every layer has: forward, backward, and the names of its parameters."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from xpnet.backend import Array
+from xpnet.checks import check_form
+
+__all__ = ["Layer"]
+
+_NOWHERE: Mapping[str, Array] = {}
+
+
+class Parameter:
+    """A parameter as an attribute: read plainly, and written into the network's buffer where one has been laid.
+
+    It has no ``__get__``, so that reading ``self.W`` costs what reading any attribute costs.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, layer: "Layer", value: Array) -> None:
+        view = layer._buffer_views.get(self.name)
+        if view is None:
+            layer.__dict__[self.name] = value
+        elif value is not view:  # ``W -= ...`` assigns the very view that it has changed
+            check_form(f"{type(layer).__name__}.{self.name}", value, view)
+            view[...] = value
+
+
+class Layer:
+    """A step of a network. Subclasses give ``forward`` and ``backward``.
+
+    Attributes
+    ----------
+    parameter_names
+        The attributes that are learned, ``("W", "b")`` for an affine layer. The gradient of each is kept under its name
+        with a ``d`` before it: ``dW``, ``db``.
+    train
+        Whether this is training; set by the network and by nothing else.
+    needs_input_gradient
+        Whether anything needs what ``backward`` returns. The network clears it for its first layer with parameters:
+        there is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+    train: bool = False
+    needs_input_gradient: bool = True
+    _buffer_views: Mapping[str, Array] = _NOWHERE
+    _out: Mapping[str, Mapping[str, Array]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in cls.__dict__.get("parameter_names", ()):
+            descriptor = Parameter()
+            descriptor.__set_name__(cls, name)
+            setattr(cls, name, descriptor)
+
+    def forward(self, x: Array) -> Array:
+        """The layer's output for the input `x`; keeps what ``backward`` will need."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  forward(x) .")
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient of the loss by the input, from `dout`, its gradient by the output; never writes into `dout`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  backward(dout) .")
+
+    def out(self, name: str) -> Mapping[str, Array]:
+        """``{"out": array}`` where the network has a place for this gradient, else ``{}``.
+
+        So ``xp.matmul(x.T, dout, **self.out("dW"))`` reads the same and runs on every backend.
+        """
+        return self._out.get(name, _NOWHERE)
+
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of one input sample, where the layer's parameters settle it, else None."""
+        return None
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one output sample for one input sample of `shape`; a ShapeError where that does not fit."""
+        return shape
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
+        return {key: value for key, value in self.__dict__.items() if key not in ("_buffer_views", "_out")}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

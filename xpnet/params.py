@@ -1,0 +1,114 @@
+"""A network's parameters by name, as a live view on its layers, and the one buffer in which they may lie."""
+
+import math
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+
+from xpnet.backend import Array, accepts_out, get_array_module, is_writable
+from xpnet.checks import check_form
+from xpnet.layers import Layer
+
+__all__ = ["Params", "lay_flat", "name_layers", "parameter_places"]
+
+
+def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
+    """Call the n-th layer of a class by the class's name and n: ``Affine1``, ``Relu1``, ``Affine2``."""
+    counts: dict[str, int] = {}
+    named = {}
+    for layer in layers:
+        kind = type(layer).__name__
+        counts[kind] = counts.get(kind, 0) + 1
+        named[f"{kind}{counts[kind]}"] = layer
+    return named
+
+
+def parameter_places(layers: Mapping[str, Layer]) -> dict[str, tuple[Layer, str]]:
+    """Where each parameter lives: ``{"W1": (layer, "W"), ...}``, the n-th ``W`` in the order of the layers being Wn."""
+    places: dict[str, tuple[Layer, str]] = {}
+    counts: dict[str, int] = {}
+    for layer in layers.values():
+        for name in layer.parameter_names:
+            counts[name] = counts.get(name, 0) + 1
+            places[f"{name}{counts[name]}"] = (layer, name)
+    return places
+
+
+class Params(MutableMapping[str, Array]):
+    """The parameters (or gradients) of a network by name: reads and writes reach the layers themselves.
+
+    The course keeps a dictionary beside the layers. On arrays that cannot be written in place, ``params[key] -= ...``
+    would then change the dictionary alone, and the network would learn nothing without a word.
+
+    Parameters
+    ----------
+    places
+        As from `parameter_places`.
+    prefix
+        ``"d"`` for the gradients.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[Layer, str]], prefix: str = "") -> None:
+        self._places = {key: (layer, prefix + name) for key, (layer, name) in places.items()}
+
+    def __getitem__(self, key: str) -> Array:
+        layer, name = self._place(key)
+        return getattr(layer, name)
+
+    def __setitem__(self, key: str, value: Array) -> None:
+        layer, name = self._place(key)
+        current = getattr(layer, name)
+        if value is current:
+            return
+        if current is not None:
+            check_form(key, value, current)
+        view = layer._buffer_views.get(name)
+        if view is None:
+            setattr(layer, name, value)
+        else:
+            view[...] = value
+
+    def _place(self, key: str) -> tuple[Layer, str]:
+        try:
+            return self._places[key]
+        except KeyError:
+            raise KeyError(f"There is no parameter {key!r}; there are {', '.join(self._places)}.") from None
+
+    def __delitem__(self, key: str) -> None:
+        raise TypeError(f"A network's parameters cannot be deleted, not even {key!r}.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return "Params(" + ", ".join(f"{key}: {tuple(value.shape)}" for key, value in self.items()) + ")"
+
+
+def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> tuple[Array, Array] | None:
+    """Lay all parameters into one array and all gradients into another, and make the layers' own views of them.
+
+    An update, a norm, a sum over all processes is then one operation and not one a parameter.
+
+    Returns
+    -------
+    tuple of two arrays, or None
+        The two buffers; None, with nothing changed, where arrays cannot be written in place.
+    """
+    arrays = [getattr(layer, name) for layer, name in places.values()]
+    if not is_writable(arrays[0]):
+        return None
+    xp = get_array_module(*arrays)
+    params = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
+    grads = xp.zeros_like(params)
+    start = 0
+    for (layer, name), array in zip(places.values(), arrays, strict=True):
+        end = start + math.prod(array.shape)
+        view, grad_view = (xp.reshape(buffer[start:end], array.shape) for buffer in (params, grads))
+        start = end
+        layer._buffer_views = {**layer._buffer_views, name: view, f"d{name}": grad_view}
+        layer.__dict__[name] = view
+        layer.__dict__[f"d{name}"] = grad_view
+        if accepts_out(xp):
+            layer._out = {**layer._out, f"d{name}": {"out": grad_view}}
+    return params, grads
