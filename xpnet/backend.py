@@ -32,7 +32,7 @@ from xpnet.arrays import (
     to_numpy,
     type_name,
 )
-from xpnet.cupy_namespace import load_cupy
+from xpnet.cupy_namespace import CupyNamespace, load_cupy
 from xpnet.errors import BackendError, DtypeError
 
 __all__ = [
@@ -261,7 +261,7 @@ def backend_of(x: Array) -> Backend:
     xp = get_array_module(x)
     if xp is np:
         return _numpy_backend()
-    if hasattr(xp, "cuda"):
+    if isinstance(xp, CupyNamespace):
         return Backend("cupy", xp)
     return Backend(type(x).__module__.partition(".")[0], xp, x.device)
 
@@ -275,7 +275,7 @@ def synchronize(like: Array | None = None) -> None:
     A clock that is read without this measures how fast a GPU was given its work, not how fast it worked.
     """
     xp = get_backend().xp if like is None else get_array_module(like)
-    if hasattr(xp, "cuda"):
+    if isinstance(xp, CupyNamespace):
         xp.cuda.get_current_stream().synchronize()
 
 

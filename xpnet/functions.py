@@ -4,7 +4,6 @@ Each computes in the dtype of its input. Numbers, lists and integer arrays, whic
 in float64. A vector is one sample; in a two-dimensional array each row is one.
 """
 
-import functools
 from typing import Any
 
 from xpnet.backend import Array, arange, asarray, dtype_name, get_array_module, is_array
@@ -25,17 +24,12 @@ __all__ = [
 ]
 
 
-@functools.cache
-def _is_floating(dtype: Any) -> bool:
-    return "float" in str(dtype)
-
-
 def as_floating(x: Array) -> tuple[Any, Array]:
     """The array module of `x`, and `x` as a floating array; a number, a list and integers become float64."""
     if not is_array(x):
         x = asarray(x, dtype="float64")
     xp = get_array_module(x)
-    return xp, x if _is_floating(x.dtype) else xp.astype(x, xp.float64)
+    return xp, x if dtype_name(x).startswith("float") else xp.astype(x, xp.float64)
 
 
 def as_inputs(x: Array, dtype: Any) -> Array:

@@ -159,12 +159,12 @@ class Network:
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """The gradients of the loss by backpropagation, by the names of the parameters; arrays of the caller's own."""
         x, t = self._enter_with_targets(x, t)
-        loss = self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
-        if get_array_module(x) is np and not np.isfinite(loss):
-            check_finite("x", x)  # the loss tells for nothing that something is amiss; whether it is x, costs a look
+        if get_array_module(x) is np:
+            check_finite("x", x)  # elsewhere a look at the values would wait for the device
+        self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
         if self._buffers is None:
             return dict(self._grads)
-        return {key: get_array_module(grad).asarray(grad, copy=True) for key, grad in self._grads.items()}
+        return {key: get_array_module(grad).astype(grad, grad.dtype) for key, grad in self._grads.items()}  # copies
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """One forward and one backward pass: leaves the gradients in the layers and returns the loss.

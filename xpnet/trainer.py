@@ -162,7 +162,7 @@ class Trainer:
                 self._evaluate(bar)
         if self.verbose:
             h = self.history
-            print(  # noqa: T201 - what verbose is for
+            print(  # noqa: T201
                 f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s for the accuracies, on "
                 f"{self.network.backend.describe()}"
             )
@@ -206,13 +206,14 @@ class Trainer:
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
-        n = self._evaluated_samples
         if network.last_layer.classifies:
-            history.train_acc.append(network.accuracy(self.x_train[:n], self.t_train[:n]))
+            history.train_acc.append(network.accuracy(*_first(self._evaluated_samples, self.x_train, self.t_train)))
             if self.x_test is not None:
-                history.test_acc.append(network.accuracy(self.x_test[:n], self.t_test[:n]))
-        batch = self.mini_batch_size
-        loss = history.loss[-1] if history.loss else float(network.loss(self.x_train[:batch], self.t_train[:batch]))
+                history.test_acc.append(network.accuracy(*_first(self._evaluated_samples, self.x_test, self.t_test)))
+        if history.loss:
+            loss = history.loss[-1]
+        else:
+            loss = float(network.loss(*_first(self.mini_batch_size, self.x_train, self.t_train)))
         history.iterations.append(len(history.loss))
         now = time.perf_counter()
         history.time.append(now - self._started)
@@ -240,6 +241,12 @@ class Trainer:
             tqdm.write("".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
 
 
+def _first(n: int | None, x: Array, t: Array) -> tuple[Array, Array]:
+    """The first `n` samples, or all of them."""
+    n = x.shape[0] if n is None else min(n, x.shape[0])
+    return x[:n, ...], t[:n, ...]
+
+
 def _checked(network: Network, name: str, x: Array, t: Array) -> tuple[Array, np.ndarray]:
     """Look at everything, on the host where need be, before anything is moved or learned."""
     for label, array in ((f"x_{name}", x), (f"t_{name}", t)):
@@ -250,7 +257,10 @@ def _checked(network: Network, name: str, x: Array, t: Array) -> tuple[Array, np
     check_inputs(x)
     check_finite(f"x_{name}", x)
     targets = network.last_layer.check_targets(to_numpy(t), (x.shape[0], *network.output_shape(tuple(x.shape[1:]))))
-    return x, index_labels(targets) if network.last_layer.classifies else targets
+    if network.last_layer.classifies:
+        return x, index_labels(targets)
+    check_finite(f"t_{name}", targets)
+    return x, targets.astype(network.dtype, copy=False)
 
 
 def _placed(network: Network, x: Array) -> Array:

@@ -1,0 +1,126 @@
+"""Every check of the project, each in an environment of its own: ``nox -s tests``, ``nox --list``."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.reuse_existing_virtualenvs = True
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the core suite on NumPy and on array-api-strict's three devices; the newcomer's run."""
+    session.install("-e", ".[examples]", *group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Compare with live PyTorch: every layer's gradients, whole trainings, and the stored arrays of the core suite."""
+    session.install("-e", ".", *group("tests"), *group("torch"))
+    session.run("pytest", "tests/live", *session.posargs)
+
+
+@nox.session
+def backends(session: nox.Session) -> None:
+    """Run the whole suite on torch (CPU) and JAX as well."""
+    session.install("-e", ".[examples]", *group("tests"), *group("torch"), *group("jax"))
+    names = "numpy,strict,strict-device1,strict-no_float64,torch,jax"
+    session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": names})
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run the whole suite on CuPy, which must be there: ``nox -s gpu -- cuda12`` or ``-- cuda13``."""
+    extra, *rest = session.posargs or ["cuda12"]
+    session.install("-e", f".[examples,{extra}]", *group("tests"))
+    session.run("pytest", *rest, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
+
+
+@nox.session(default=False)
+def cupy_names(session: nox.Session) -> None:
+    """Check against CuPy itself, with no GPU, that it has each function that the layers call, with those arguments."""
+    session.install("-e", ".[cuda12]", *group("tests"))
+    session.run("pytest", "tests/test_cupy_names.py", *session.posargs, env={"XPNET_NEEDS_CUPY": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, and which file may use which."""
+    session.install("-e", ".", *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types."""
+    session.install("-e", ".[examples]", *group("typing"))
+    session.run("mypy")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel, install it, and run the core suite against it with the source out of sight."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install(f"{wheel}[examples]", *group("tests"))
+    elsewhere = Path(session.create_tmp())
+    for name in ("tests", "examples"):
+        shutil.copytree(name, elsewhere / name, dirs_exist_ok=True)
+    shutil.copy("pyproject.toml", elsewhere)
+    session.chdir(elsewhere)
+    session.run("python", "-c", "import xpnet; assert 'site-packages' in xpnet.__file__, xpnet.__file__")
+    session.run("pytest", "tests", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the core suite with the oldest versions that pyproject.toml allows."""
+    session.install("uv")
+    python = str(Path(session.virtualenv.location) / "bin" / "python")
+    session.run(
+        *("uv", "pip", "install", "--python", python, "--resolution", "lowest-direct", "-e", ".[examples]"),
+        *group("tests"),
+    )
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the examples as a user would, on the bundled digits, and on MNIST where XPNET_DATA_DIR has it."""
+    session.install(".[examples]")
+    output = Path(session.create_tmp())
+    session.run("python", "examples/train_mnist.py", "--dataset", "digits", "--output-dir", str(output / "digits"))
+    if os.environ.get("XPNET_DATA_DIR"):
+        session.run("python", "examples/train_mnist.py", "--dataset", "mnist", "--output-dir", str(output / "mnist"))
+    session.run("python", "-m", "xpnet", "info")
+
+
+@nox.session(default=False)
+def parity(session: nox.Session) -> None:
+    """Write docs/parity.md: the largest error of each layer on each backend."""
+    session.install("-e", ".", *group("tests"), *group("torch"), *group("jax"))
+    session.run("python", "tests/parity_table.py")
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Time the 10,000 iterations on MNIST against PyTorch eager and write benchmarks/results/."""
+    session.install(".", *group("torch"))
+    session.run("python", "benchmarks/train_mnist.py", *session.posargs)

@@ -1,0 +1,179 @@
+"""The rows of the matrix: everything that computes, as functions that run on any backend.
+
+A case takes ``put``, which brings a NumPy array to the backend (and floats to the dtype) under test, and returns its
+results by name. `tests/oracles/` holds what PyTorch says that these results are.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import xpnet
+from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, SoftmaxWithLoss
+
+Put = Callable[[Any], Any]
+Results = dict[str, Any]
+
+CASES: dict[str, Callable[[Put], Results]] = {}
+
+SHAPES = {"vector": (7,), "batch": (5, 7), "tensor": (4, 2, 3)}
+
+
+def numbers(seed: int, *shape: int) -> np.ndarray:
+    """Normal numbers that float32 holds exactly, so that every dtype begins with the same ones."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32).astype(np.float64)
+
+
+def case(name: str) -> Callable[[Callable[[Put], Results]], Callable[[Put], Results]]:
+    """Enter a function in the matrix."""
+
+    def enter(run: Callable[[Put], Results]) -> Callable[[Put], Results]:
+        assert name not in CASES
+        CASES[name] = run
+        return run
+
+    return enter
+
+
+def _function_cases() -> None:
+    names = ("step_function", "sigmoid", "sigmoid_grad", "relu", "relu_grad", "identity_function", "softmax")
+    for name in names:
+        for kind, shape in SHAPES.items():
+            function = getattr(xpnet, name)
+            case(f"{name}/{kind}")(lambda put, f=function, s=shape: {"y": f(put(numbers(1, *s)))})
+
+
+def _layer_cases() -> None:
+    for layer in (Relu, Sigmoid):
+        for kind, shape in SHAPES.items():
+
+            def run(put: Put, layer: Any = layer, shape: Any = shape) -> Results:
+                made = layer()
+                y = made.forward(put(numbers(1, *shape)))
+                return {"y": y, "dx": made.backward(put(numbers(2, *shape)))}
+
+            case(f"{layer.__name__}/{kind}")(run)
+    for name in ("SquareLayer", "ExpLayer", "ReciprocalLayer", "MulLayer", "AddLayer"):
+
+        def node(put: Put, name: str = name) -> Results:
+            made, dout = getattr(xpnet, name)(), put(numbers(3, 5, 7))
+            if name in ("MulLayer", "AddLayer"):
+                y = made.forward(put(numbers(1, 5, 7)), put(numbers(2, 5, 7)))
+                dx, dy = made.backward(dout)
+                return {"y": y, "dx": dx, "dy": dy}
+            return {"y": made.forward(put(numbers(1, 5, 7))), "dx": made.backward(dout)}
+
+        case(f"{name}/batch")(node)
+    for kind, shape in SHAPES.items():
+
+        def affine(put: Put, shape: Any = shape) -> Results:
+            width = shape[0] if len(shape) == 1 else int(np.prod(shape[1:]))
+            layer = Affine(put(numbers(2, width, 3)), put(numbers(3, 3)))
+            y = layer.forward(put(numbers(1, *shape)))
+            dout = put(numbers(4, *(shape[:1] if len(shape) > 1 else ()), 3))
+            return {"y": y, "dx": layer.backward(dout), "dW": layer.dW, "db": layer.db}
+
+        case(f"Affine/{kind}")(affine)
+
+
+LABELS = np.array([2, 0, 6, 3, 3])
+LABEL_FORMS = {"index": LABELS, "one-hot": np.eye(7)[LABELS]}
+PROBABILITIES = np.exp(numbers(1, 5, 7)).astype(np.float32).astype(np.float64) / 32
+
+
+def _loss_cases() -> None:
+    for form, labels in LABEL_FORMS.items():
+
+        def softmax_with_loss(put: Put, labels: Any = labels) -> Results:
+            layer = SoftmaxWithLoss()
+            return {"loss": layer.forward(put(numbers(1, 5, 7)), put(labels)), "dx": layer.backward(), "y": layer.y}
+
+        case(f"SoftmaxWithLoss/{form}")(softmax_with_loss)
+        case(f"cross_entropy_error/{form}")(
+            lambda put, t=labels: {"loss": xpnet.cross_entropy_error(put(PROBABILITIES), put(t))}
+        )
+    case("cross_entropy_error/vector")(
+        lambda put: {"loss": xpnet.cross_entropy_error(put(PROBABILITIES[0]), put(np.array(2)))}
+    )
+    for kind in ("vector", "batch"):
+        case(f"mean_squared_error/{kind}")(
+            lambda put, s=SHAPES[kind]: {"loss": xpnet.mean_squared_error(put(numbers(1, *s)), put(numbers(2, *s)))}
+        )
+
+    @case("IdentityWithLoss/batch")
+    def identity_with_loss(put: Put) -> Results:
+        layer = IdentityWithLoss()
+        loss = layer.forward(put(numbers(1, 5, 7)), put(numbers(2, 5, 7)))
+        return {"loss": loss, "dx": layer.backward(), "y": layer.y}
+
+
+def two_layer(put: Put, activation: Any = Relu, last_layer: Any = SoftmaxWithLoss) -> Network:
+    """A network of 12 inputs, 6 hidden units and 7 outputs."""
+    first, second = (
+        Affine(put(numbers(5, 12, 6)), put(numbers(6, 6))),
+        Affine(put(numbers(7, 6, 7)), put(numbers(8, 7))),
+    )
+    return Network([first, activation(), second], last_layer())
+
+
+PIXELS = np.random.default_rng(9).integers(0, 256, (5, 3, 4)).astype(np.uint8)
+
+
+def _network_cases() -> None:
+    for form, labels in LABEL_FORMS.items():
+        for flat in (False, True):
+
+            def gradient(put: Put, labels: Any = labels, flat: bool = flat) -> Results:
+                network = two_layer(put)
+                if flat:
+                    network.flatten()
+                x, t = put(numbers(1, 5, 12)), put(labels)
+                return {**network.gradient(x, t), "loss": network.loss(x, t)}
+
+            case(f"TwoLayerNet/{form}{', flat' if flat else ''}")(gradient)
+
+    @case("TwoLayerNet/pixels")
+    def pixels(put: Put) -> Results:
+        network = two_layer(put)
+        return {**network.gradient(put(PIXELS), put(LABELS)), "scores": network.predict(put(PIXELS), batch_size=2)}
+
+    @case("TwoLayerNet/vector")
+    def vector(put: Put) -> Results:
+        network = two_layer(put)
+        x = put(numbers(1, 12))
+        return {"scores": network.predict(x), "probabilities": network.predict_proba(x)}
+
+    @case("SimpleNetwork/batch")
+    def simple(put: Put) -> Results:
+        network = two_layer(put, Sigmoid)
+        x = put(numbers(1, 5, 12))
+        return {
+            "scores": network.predict(x),
+            "probabilities": network.predict_proba(x, batch_size=2),
+            "loss": network.loss(x, put(LABELS)),
+        }
+
+    @case("regression/batch")
+    def regression(put: Put) -> Results:
+        network = two_layer(put, Sigmoid, IdentityWithLoss)
+        return network.gradient(put(numbers(1, 5, 12)), put(numbers(4, 5, 7)))
+
+    for flat in (False, True):
+
+        @case(f"SGD/three steps{', flat' if flat else ''}")
+        def sgd(put: Put, flat: bool = flat) -> Results:
+            network, optimizer = two_layer(put), SGD(lr=0.25)
+            if flat:
+                network.flatten()
+            x, t = put(numbers(1, 5, 12)), put(LABELS)
+            for _ in range(3):
+                network.compute_gradients(x, t)
+                optimizer.update(*network.optimizer_view())
+            return dict(network.params)
+
+
+_function_cases()
+_layer_cases()
+_loss_cases()
+_network_cases()

@@ -1,0 +1,214 @@
+"""Choosing a backend, finding an array's module, and the two doors."""
+
+import ast
+import logging
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
+from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_writable
+from xpnet.counting import COUNTING, CountedArray
+from xpnet.errors import ArrayMixError, BackendError, DtypeError
+
+STRICT = "array_api_strict:device1"
+
+
+def test_order_of_choice(monkeypatch):
+    assert get_backend().name == "numpy"
+    monkeypatch.setenv("XPNET_BACKEND", STRICT)  # read at first use, not at import
+    assert get_backend().name == STRICT
+    set_backend("numpy")
+    assert get_backend().name == "numpy"
+    with use_backend(COUNTING):
+        assert get_backend() is COUNTING
+        with use_backend(STRICT):
+            assert get_backend().name == STRICT
+        assert get_backend() is COUNTING
+        assert get_backend("numpy").name == "numpy"
+    assert get_backend().name == "numpy"
+    set_backend(None)
+    assert get_backend().name == STRICT
+
+
+def test_who_asked(monkeypatch):
+    assert chosen_backend() == ("numpy", "the default")
+    monkeypatch.setenv("XPNET_BACKEND", "auto")
+    assert chosen_backend()[1] == "the environment variable XPNET_BACKEND"
+    assert chosen_backend("numpy")[1] == "the backend= argument"
+
+
+def test_context_is_restored_after_an_error_and_is_the_threads_own():
+    seen = []
+    with pytest.raises(RuntimeError), use_backend(COUNTING):
+        thread = threading.Thread(target=lambda: seen.append(get_backend().name))
+        thread.start()
+        thread.join()
+        raise RuntimeError
+    assert seen == ["numpy"]
+    assert get_backend().name == "numpy"
+
+
+def test_a_wrong_choice_changes_nothing():
+    with pytest.raises(BackendError, match="'nmpy'.*Choose 'numpy', 'cupy' or 'auto'"):
+        set_backend("nmpy")
+    assert get_backend().name == "numpy"
+    with pytest.raises(BackendError, match="does not follow the Python array API standard"):
+        get_backend("os")
+    with pytest.raises(BackendError, match="has no device 'device9'"):
+        get_backend("array_api_strict:device9")
+
+
+class FakeCupy:
+    """Enough of CuPy to be loaded: with devices, or with the error that its driver gives."""
+
+    __version__ = "14.0"
+
+    def __init__(self, answer):
+        def count():
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        runtime = type("runtime", (), {"getDeviceCount": staticmethod(count)})
+        self.cuda = type("cuda", (), {"runtime": runtime})
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """Put a fake CuPy in the place of the real one, which is forgotten again afterwards."""
+    from xpnet import backend, cupy_namespace
+
+    def forget():
+        cupy_namespace.cupy_namespace.cache_clear()
+        backend._cupy_backend.cache_clear()
+
+    def install(module, wheels):
+        forget()
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        monkeypatch.setattr(cupy_namespace, "installed_cupy_wheels", lambda: wheels)
+
+    yield install
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("module", "wheels", "says"),
+    [
+        (None, [], "not installed.*pip install 'xpnet\\[cuda12\\]'"),
+        (None, ["cupy-cuda12x 14.0", "cupy-cuda13x 14.0"], "cannot be imported.*Two CuPy wheels.*pip uninstall"),
+        (
+            FakeCupy(RuntimeError("cudaErrorNoDevice")),
+            ["cupy-cuda12x 14.0"],
+            "no CUDA device answers.*cudaErrorNoDevice",
+        ),
+        (FakeCupy(0), ["cupy-cuda12x 14.0"], "no CUDA device answers: it sees no CUDA device"),
+    ],
+)
+def test_cupy_that_cannot_run_says_why_and_is_never_quietly_numpy(cupy, caplog, module, wheels, says):
+    cupy(module, wheels)
+    with pytest.raises(BackendError, match=says):
+        get_backend("cupy")
+    with caplog.at_level(logging.INFO, "xpnet"):
+        assert get_backend("auto").name == "numpy"
+    assert "backend auto: numpy, because" in caplog.text
+
+
+def test_cupy_with_a_device_is_a_thin_namespace_over_it(cupy):
+    module = FakeCupy(1)
+    cupy(module, ["cupy-cuda12x 14.0"])
+    chosen = get_backend("CuPy")
+    assert chosen.name == "cupy"
+    assert chosen.xp.cuda is module.cuda
+    assert accepts_out(chosen.xp)
+    assert get_backend("cupy").xp is chosen.xp
+
+
+def test_array_module_of_numpy_is_numpy_itself():
+    assert get_array_module(np.ones(3)) is np
+    assert get_array_module(np.float32(1)) is np
+    assert get_array_module(np.float16(1)) is np
+
+
+def test_array_module_refuses_what_is_none_and_what_does_not_match(be):
+    x = be.put(np.ones(3))
+    assert get_array_module(x, x) is be.xp
+    with pytest.raises(ArrayMixError, match="Expected an array, got builtins.list"):
+        get_array_module([1.0])
+    other = asarray([1.0], backend=COUNTING)
+    with pytest.raises(ArrayMixError, match="Arrays of two libraries met: .*CountedArray"):
+        get_array_module(x, other)
+
+
+def test_the_two_doors(be):
+    host = np.arange(6, dtype="int64").reshape(2, 3)
+    there = asarray(host, dtype=be.dtype, backend=be.backend)
+    assert get_array_module(there) is be.xp
+    assert dtype_name(there) == be.dtype
+    back = to_numpy(there)
+    assert type(back) is np.ndarray
+    np.testing.assert_array_equal(back, host)
+    beside = asarray([1, 2], like=there)
+    assert backend_of(beside).xp is be.xp
+    assert getattr(beside, "device", None) == getattr(there, "device", None)
+    assert asarray(there, like=there) is there
+    assert dtype_name(asarray(there, like=there, dtype="float32")) == "float32"
+
+
+def test_what_has_moved_shares_no_memory(be):
+    host = np.zeros(3, dtype=be.dtype)
+    there = asarray(host, backend=be.backend)
+    host[0] = 1
+    if be.name == "numpy":
+        assert there is host
+    else:
+        np.testing.assert_array_equal(to_numpy(there), [0, 0, 0])
+
+
+def test_what_is_no_number_does_not_come_in():
+    with pytest.raises(DtypeError, match="Expected numbers"):
+        asarray(["a", "b"])
+    with pytest.raises(DtypeError, match="Expected numbers"):
+        asarray(None)
+
+
+def test_arange_lies_beside_its_like(be):
+    like = be.put(np.ones(2))
+    integers = arange(3, like=like)
+    assert getattr(integers, "device", None) == getattr(like, "device", None)
+    np.testing.assert_array_equal(to_numpy(integers), [0, 1, 2])
+
+
+def test_writable(be):
+    assert is_writable(be.put(np.ones(3))) == (be.name != "jax")
+    frozen = np.ones(3)
+    frozen.flags.writeable = False
+    assert not is_writable(frozen)
+
+
+def test_synchronize_and_description(be):
+    x = be.put(np.ones(2))
+    synchronize(x)
+    synchronize()
+    assert backend_of(x).describe_device()
+    assert get_backend("numpy").describe().startswith(f"numpy {np.__version__} on ")
+
+
+def test_a_backend_of_ones_own():
+    mine = Backend("mine", COUNTING.xp)
+    assert isinstance(asarray([1.0], backend=mine), CountedArray)
+
+
+def test_import_is_light():
+    """``import xpnet`` brings NumPy and nothing else from outside the standard library."""
+    program = (
+        "import sys, xpnet; import numpy; "
+        "roots = {m.partition('.')[0] for m in sys.modules}; "
+        "print(sorted(roots - set(sys.stdlib_module_names) - {'numpy', 'xpnet', '__main__'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    came_by_themselves = ("_", "cython_runtime", "sitecustomize")  # NumPy's own, or the environment's
+    assert [m for m in ast.literal_eval(out) if not m.startswith(came_by_themselves)] == []

@@ -1,0 +1,404 @@
+"""Networks: parameters as a live view, the buffer, moving, copying, batches, the check of their gradients."""
+
+import copy
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from cases import LABELS, numbers, two_layer
+
+from xpnet import (
+    Affine,
+    Layer,
+    Network,
+    Relu,
+    Sigmoid,
+    SimpleNetwork,
+    SoftmaxWithLoss,
+    TwoLayerNet,
+    asarray,
+    check_gradient,
+    to_numpy,
+)
+from xpnet.backend import dtype_name, is_writable
+from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
+from xpnet.testing import check_layer
+
+X = numbers(1, 5, 12)
+
+
+def same_bits(a, b):
+    return all(np.array_equal(to_numpy(a[key]), to_numpy(b[key])) for key in [*a, *b])
+
+
+# --- the course's names ---------------------------------------------------------------------------------------------
+
+
+def test_the_courses_names():
+    network = TwoLayerNet(784, 50, 10)
+    assert list(network.params) == ["W1", "b1", "W2", "b2"]
+    assert list(network.layers) == ["Affine1", "Relu1", "Affine2"]
+    assert network.lastLayer is network.last_layer
+    assert isinstance(network.last_layer, SoftmaxWithLoss)
+    assert {key: value.shape for key, value in network.params.items()} == {
+        "W1": (784, 50),
+        "b1": (50,),
+        "W2": (50, 10),
+        "b2": (10,),
+    }
+
+
+def test_initial_weights_have_the_deviation_asked_for_and_biases_are_zero():
+    network = TwoLayerNet(784, 50, 10, 0.02, seed=3)
+    assert np.std(network.params["W1"]) == pytest.approx(0.02, rel=0.02)
+    assert abs(np.mean(network.params["W1"])) < 0.001
+    assert not network.params["b1"].any()
+    assert not network.params["b2"].any()
+
+
+def test_one_seed_gives_the_same_weights_everywhere_and_another_gives_others(be):
+    here = TwoLayerNet(12, 6, 7, seed=4, dtype=be.dtype, backend=be.backend)
+    host = TwoLayerNet(12, 6, 7, seed=4, dtype=be.dtype, backend="numpy")
+    assert same_bits(here.params, host.params)
+    assert not same_bits(host.params, TwoLayerNet(12, 6, 7, seed=5, dtype=be.dtype).params)
+    assert not same_bits(TwoLayerNet(12, 6, 7).params, TwoLayerNet(12, 6, 7).params)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_courses_loop_learns_on_every_backend(be, flat):
+    """With a dictionary beside the layers it would not, where arrays cannot be written in place."""
+    network, x, t = two_layer(be.put), be.put(X), be.put(LABELS)
+    if flat:
+        network.flatten()
+    before = float(network.loss(x, t))
+    for _ in range(30):
+        grads = network.gradient(x, t)
+        for key in ("W1", "b1", "W2", "b2"):
+            network.params[key] -= 0.1 * grads[key]
+    assert float(network.loss(x, t)) < before / 2
+
+
+def test_gradients_belong_to_the_caller(be):
+    network, x, t = two_layer(be.put).flatten(), be.put(X), be.put(LABELS)
+    first = network.gradient(x, t)
+    kept = {key: to_numpy(value).copy() for key, value in first.items()}
+    network.gradient(be.put(2 * X), t)
+    assert same_bits(first, kept)
+
+
+# --- parameters and the buffer --------------------------------------------------------------------------------------
+
+
+def test_flattened_parameters_are_views_of_one_buffer(be):
+    network = two_layer(be.put)
+    before = {key: to_numpy(value).copy() for key, value in network.params.items()}
+    params, grads = network.flatten().optimizer_view()
+    assert same_bits(network.params, before)
+    if not is_writable(network.anchor):
+        assert params is network.params
+        return
+    assert params["all"].shape == grads["all"].shape == (network.parameter_count,)
+    params["all"] -= params["all"]
+    assert not any(to_numpy(value).any() for value in network.params.values())
+    network.compute_gradients(be.put(X), be.put(LABELS))
+    in_order = np.concatenate([to_numpy(grad).ravel() for grad in network.grads.values()])
+    assert np.array_equal(to_numpy(grads["all"]), in_order)
+    assert in_order.any()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_assigning_a_parameter_reaches_the_layer_and_the_buffer(be, flat):
+    network = two_layer(be.put)
+    if flat:
+        network.flatten()
+    network.params["b2"] = be.put(np.full(7, 3.0))
+    network.layers["Affine2"].W = be.put(np.zeros((6, 7)))
+    np.testing.assert_array_equal(to_numpy(network.predict(be.put(X))), np.full((5, 7), 3.0))
+    if flat and is_writable(network.anchor):
+        buffer = to_numpy(network.optimizer_view()[0]["all"])
+        np.testing.assert_array_equal(buffer[-7 - 42 :], [0.0] * 42 + [3.0] * 7)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_assigning_what_does_not_fit_is_an_error_and_changes_nothing(be, flat):
+    network = two_layer(be.put)
+    if flat:
+        network.flatten()
+    before = {key: to_numpy(value).copy() for key, value in network.params.items()}
+    with pytest.raises(ShapeError, match=r"b2 has shape \(7,\), got a value of shape \(1,\)"):
+        network.params["b2"] = be.put(np.ones(1))
+    with pytest.raises(DtypeError, match="b2 is .*, got int"):
+        network.params["b2"] = be.put(np.ones(7, dtype="int64"))
+    with pytest.raises(ArrayMixError, match="b2 is a .*, got list"):
+        network.params["b2"] = [1.0] * 7
+    with pytest.raises(KeyError, match="no parameter 'W3'; there are W1, b1, W2, b2"):
+        network.params["W3"] = be.put(np.ones(1))
+    with pytest.raises(TypeError, match="cannot be deleted"):
+        del network.params["W1"]
+    assert same_bits(network.params, before)
+
+
+def test_a_flattened_layer_refuses_a_weight_of_another_shape():
+    network = two_layer(np.asarray).flatten()
+    with pytest.raises(ShapeError, match=r"Affine.b has shape \(7,\), got a value of shape \(1,\)"):
+        network.layers["Affine2"].b = np.ones(1)
+
+
+class OwnAffine(Affine):
+    """A reader's own layer, that knows nothing of ``self.out``."""
+
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+def test_a_layer_that_makes_its_gradients_anew_is_gathered_into_the_buffer():
+    def network(kind):
+        return Network([kind(numbers(5, 12, 6), numbers(6, 6)), Relu(), kind(numbers(7, 6, 7), numbers(8, 7))])
+
+    own, plain = network(OwnAffine).flatten(), network(Affine).flatten()
+    for _ in range(2):
+        own.compute_gradients(X, LABELS)
+        plain.compute_gradients(X, LABELS)
+        assert np.array_equal(own.optimizer_view()[1]["all"], plain.optimizer_view()[1]["all"])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda n: n.copy(), lambda n: pickle.loads(pickle.dumps(n))]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_copy_is_a_network_of_its_own_with_its_own_buffer(copied, flat):
+    network = two_layer(np.asarray)
+    if flat:
+        network.flatten()
+    network.gradient(X, LABELS)
+    before = {key: value.copy() for key, value in network.params.items()}
+    twin = copied(network)
+    assert same_bits(twin.params, before)
+    params, _ = twin.optimizer_view()
+    for key in list(params):
+        params[key] -= 1.0
+    assert all(np.array_equal(twin.params[key], before[key] - 1.0) for key in before)
+    assert same_bits(network.params, before)
+    params, _ = network.optimizer_view()
+    for key in list(params):
+        params[key] += 1.0
+    assert all(np.array_equal(network.params[key], before[key] + 1.0) for key in before)
+
+
+def test_moving_changes_backend_and_dtype_and_keeps_the_numbers(be):
+    network = TwoLayerNet(12, 6, 7, seed=0, dtype="float32", backend="numpy").flatten()
+    before = {key: value.copy() for key, value in network.params.items()}
+    assert network.to(be.backend, dtype=be.dtype) is network
+    assert all(type(value) is type(be.put(X)) for value in network.params.values())
+    assert network.dtype == be.dtype
+    assert same_bits(network.params, before)
+    grads = network.gradient(be.put(X), be.put(LABELS))
+    assert {dtype_name(grad) for grad in grads.values()} == {be.dtype}
+    if is_writable(network.anchor):
+        assert "all" in network.optimizer_view()[0]  # laid flat again
+    assert same_bits(network.to("numpy", dtype="float32").params, before)
+
+
+# --- inference ------------------------------------------------------------------------------------------------------
+
+
+def test_batches_change_nothing_but_the_memory(be):
+    network, x, t = two_layer(be.put), be.put(X), be.put(LABELS)
+    whole = to_numpy(network.predict(x))
+    np.testing.assert_allclose(to_numpy(network.predict(x, batch_size=2)), whole, rtol=1e-5)
+    expected = float(np.mean(whole.argmax(axis=1) == LABELS))
+    assert network.accuracy(x, t, batch_size=2) == network.accuracy(x, t) == expected
+    assert network.accuracy(x, be.put(np.eye(7)[LABELS])) == expected
+    be.check(
+        network.predict_proba(x).sum(axis=1) if be.name == "numpy" else be.xp.sum(network.predict_proba(x), axis=1),
+        np.ones(5),
+    )
+
+
+def test_sixty_thousand_images_do_not_multiply_the_memory():
+    network = TwoLayerNet(784, 50, 10, seed=0)
+    x, t = np.zeros((60_000, 784), np.uint8), np.zeros(60_000, np.int64)
+    tracemalloc.start()
+    network.accuracy(x, t)
+    network.predict(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    scores = 60_000 * 10 * 4
+    assert peak < 2 * scores + 20e6  # the images as floats would be 188 MB
+
+
+def test_one_sample_is_a_batch_of_one(be):
+    network = two_layer(be.put)
+    scores = to_numpy(network.predict(be.put(X)))
+    one = network.predict(be.put(X[2]))
+    be.check(one, scores[2])
+    label = int(LABELS[2])
+    assert float(network.loss(be.put(X[2]), label)) == pytest.approx(
+        float(network.loss(be.put(X[2:3]), be.put(LABELS[2:3]))), rel=1e-6
+    )
+    assert network.accuracy(be.put(X[2]), label) in (0.0, 1.0)
+
+
+def test_floats_of_another_precision_are_converted_to_the_networks():
+    network = TwoLayerNet(12, 6, 7, seed=0)
+    assert network.predict(X).dtype == np.float32
+    assert network.gradient(X, np.eye(7)[LABELS])["W1"].dtype == np.float32
+    assert network.to(dtype="float64").predict(X.astype(np.float16)).dtype == np.float64
+
+
+def test_training_and_inference_differ_in_the_flag_alone():
+    seen = []
+
+    class Watch(Relu):
+        def forward(self, x):
+            seen.append(self.train)
+            return super().forward(x)
+
+    network = Network([Affine(numbers(5, 12, 7), numbers(8, 7)), Watch()])
+    network.gradient(X, LABELS)
+    network.predict(X)
+    network.gradient(X, LABELS)
+    network.loss(X, LABELS)
+    network.accuracy(X, LABELS)
+    assert seen == [True, False, True, False, False]
+
+
+def test_the_first_layer_does_not_compute_what_nobody_needs():
+    network = two_layer(np.asarray)
+    x = X.copy()
+    network.compute_gradients(x, LABELS)
+    assert network.layers["Affine1"].backward(np.ones((5, 6))) is None
+    assert network.layers["Affine2"].backward(np.ones((5, 7))).shape == (5, 6)
+
+
+# --- numerical gradients --------------------------------------------------------------------------------------------
+
+
+def test_numerical_gradient_of_a_network_agrees_with_backpropagation_on_every_backend(be64):
+    network = TwoLayerNet(4, 3, 2, 0.5, seed=1, dtype="float64", backend=be64.backend)
+    x, t = be64.put(numbers(2, 3, 4)), be64.put(np.array([0, 1, 1]))
+    before = {key: to_numpy(value).copy() for key, value in network.params.items()}
+    numerical, backward = network.numerical_gradient(x, t), network.gradient(x, t)
+    for key in backward:
+        np.testing.assert_allclose(to_numpy(numerical[key]), to_numpy(backward[key]), atol=1e-8)
+    assert same_bits(network.params, before)
+
+
+def test_gradient_check_on_three_images(mnist):
+    """Course row 16, whose bounds these are; a float32 network is checked in float64."""
+    (x, t), _ = mnist
+    bounds = {"W1": 1e-12, "b1": 4e-12, "W2": 4e-12, "b2": 5e-10}
+    network = TwoLayerNet(784, 50, 10, seed=0)
+    errors = check_gradient(network, x[:3], t[:3])
+    assert {key: errors[key] <= bound for key, bound in bounds.items()} == dict.fromkeys(bounds, True), errors
+    assert network.dtype == "float32"
+
+
+def test_gradient_check_finds_a_wrong_gradient():
+    class WrongSigmoid(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y
+
+    network = Network(
+        [Affine(numbers(5, 12, 6), numbers(6, 6)), WrongSigmoid(), Affine(numbers(7, 6, 7), numbers(8, 7))]
+    )
+    errors = check_gradient(network, X, LABELS)
+    assert errors["W2"] < 1e-9
+    assert errors["W1"] > 1e-3
+
+
+def test_simple_network_learns_by_numerical_gradient(be64):
+    network = SimpleNetwork(4, 3, 2, 0.5, seed=1, dtype="float64", backend=be64.backend)
+    assert list(network.layers) == ["Affine1", "Sigmoid1", "Affine2"]
+    x, t = be64.put(numbers(2, 3, 4)), be64.put(np.array([0, 1, 1]))
+    before = float(network.loss(x, t))
+    by_layers = Network(dict(network.copy().layers)).gradient(x, t)
+    grads = network.gradient(x, t)
+    for key in grads:
+        np.testing.assert_allclose(to_numpy(grads[key]), to_numpy(by_layers[key]), atol=1e-8)
+        network.params[key] -= 0.5 * grads[key]
+    assert float(network.loss(x, t)) < before
+
+
+# --- building and telling -------------------------------------------------------------------------------------------
+
+
+def test_a_network_of_ones_own():
+    network = Network(
+        [Affine(numbers(5, 12, 6), numbers(6, 6)), Relu(), Affine(numbers(7, 6, 7), numbers(8, 7)), Relu()]
+    )
+    assert list(network.layers) == ["Affine1", "Relu1", "Affine2", "Relu2"]
+    with pytest.raises(TypeError):
+        network.layers["Relu2"] = Relu()
+
+
+def test_layers_that_do_not_fit_are_refused_when_the_network_is_built():
+    with pytest.raises(ShapeError, match=r"Affine2 expects 5 numbers a sample \(W is \(5, 7\)\), got .*\(6,\)"):
+        Network([Affine(numbers(5, 12, 6), numbers(6, 6)), Relu(), Affine(numbers(7, 5, 7), numbers(8, 7))])
+    relu = Relu()
+    with pytest.raises(ArgumentError, match="twice"):
+        Network([Affine(numbers(5, 12, 6), numbers(6, 6)), relu, relu])
+    with pytest.raises(ArgumentError, match="at least one layer with parameters"):
+        Network([Relu()])
+    first = Affine(numbers(5, 12, 6), numbers(6, 6))
+    second = Affine(
+        asarray(numbers(7, 6, 7), backend="array_api_strict"), asarray(numbers(8, 7), backend="array_api_strict")
+    )
+    with pytest.raises(ArrayMixError, match="two libraries"):
+        Network([first, Relu(), second])
+
+
+def test_repr_and_summary_tell(be):
+    network = two_layer(be.put)
+    assert repr(network).startswith("Network(12-6-7, 127 parameters, ")
+    assert be.dtype in repr(network)
+    text = network.summary()
+    for part in ("Affine1", "Affine(12 -> 6)", "(N, 7)", "78", "49", "SoftmaxWithLoss()"):
+        assert part in text
+
+
+def test_an_unfinished_layer_says_what_it_lacks():
+    class Unfinished(Layer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Unfinished does not say how to compute"):
+        Unfinished().forward(X)
+
+
+# --- the checks that are offered to others --------------------------------------------------------------------------
+
+
+def test_check_layer_accepts_the_good_and_finds_each_fault():
+    x = numbers(1, 3, 4)
+    check_layer(Affine(numbers(2, 4, 5), numbers(3, 5)), x)
+    check_layer(Relu(), x)
+
+    class InPlace(Relu):
+        def backward(self, dout):
+            dout *= self.y > 0
+            return dout
+
+    class Leak(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y * (1 - self.y) * np.float64(1.0)
+
+    class Waits(Relu):
+        def forward(self, x):
+            self.largest = float(x[0, 0])
+            return super().forward(x)
+
+    class Wrong(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y
+
+    for layer, finding in (
+        (InPlace(), "wrote into dout"),
+        (Leak(), "float32 numbers is float64"),
+        (Waits(), "waits"),
+        (Wrong(), "is off by"),
+    ):
+        with pytest.raises(AssertionError, match=finding):
+            check_layer(layer, x)
