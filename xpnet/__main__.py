@@ -7,6 +7,7 @@ import argparse
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,13 @@ def _info(_: argparse.Namespace) -> int:
     wheels = installed_cupy_wheels()
     rows = [*_software_rows(), *_cupy_rows(wheels)]
     choice, who = chosen_backend()
-    try:
-        chosen, problem = get_backend().name, None
-    except BackendError as error:
-        chosen, problem = "cannot run", error
     asked = getattr(choice, "name", choice)
-    rows.append(("backend", f"{asked}, by {who}" + (f": {chosen}" if chosen != asked else "")))
+    try:
+        chosen = get_backend().name
+        problem, outcome = None, "" if chosen == asked else f", which came to {chosen}"
+    except BackendError as error:
+        problem, outcome = error, ", which cannot run"
+    rows.append(("backend", f"{asked} ({who}){outcome}"))
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
     if len(wheels) > 1:
         print(f"\n{_two_wheels_warning(wheels)}")
@@ -83,11 +85,11 @@ def _blas_rows() -> Rows:
 
 
 def _describe_blas(library: dict[str, Any]) -> str:
-    threads = library["num_threads"]
-    parts = [f"{library['internal_api']} {library['version']}", f"{threads} thread{'s' * (threads != 1)}"]
-    # Which of the last two there are differs from library to library.
-    parts += [library[key] for key in ("threading_layer", "architecture") if library.get(key)]
-    return ", ".join(parts)
+    name = f"{library['internal_api']} {library['version'] or ''}".strip()
+    threads = f"{library['num_threads']} thread{'s' * (library['num_threads'] != 1)}"
+    # Which of these two there are differs from library to library.
+    more = [library[key] for key in ("threading_layer", "architecture") if library.get(key)]
+    return ", ".join((name, threads, *more))
 
 
 def _cupy_rows(wheels: list[str]) -> Rows:
@@ -109,7 +111,7 @@ def _cupy_rows(wheels: list[str]) -> Rows:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
         return [*rows, ("GPUs", f"none answers: {_in_one_line(error)}")]
-    rows += [(f"GPU {i}", _answer(lambda i=i: _describe_gpu(cupy, i))) for i in range(count)]
+    rows += [(f"GPU {i}", _answer(partial(_describe_gpu, cupy, i))) for i in range(count)]
     return rows if count else [*rows, ("GPUs", "none: CuPy sees no CUDA device")]
 
 
