@@ -347,8 +347,10 @@ def test_layers_that_do_not_fit_are_refused_when_the_network_is_built():
     second = Affine(
         asarray(numbers(7, 6, 7), backend="array_api_strict"), asarray(numbers(8, 7), backend="array_api_strict")
     )
-    with pytest.raises(ArrayMixError, match="two libraries"):
+    with pytest.raises(ArrayMixError, match="W2 is a array_api_strict.*the network's parameters are numpy.ndarray"):
         Network([first, Relu(), second])
+    with pytest.raises(DtypeError, match="W2 is float32, but the first parameter is float64"):
+        Network([first, Relu(), Affine(*(numbers(7, *s).astype("float32") for s in ((6, 7), (7,))))])
 
 
 def test_repr_and_summary_tell(be):

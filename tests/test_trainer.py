@@ -334,3 +334,23 @@ def test_ten_thousand_iterations_on_mnist(mnist):
         reached.append(network.accuracy(x_test, t_test))
     assert min(reached) >= 0.964, reached
     assert np.mean(reached) >= 0.968, reached
+
+
+@pytest.mark.parametrize("interrupted", ["train", "test"])
+def test_an_interrupt_of_an_evaluation_leaves_lists_of_one_length(monkeypatch, interrupted):
+    trainer = make(epochs=3)
+    accuracy, calls = trainer.network.accuracy, []
+
+    def interrupt(x, t):
+        calls.append(1)
+        if len(calls) == {"train": 3, "test": 4}[interrupted]:
+            raise KeyboardInterrupt
+        return accuracy(x, t)
+
+    monkeypatch.setattr(trainer.network, "accuracy", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    history = trainer.history
+    assert history.iterations == [0]
+    assert len(history.time) == len(history.train_acc) == len(history.test_acc) == 1
+    assert len(history.loss) == 3

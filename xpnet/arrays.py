@@ -1,6 +1,5 @@
 """Looking at an array: which library it belongs to, its dtype's name, what can be done with it, and out to NumPy."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,8 @@ Array = Any
 
 # From the type of an array to its array module; filled in as types are met.
 _array_modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float32, np.float64, np.int64, np.bool_), np)
+
+_dtype_names: dict[tuple[type, Any], str] = {}
 
 
 def get_array_module(x: Array, *others: Array) -> Any:
@@ -90,13 +91,11 @@ def is_array(x: object) -> bool:
 
 def dtype_name(x: Array) -> str:
     """The name of an array's dtype, the same on every backend: ``"float32"``."""
-    return _dtype_name(type(x.dtype), x.dtype)
-
-
-@functools.cache
-def _dtype_name(_kind: type, dtype: Any) -> str:
-    # Two libraries' float32 have one hash and must not be compared: their classes, which come first, differ.
-    return str(dtype).rpartition(".")[2]
+    # By class as well: two libraries' float32 may have one hash, and array-api-strict's refuses to be compared.
+    key = (type(x.dtype), x.dtype)
+    if key not in _dtype_names:
+        _dtype_names[key] = str(x.dtype).rpartition(".")[2]
+    return _dtype_names[key]
 
 
 def is_writable(x: Array) -> bool:

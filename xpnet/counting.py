@@ -158,7 +158,14 @@ def _wait(name: str, convert: Callable[[np.ndarray], Any]) -> Callable[[CountedA
     return method
 
 
-for _name, _convert in {"float": float, "int": int, "bool": bool, "index": operator.index, "iter": iter}.items():
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "int": int,
+    "bool": bool,
+    "index": operator.index,
+    "iter": iter,
+}
+for _name, _convert in _CONVERSIONS.items():
     setattr(CountedArray, f"__{_name}__", _wait(_name, _convert))
 CountedArray.item = _wait("item", np.ndarray.item)  # type: ignore[attr-defined]
 CountedArray.tolist = _wait("tolist", np.ndarray.tolist)  # type: ignore[attr-defined]

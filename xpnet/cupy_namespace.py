@@ -67,7 +67,7 @@ def load_cupy() -> CupyNamespace:
     )
     try:
         xp = cupy_namespace()
-    except ImportError as error:
+    except Exception as error:  # an ImportError, or an OSError where a library of CUDA's is missing
         if not wheels:
             raise BackendError(
                 "The backend 'cupy' was asked for, but CuPy is not installed. Install it with  "

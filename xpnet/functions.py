@@ -154,7 +154,7 @@ def one_hot(t: Array, classes: int, dtype: Any) -> Array:
         Shape (..., C).
     """
     xp = get_array_module(t)
-    return xp.astype(xp.expand_dims(t, axis=-1) == arange(classes, like=t), dtype)
+    return xp.astype(t[..., None] == arange(classes, like=t), dtype)
 
 
 def mean_squared_error(y: Array, t: Array) -> Array:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -46,6 +47,14 @@ class History:
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     description: str = ""
+
+    def record(self, iterations: int, time: float, accuracies: Mapping[str, float]) -> None:
+        """Add an evaluation: after how many iterations, when, and the accuracies on ``"train"`` and ``"test"``."""
+        self.iterations.append(iterations)
+        self.time.append(time)
+        for name, values in (("train", self.train_acc), ("test", self.test_acc)):
+            if name in accuracies:
+                values.append(accuracies[name])
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""

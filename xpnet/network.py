@@ -10,7 +10,7 @@ import numpy as np
 
 from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_array_module, get_backend, to_numpy
 from xpnet.checks import check_count, check_finite, check_inputs, check_together
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.errors import ArgumentError, DtypeError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss
@@ -63,7 +63,12 @@ class Network:
             raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
         self.params = Params(self._places)
         self._grads = Params(self._places, prefix="d")
-        get_array_module(*self.params.values())
+        for key, value in self.params.items():
+            check_together(key, value, self.anchor)
+            if value.dtype != self.anchor.dtype:
+                raise DtypeError(
+                    f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
+                )
         self._buffers: tuple[Array, Array] | None = None
         # Nothing before the first layer with parameters needs a gradient, nor does that layer's own input.
         in_order = list(self._layers.values())

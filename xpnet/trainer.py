@@ -163,8 +163,8 @@ class Trainer:
         if self.verbose:
             h = self.history
             print(  # noqa: T201
-                f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s for the accuracies, on "
-                f"{self.network.backend.describe()}"
+                f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s to evaluate, "
+                f"on {self.network.backend.describe()}"
             )
         return self.history
 
@@ -206,17 +206,19 @@ class Trainer:
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
-        if network.last_layer.classifies:
-            history.train_acc.append(network.accuracy(*_first(self._evaluated_samples, self.x_train, self.t_train)))
-            if self.x_test is not None:
-                history.test_acc.append(network.accuracy(*_first(self._evaluated_samples, self.x_test, self.t_test)))
+        sets = {"train": (self.x_train, self.t_train), "test": (self.x_test, self.t_test)}
+        accuracies = {
+            name: network.accuracy(*_first(self._evaluated_samples, x, t))
+            for name, (x, t) in sets.items()
+            if x is not None and network.last_layer.classifies
+        }
         if history.loss:
             loss = history.loss[-1]
         else:
             loss = float(network.loss(*_first(self.mini_batch_size, self.x_train, self.t_train)))
-        history.iterations.append(len(history.loss))
         now = time.perf_counter()
-        history.time.append(now - self._started)
+        # All at once, so that an interrupt finds the lists of one length.
+        history.record(len(history.loss), now - self._started, accuracies)
         history.evaluation_seconds += now - begun
         bar.set_postfix(self._postfix(loss))
         self._show(

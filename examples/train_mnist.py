@@ -1,0 +1,173 @@
+"""Train a network of two layers to read handwritten digits, and keep what it has learned.
+
+    python examples/train_mnist.py                        on the processor, with NumPy
+    XPNET_BACKEND=cupy python examples/train_mnist.py     the same program on a GPU, with CuPy
+
+It learns MNIST, which is downloaded the first time; where that cannot be, the small digits that come with xpnet.
+"""
+
+import argparse
+import json
+import logging
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xpnet
+from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
+from xpnet.datasets import DatasetUnavailable
+from xpnet.errors import ArgumentError
+
+# How long and how fast to learn, where the command line does not say. In an epoch each image is seen once.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "mnist": {"iterations": 10_000, "epochs": None, "batch_size": 100, "lr": 0.1},
+    "digits": {"iterations": None, "epochs": 30, "batch_size": 20, "lr": 0.5},
+}
+FILES = ("learning_curves.png", "weights.safetensors", "history.csv", "history.json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load the images, train the network, write the files; returns the program's exit status."""
+    check_writable(*(options.output_dir / name for name in FILES), *filter(None, [options.report]))
+    backend = xpnet.get_backend(options.backend)
+    dataset, ((x_train, t_train), (x_test, t_test)) = load(options.dataset, options.data_dir)
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    if "epochs" in given:
+        given.setdefault("iterations", None)  # those of DEFAULTS would win over the epochs that were asked for
+    chosen = DEFAULTS[dataset] | given
+
+    # Images stay bytes, one a pixel: the trainer makes numbers from 0 to 1 of them, a minibatch at a time.
+    network = TwoLayerNet(x_train.shape[1], options.hidden_size, 10, seed=options.seed, backend=backend)
+    trainer = Trainer(
+        network, x_train, t_train, x_test, t_test,
+        epochs=chosen["epochs"], iterations=chosen["iterations"], mini_batch_size=chosen["batch_size"],
+        optimizer="SGD", optimizer_param={"lr": chosen["lr"]}, seed=options.seed,
+    )  # fmt: skip
+    print(f"{network!r} learns {dataset}: {len(x_train):,} images, and {len(x_test):,} others to test it")
+    interrupted = False
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        interrupted = True
+        print(f"Interrupted after {len(trainer.train_loss_list):,} of {trainer.iterations:,} iterations")
+
+    print(closing_line(trainer))
+    written = save(trainer, options.output_dir)
+    if options.report:
+        options.report.write_text(json.dumps(report(trainer, dataset, options.seed), indent=1) + "\n")
+        written.append(options.report)
+    print(f"Written: {', '.join(map(str, written))}")
+    return 130 if interrupted else 0
+
+
+def load(name: str, data_dir: Path | None) -> tuple[str, Any]:
+    """A data set and its name: images as uint8, a row each, and labels; for training, and for the test."""
+    if name != "digits":
+        try:
+            return "mnist", load_mnist(normalize=False, data_dir=data_dir)
+        except DatasetUnavailable:
+            if name == "mnist":
+                raise
+            print("MNIST is not here and cannot be downloaded (--dataset mnist says why): taking the bundled digits")
+    return "digits", load_digits(normalize=False)
+
+
+def closing_line(trainer: Trainer) -> str:
+    """What the trainer has not printed itself: how fast it was, and how well the network reads."""
+    history = trainer.history
+    epochs, more = divmod(len(history.loss), trainer.iterations_per_epoch)
+    images = epochs * trainer.train_size + more * trainer.mini_batch_size
+    line = f"{images / max(history.seconds, 1e-9):,.0f} images a second"
+    if history.test_acc:
+        line += f"; accuracy {history.train_acc[-1]:.4f} in training, {history.test_acc[-1]:.4f} in the test"
+    return line
+
+
+def save(trainer: Trainer, folder: Path) -> list[Path]:
+    """Write the files; returns which, for the picture needs matplotlib."""
+    picture, weights, table, record = written = [folder / name for name in FILES]
+    trainer.network.save(weights)
+    trainer.history.to_csv(table)
+    trainer.history.to_json(record)
+    try:
+        trainer.history.plot(picture)
+    except ImportError as error:
+        print(f"No {picture.name}: {error}")
+        written.remove(picture)
+    return written
+
+
+def report(trainer: Trainer, dataset: str, seed: int) -> dict[str, Any]:
+    """The run in numbers, for other programs to read."""
+    history, backend = trainer.history, trainer.network.backend
+    versions = {"python": platform.python_version(), "xpnet": xpnet.__version__, "numpy": version("numpy")}
+    versions[backend.name] = getattr(backend.xp, "__version__", "unknown")
+    return {
+        "backend": backend.name,
+        "device": backend.describe_device(),
+        "dataset": dataset,
+        "iterations": len(history.loss),
+        "batch_size": trainer.mini_batch_size,
+        "seconds": history.seconds,
+        "evaluation_seconds": history.evaluation_seconds,
+        "train_accuracy": history.train_acc[-1] if history.train_acc else None,
+        "test_accuracy": history.test_acc[-1] if history.test_acc else None,
+        "versions": versions,
+        "seed": seed,
+    }
+
+
+def check_writable(*paths: Path) -> None:
+    """Raise before the training, and not after it, where a file could not be written."""
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+            if path.is_dir():
+                raise OSError("it is a folder")
+        except OSError as error:
+            raise ArgumentError(
+                f"{path} cannot be written: {error.strerror or error}. Choose another place for it."
+            ) from error
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line; None is what `DEFAULTS` says, or the library."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add(option: str, what: str, default: Any = None, shown: str = "%(default)s", **more: Any) -> None:
+        parser.add_argument(option, default=default, help=f"{what} (default: {shown})", **more)
+
+    add("--backend", "numpy, cupy, or auto for the GPU if one answers", shown="what XPNET_BACKEND says, else numpy")
+    add("--dataset", "auto is mnist where it can be had, else digits", "auto", choices=("auto", *DEFAULTS))
+    add("--data-dir", "a folder with MNIST's four files", shown="XPNET_DATA_DIR, the cache, a download", type=Path)
+    add("--iterations", "minibatches to learn from; wins over --epochs", shown="10,000 on mnist", type=int)
+    add("--epochs", "times to go through the images", shown="30 on digits", type=int)
+    add("--batch-size", "images a minibatch", shown="100 on mnist, 20 on digits", type=int)
+    add("--hidden-size", "units of the hidden layer", 50, type=int)
+    add("--lr", "learning rate", shown="0.1 on mnist, 0.5 on digits", type=float)
+    add("--seed", "of the first weights and of the images' order", 0, type=int)
+    add("--output-dir", "where to write the files", Path("output"), type=Path)
+    add("--report", "a JSON file for the run in numbers", shown="none", type=Path)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; an error that can be told in words ends it with those, and status 2."""
+    options = parse(arguments)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("xpnet").setLevel(logging.INFO)  # says what is downloaded, and what auto came to
+    try:
+        return run(options)
+    except (XpnetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before there was anything to keep
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""PyTorch itself, asked now: layers on inputs that hypothesis thinks of, forward and backward, and twenty steps of SGD.
+
+``nox -s oracles`` runs this; the core suite uses PyTorch's stored answers (`tests/oracles/`).
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from oracles import store
+
+from xpnet import SGD, Affine, IdentityWithLoss, Relu, Sigmoid, SoftmaxWithLoss, TwoLayerNet
+from xpnet.testing import error_in_eps
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; the session `oracles` has it")
+
+search = settings(deadline=None, database=None, max_examples=200)
+
+shapes = array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=7)
+sizes = st.integers(1, 7)
+seeds = st.integers(0, 2**32 - 1)
+magnitudes = st.integers(-6, 6).map(lambda exponent: 10.0**exponent)
+moderate = st.floats(-1e6, 1e6)
+any_number = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def assert_close(actual: Any, expected: Any, scale: float = 0.0) -> None:
+    """Within 1e-10 of the largest number expected, or of `scale` where that is more."""
+    expected = expected.detach().numpy()
+    assert actual.shape == expected.shape
+    assert actual.dtype == np.float64
+    allowed = 1e-10 * max(np.max(np.abs(expected)), scale)
+    # Numbers below 1e-300 have lost digits to underflow, each library's its own.
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=allowed + 1e-300)
+
+
+def tensor(a: np.ndarray) -> Any:
+    """The array for PyTorch, a copy, followed by autograd."""
+    return torch.tensor(a, requires_grad=True)
+
+
+@st.composite
+def input_and_dout(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple[np.ndarray, np.ndarray]:
+    """An input of any shape, and the gradient by an output of the same shape."""
+    x = draw(arrays(np.float64, draw(shapes), elements=elements))
+    return x, draw(arrays(np.float64, x.shape, elements=moderate))
+
+
+# --- stored ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_stored_results_are_what_pytorch_says() -> None:
+    stored, _ = store.load()
+    live = store.ask_torch()
+    assert stored.keys() == live.keys() == CASES.keys()
+    for case, results in live.items():
+        assert stored[case].keys() == results.keys()
+        for name, result in results.items():
+            error = error_in_eps(result, stored[case][name])
+            assert error <= 4, f"{name} of {case}: {error} eps. Write them anew:  python tests/oracles/store.py"
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+
+@search
+@given(input_and_dout(any_number))
+@example((np.array([[0.0, -0.0, 5e-324, -5e-324]]), np.ones((1, 4))))
+def test_relu(given_arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    x, dout = given_arrays
+    layer, x_torch = Relu(), tensor(x)
+    y = torch.relu(x_torch)
+    y.backward(torch.tensor(dout))
+    np.testing.assert_array_equal(layer.forward(x), y.detach().numpy())
+    np.testing.assert_array_equal(layer.backward(dout), x_torch.grad.numpy())
+
+
+@search
+@given(input_and_dout(any_number | st.floats(-800, 800)))
+@example((np.array([-1e4, -745.0, -40.0, 0.0, 40.0, 745.0, 1e4]), np.ones(7)))
+def test_sigmoid(given_arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    x, dout = given_arrays
+    layer, x_torch = Sigmoid(), tensor(x)
+    y = torch.sigmoid(x_torch)
+    y.backward(torch.tensor(dout))
+    assert_close(layer.forward(x), y)
+    # y (1 - y) loses its digits where y is nearly 1, in PyTorch as here: it is right to 1e-16, not to 1e-16 of itself.
+    assert_close(layer.backward(dout), x_torch.grad, scale=np.max(np.abs(dout)))
+
+
+@search
+@given(
+    st.just(()) | st.tuples(sizes), st.lists(sizes, min_size=1, max_size=3), sizes, seeds, st.tuples(*[magnitudes] * 4)
+)
+def test_affine(batch: tuple[int, ...], sample: list[int], width: int, seed: int, scales: tuple[float, ...]) -> None:
+    sample = sample if batch else sample[:1]  # a sample alone is a vector
+    rng = np.random.default_rng(seed)
+    given_shapes = [(*batch, *sample), (int(np.prod(sample)), width), (width,), (*batch, width)]
+    x, W, b, dout = (scale * rng.standard_normal(shape) for scale, shape in zip(scales, given_shapes, strict=True))
+    layer = Affine(W, b)
+    x_torch, W_torch, b_torch = tensor(x), tensor(W), tensor(b)
+    y = torch.nn.functional.linear(x_torch.flatten(1) if batch else x_torch, W_torch.T, b_torch)
+    y.backward(torch.tensor(dout))
+    assert_close(layer.forward(x), y)
+    assert_close(layer.backward(dout), x_torch.grad)
+    assert_close(layer.dW, W_torch.grad)
+    assert_close(layer.db, b_torch.grad)
+
+
+# --- losses ---------------------------------------------------------------------------------------------------------
+
+scores = st.floats(-30, 30) | st.sampled_from([-1e4, -1000.0, 0.0, 1000.0, 1e4]) | st.floats(-1e8, 1e8)
+
+
+@st.composite
+def scores_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a batch, and a label for each row."""
+    n, classes = draw(sizes), draw(sizes)
+    x = draw(arrays(np.float64, (n, classes), elements=scores))
+    return x, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+
+
+@search
+@given(scores_and_labels(), st.sampled_from([1.0, 3.0, -0.125]))
+@example((np.array([[1000.0, 0.0, -1000.0]]), np.array([2])), 1.0)
+def test_softmax_with_loss(given_arrays: tuple[np.ndarray, np.ndarray], dout: float) -> None:
+    x, t = given_arrays
+    n, classes = x.shape
+    x_torch = tensor(x)
+    loss = torch.nn.functional.cross_entropy(x_torch, torch.tensor(t))
+    (dout * loss).backward()
+    for labels in (t, np.eye(classes)[t]):
+        layer = SoftmaxWithLoss()
+        # Where the right class leads by far, the loss and its gradient are the small differences of numbers near 1 and
+        # near 1/N, in PyTorch as here.
+        assert_close(layer.forward(x, labels), loss, scale=1.0)
+        assert_close(layer.backward(dout), x_torch.grad, scale=abs(dout) / n)
+        assert_close(layer.y, torch.softmax(x_torch, dim=1))
+
+
+@pytest.mark.parametrize("behind", [30.0, 1000.0])
+def test_the_loss_of_a_class_that_is_behind_is_how_far_it_is_behind(behind: float) -> None:
+    x, t = np.array([[behind, 0.0]]), np.array([1])
+    assert float(SoftmaxWithLoss().forward(x, t)) == pytest.approx(behind, rel=1e-14)
+    assert float(torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(t))) == pytest.approx(
+        behind, rel=1e-14
+    )
+
+
+@search
+@given(st.tuples(sizes, sizes).flatmap(lambda shape: st.tuples(*[arrays(np.float64, shape, elements=moderate)] * 2)))
+def test_identity_with_loss(given_arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    x, t = given_arrays
+    x_torch = tensor(x)
+    # PyTorch averages over all elements, the course sums each row's and averages over rows.
+    loss = 0.5 * torch.nn.functional.mse_loss(x_torch, torch.tensor(t)) * x.shape[1]
+    loss.backward()
+    layer = IdentityWithLoss()
+    assert_close(layer.forward(x, t), loss)
+    assert_close(layer.backward(), x_torch.grad)
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+@settings(search, max_examples=50)
+@given(sizes, sizes, sizes, st.integers(1, 9), seeds, st.sampled_from([0.01, 0.1, 1.0]), st.booleans())
+def test_twenty_steps_of_sgd(n_in: int, hidden: int, n_out: int, batch: int, seed: int, lr: float, flat: bool) -> None:
+    network = TwoLayerNet(n_in, hidden, n_out, 0.5, seed=seed, dtype="float64", backend="numpy")
+    model = torch.nn.Sequential(torch.nn.Linear(n_in, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, n_out)).double()
+    with torch.no_grad():
+        for parameter, key in zip(model.parameters(), network.params, strict=True):
+            parameter.copy_(torch.tensor(network.params[key].T))
+    if flat:
+        network.flatten()
+    rng = np.random.default_rng(seed)
+    x, t = rng.standard_normal((batch, n_in)), rng.integers(0, n_out, batch)
+    optimizer, torch_optimizer = SGD(lr), torch.optim.SGD(model.parameters(), lr)
+    for _ in range(20):
+        network.compute_gradients(x, t)
+        optimizer.update(*network.optimizer_view())
+        torch_optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(t)).backward()
+        torch_optimizer.step()
+    for parameter, key in zip(model.parameters(), network.params, strict=True):
+        assert_close(network.params[key], parameter.T if parameter.ndim == 2 else parameter)

@@ -1,0 +1,213 @@
+"""The matrix once more, in PyTorch: every case of `cases.py` under the same name, with the same numbers, in float64.
+
+Written from the course's formulas and PyTorch's own functions, and not from xpnet's. Every gradient is autograd's.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from cases import LABEL_FORMS, LABELS, PIXELS, PROBABILITIES, SHAPES, numbers
+
+with suppress(ImportError):  # pytest looks for doctests in this file also where there is no PyTorch
+    import torch
+    from torch.nn import functional as F
+
+Tensor = Any
+Results = dict[str, Tensor]
+
+ORACLES: dict[str, Callable[[], Results]] = {}
+
+
+def oracle(name: str) -> Callable[[Callable[[], Results]], Callable[[], Results]]:
+    """Enter a function as what PyTorch says of the case of that name."""
+
+    def enter(run: Callable[[], Results]) -> Callable[[], Results]:
+        assert name not in ORACLES
+        ORACLES[name] = run
+        return run
+
+    return enter
+
+
+def given(seed: int, *shape: int) -> Tensor:
+    """The numbers that the case is given."""
+    return torch.from_numpy(numbers(seed, *shape))
+
+
+def learned(seed: int, *shape: int) -> Tensor:
+    """The same, for autograd to follow."""
+    return given(seed, *shape).requires_grad_()
+
+
+def gradients(y: Tensor, by: Results, dout: Tensor | None = None) -> Results:
+    """Autograd's gradients of `y` (weighted by `dout`, where it is no scalar) by each of the tensors."""
+    return dict(zip(by, torch.autograd.grad(y, list(by.values()), dout), strict=True))
+
+
+# Each is one function of PyTorch's, called when the case is run, so that this file can be read without PyTorch.
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "step_function": lambda x: torch.heaviside(x, torch.zeros_like(x)),
+    "sigmoid": lambda x: torch.sigmoid(x),
+    "sigmoid_grad": lambda x: gradients(torch.sigmoid(x), {"dx": x}, torch.ones_like(x))["dx"],
+    "relu": lambda x: F.relu(x),
+    "relu_grad": lambda x: gradients(F.relu(x), {"dx": x}, torch.ones_like(x))["dx"],
+    "identity_function": lambda x: torch.nn.Identity()(x),
+    "softmax": lambda x: F.softmax(x, dim=-1),
+}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"Relu": FUNCTIONS["relu"], "Sigmoid": FUNCTIONS["sigmoid"]}
+NODES: dict[str, Callable[[Tensor], Tensor]] = {
+    "SquareLayer": lambda x: torch.square(x),
+    "ExpLayer": lambda x: torch.exp(x),
+    "ReciprocalLayer": lambda x: torch.reciprocal(x),
+}
+NODES_OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "MulLayer": lambda x, y: torch.mul(x, y),
+    "AddLayer": lambda x, y: torch.add(x, y),
+}
+
+
+def _elementwise(function: Callable[..., Tensor], shape: tuple[int, ...], dout_seed: int, *input_names: str) -> Results:
+    """Forward and backward of a function of one or two inputs of one shape."""
+    inputs = {f"d{name}": learned(seed, *shape) for seed, name in enumerate(input_names, start=1)}
+    y = function(*inputs.values())
+    return {"y": y, **gradients(y, inputs, given(dout_seed, *shape))}
+
+
+for _name, _f in FUNCTIONS.items():
+    for _kind, _shape in SHAPES.items():
+        oracle(f"{_name}/{_kind}")(lambda f=_f, shape=_shape: {"y": f(learned(1, *shape))})
+for _name, _f in ACTIVATIONS.items():
+    for _kind, _shape in SHAPES.items():
+        oracle(f"{_name}/{_kind}")(lambda f=_f, shape=_shape: _elementwise(f, shape, 2, "x"))
+for _name, _f in NODES.items():
+    oracle(f"{_name}/batch")(lambda f=_f: _elementwise(f, (5, 7), 3, "x"))
+for _name, _f in NODES_OF_TWO.items():
+    oracle(f"{_name}/batch")(lambda f=_f: _elementwise(f, (5, 7), 3, "x", "y"))
+
+
+def _affine(shape: tuple[int, ...]) -> Results:
+    x = learned(1, *shape)
+    rows = x if len(shape) == 1 else x.flatten(start_dim=1)
+    W, b = learned(2, rows.shape[-1], 3), learned(3, 3)
+    y = F.linear(rows, W.T, b)
+    return {"y": y, **gradients(y, {"dx": x, "dW": W, "db": b}, given(4, *y.shape))}
+
+
+for _kind, _shape in SHAPES.items():
+    oracle(f"Affine/{_kind}")(lambda shape=_shape: _affine(shape))
+
+
+# --- losses ---------------------------------------------------------------------------------------------------------
+
+
+def labels(form: str, width: int = 7) -> Tensor:
+    """The labels as PyTorch's losses take them: indices, or one row of probabilities a sample."""
+    indices = torch.from_numpy(LABELS)
+    return indices if form == "index" else F.one_hot(indices, width).double()
+
+
+def _softmax_with_loss(form: str) -> Results:
+    x = learned(1, 5, 7)
+    loss = F.cross_entropy(x, labels(form))
+    return {"loss": loss, **gradients(loss, {"dx": x}), "y": F.softmax(x, dim=-1)}
+
+
+def _cross_entropy_error(form: str) -> Results:
+    """The course's, of probabilities: with 1e-7 inside the logarithm, which no loss of PyTorch's has."""
+    log_y = torch.log(torch.from_numpy(PROBABILITIES) + 1e-7)
+    if form == "index":
+        return {"loss": F.nll_loss(log_y, labels(form))}
+    return {"loss": -(labels(form) * log_y).sum() / log_y.shape[0]}
+
+
+for _form in LABEL_FORMS:
+    oracle(f"SoftmaxWithLoss/{_form}")(lambda form=_form: _softmax_with_loss(form))
+    oracle(f"cross_entropy_error/{_form}")(lambda form=_form: _cross_entropy_error(form))
+
+
+@oracle("cross_entropy_error/vector")
+def _cross_entropy_error_of_one() -> Results:
+    return {"loss": F.nll_loss(torch.log(torch.from_numpy(PROBABILITIES[0]) + 1e-7), torch.tensor(2))}
+
+
+def half_the_squares(y: Tensor, t: Tensor) -> Tensor:
+    """The course's mean squared error: half the sum of squares, averaged over rows (PyTorch's: over all elements)."""
+    return 0.5 * F.mse_loss(y, t, reduction="sum") / (y.shape[0] if y.ndim > 1 else 1)
+
+
+for _kind in ("vector", "batch"):
+    oracle(f"mean_squared_error/{_kind}")(
+        lambda shape=SHAPES[_kind]: {"loss": half_the_squares(given(1, *shape), given(2, *shape))}
+    )
+
+
+@oracle("IdentityWithLoss/batch")
+def _identity_with_loss() -> Results:
+    y = learned(1, 5, 7)
+    loss = half_the_squares(y, given(2, 5, 7))
+    return {"loss": loss, **gradients(loss, {"dx": y}), "y": y}
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def two_layer_parameters() -> Results:
+    """Those of 12 inputs, 6 hidden units and 7 outputs."""
+    return {"W1": learned(5, 12, 6), "b1": learned(6, 6), "W2": learned(7, 6, 7), "b2": learned(8, 7)}
+
+
+def two_layer_scores(parameters: Results, x: Tensor, activation: str = "Relu") -> Tensor:
+    """The network's scores for a batch or a vector."""
+    hidden = ACTIVATIONS[activation](F.linear(x, parameters["W1"].T, parameters["b1"]))
+    return F.linear(hidden, parameters["W2"].T, parameters["b2"])
+
+
+def _two_layer_gradient(form: str) -> Results:
+    parameters = two_layer_parameters()
+    loss = F.cross_entropy(two_layer_scores(parameters, given(1, 5, 12)), labels(form))
+    return {**gradients(loss, parameters), "loss": loss}
+
+
+def _three_steps() -> Results:
+    parameters = two_layer_parameters()
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.25)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(two_layer_scores(parameters, given(1, 5, 12)), labels("index")).backward()
+        optimizer.step()
+    return parameters
+
+
+for _suffix in ("", ", flat"):  # one buffer or many, the numbers are the same
+    for _form in LABEL_FORMS:
+        oracle(f"TwoLayerNet/{_form}{_suffix}")(lambda form=_form: _two_layer_gradient(form))
+    oracle(f"SGD/three steps{_suffix}")(_three_steps)
+
+
+@oracle("TwoLayerNet/pixels")
+def _pixels() -> Results:
+    parameters = two_layer_parameters()
+    x = torch.from_numpy(PIXELS).double().flatten(start_dim=1) / 255
+    scores = two_layer_scores(parameters, x)
+    return {**gradients(F.cross_entropy(scores, labels("index")), parameters), "scores": scores}
+
+
+@oracle("TwoLayerNet/vector")
+def _vector() -> Results:
+    scores = two_layer_scores(two_layer_parameters(), given(1, 12))
+    return {"scores": scores, "probabilities": F.softmax(scores, dim=-1)}
+
+
+@oracle("SimpleNetwork/batch")
+def _simple_network() -> Results:
+    scores = two_layer_scores(two_layer_parameters(), given(1, 5, 12), "Sigmoid")
+    loss = F.cross_entropy(scores, labels("index"))
+    return {"scores": scores, "probabilities": F.softmax(scores, dim=-1), "loss": loss}
+
+
+@oracle("regression/batch")
+def _regression() -> Results:
+    parameters = two_layer_parameters()
+    y = two_layer_scores(parameters, given(1, 5, 12), "Sigmoid")
+    return gradients(half_the_squares(y, given(4, 5, 7)), parameters)

@@ -1,0 +1,51 @@
+"""The matrix: each case on each backend, device and dtype, against what PyTorch's autograd says (stored)."""
+
+import numpy as np
+import pytest
+from cases import CASES, LABEL_FORMS
+from oracles.store import PATH, load
+
+from xpnet import to_numpy
+
+STORED, TORCH_VERSION = load()
+INDEX, ONE_HOT = LABEL_FORMS
+
+
+def test_the_stored_results_are_those_of_the_cases():
+    assert set(STORED) == set(CASES), "run  python tests/oracles/store.py"
+    assert TORCH_VERSION[0].isdigit()
+    # All are floats: a result of integers or booleans would want an exact comparison, and be.check allows an error.
+    assert {array.dtype for results in STORED.values() for array in results.values()} == {np.dtype("float64")}
+    assert PATH.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_results_and_gradients_are_those_of_pytorch(be, name):
+    results = CASES[name](be.put)
+    assert results.keys() == STORED[name].keys()
+    for key, expected in STORED[name].items():
+        be.check(results[key], expected, name=f"{key} of {name} on {be.name}")
+
+
+# A step of SGD is the one case that is meant to change what it was given: the parameters.
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("SGD/")])
+def test_nothing_writes_into_its_arguments(be, name):
+    """Neither forward nor backward, neither into x nor dout, nor into labels or parameters."""
+    given = []
+
+    def put_and_remember(a):
+        array = be.put(np.array(a))
+        given.append((array, np.array(to_numpy(array))))
+        return array
+
+    CASES[name](put_and_remember)
+    assert given
+    for array, before in given:
+        np.testing.assert_array_equal(to_numpy(array), before)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if INDEX in name])
+def test_both_forms_of_labels_give_the_same_bits(be, name):
+    by_index, by_one_hot = CASES[name](be.put), CASES[name.replace(INDEX, ONE_HOT)](be.put)
+    for key, result in by_index.items():
+        np.testing.assert_array_equal(to_numpy(result), to_numpy(by_one_hot[key]), err_msg=key)
