@@ -27,9 +27,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def oracles(session: nox.Session) -> None:
-    """Compare with live PyTorch: every layer's gradients, whole trainings, and the stored arrays of the core suite."""
-    session.install("-e", ".", *group("tests"), *group("torch"))
-    session.run("pytest", "tests/live", *session.posargs)
+    """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""
+    session.install("-e", ".", *group("tests"), *group("oracles"))
+    session.run("pytest", "tests/live", "tests/test_datasets.py", *session.posargs)
 
 
 @nox.session
@@ -83,7 +83,8 @@ def package(session: nox.Session) -> None:
     elsewhere = Path(session.create_tmp())
     for name in ("tests", "examples"):
         shutil.copytree(name, elsewhere / name, dirs_exist_ok=True)
-    shutil.copy("pyproject.toml", elsewhere)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(name, elsewhere)
     session.chdir(elsewhere)
     session.run("python", "-c", "import xpnet; assert 'site-packages' in xpnet.__file__, xpnet.__file__")
     session.run("pytest", "tests", *session.posargs)

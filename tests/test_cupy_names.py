@@ -56,14 +56,14 @@ def test_cupy_has_each_function_and_takes_these_arguments(cupy):
             continue  # of array API modules, where a backend is made; CuPy is made otherwise
         function = getattr(cupy, name, None)
         assert function is not None, f"{where}: CuPy has no {name}"
-        keywords = tuple(k for k in keywords if k != "device")  # never given to CuPy, see arrays.creation_device
+        given = tuple(k for k in keywords if k != "device")  # that is never given to CuPy, see arrays.creation_device
         if isinstance(function, cupy.ufunc):
             assert positional == function.nin, f"{where}: {name} takes {function.nin} arguments"
-            assert set(keywords) <= {"out", "dtype", "casting"}, f"{where}: {name}({keywords})"
+            assert set(given) <= {"out", "dtype", "casting"}, f"{where}: {name}({given})"
             continue
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
-            assert not keywords, f"{where}: the keywords of {name} cannot be checked"
+            assert not given, f"{where}: the keywords of {name} cannot be checked"
             continue
-        signature.bind(*[None] * positional, **dict.fromkeys(keywords))
+        signature.bind(*[None] * positional, **dict.fromkeys(given))

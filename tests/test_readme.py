@@ -24,6 +24,6 @@ def test_the_programs_run_in_turn(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README.read_text(encoding="utf-8")))
 def test_what_it_links_to_is_there(link):
-    if link.startswith(("docs/", "examples/", "xpnet/", "benchmarks/", "tests/")) and not (README.parent / "docs").exists():
+    if not (README.parent / "docs").exists():
         pytest.skip("this copy of the tests has no documents beside it")
     assert (README.parent / link).exists()

@@ -235,7 +235,7 @@ def test_the_courses_rows_are_printed(capsys):
     assert [row[3] for row in rows] == [f"{a:.4f}" for a in trainer.train_acc_list]
     assert rows[-1][0] == f"{trainer.train_loss_list[-1]:.4f}"
     assert lines[4].startswith("6 iterations in ")
-    assert "on numpy" in lines[4]
+    assert "with numpy" in lines[4]
     assert err == ""  # no progress bar where there is no terminal
 
 

@@ -41,6 +41,7 @@ def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verif
 
     def fetch(url: str, part: str, _pooch: object) -> None:
         # Pooch calls this, and gives `part` its final name only if nothing is raised.
+        _log.info("Downloading %s", url)
         bar = sys.stderr is not None and sys.stderr.isatty()
         with _Capped(part, "w") as file:
             file.at_most = at_most
@@ -54,7 +55,6 @@ def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verif
     try:
         for _ in range(len(mirrors)):
             url = mirrors[0] + name
-            _log.info("Downloading %s", url)
             try:
                 _await_answer(url)
                 return Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder, downloader=fetch))

@@ -212,6 +212,8 @@ def _from_cache() -> list[NDArray[np.uint8]]:
 
     cache = Path(pooch.os_cache("xpnet")) / "mnist"
     found, mirrors, arrays = _find(cache), list(_MIRRORS), []
+    if len(found) < len(_FILES):
+        _log.info("MNIST is not on this machine: asking for it on the internet, which may take some seconds.")
     for name, expected in _FILES.items():
         if name in found:
             try:

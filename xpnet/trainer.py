@@ -164,7 +164,7 @@ class Trainer:
             h = self.history
             print(  # noqa: T201
                 f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s to evaluate, "
-                f"on {self.network.backend.describe()}"
+                f"with {self.network.backend.describe()}"
             )
         return self.history
 
