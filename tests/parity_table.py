@@ -31,8 +31,8 @@ Each layer, loss, function and network of the test matrix (`tests/cases.py`) is 
 with what PyTorch {torch_version} says of it in float64, rounded to the dtype under test; PyTorch's gradients are its
 autograd's. A cell is the largest error over all results, gradients and dtypes (float32 and float64; float32 alone on
 `strict-no_float64`): the largest difference relative to the largest number expected, in units of the dtype's eps,
-rounded up. 0 means the same bits. The test suite allows 16 in float32 and 64 in float64. The figures may differ a
-little from one kind of processor to another.
+rounded up. 0 means the very same numbers. The test suite allows 16 in float32 and 64 in float64. The figures may
+differ a little from one kind of processor to another.
 
 {table}
 

@@ -77,6 +77,7 @@ def test_gradients_agree(other: str, dtype: str, batch: int) -> None:
     assert list(actual) == list(expected) == ["W1", "b1", "W2", "b2"]
     for key, gradient in actual.items():
         assert expected[key].dtype == dtype
+        assert np.all(np.isfinite(expected[key]))
         assert_array(
             gradient,
             expected[key].astype(np.float64),

@@ -61,6 +61,7 @@ class Network:
         self._places = parameter_places(self._layers)
         if not self._places:
             raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
+        self._first_place = next(iter(self._places.values()))
         self.params = Params(self._places)
         self._grads = Params(self._places, prefix="d")
         for key, value in self.params.items():
@@ -110,7 +111,8 @@ class Network:
     @property
     def anchor(self) -> Array:
         """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
-        return next(iter(self.params.values()))
+        layer, name = self._first_place
+        return getattr(layer, name)
 
     # --- inference ---------------------------------------------------------------------------------------------------
 

@@ -53,20 +53,20 @@ class Affine(Layer):
         """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
         xp = get_array_module(x)
         self.x_shape = x.shape
-        rows = x.shape[0] if x.ndim > 1 else 1
-        self.x = xp.reshape(x, (rows, self.W.shape[0]))
+        self.x = _rows(x)
         y = xp.matmul(self.x, self.W) + self.b
         return y if x.ndim > 1 else y[0, ...]
 
     def backward(self, dout: Array) -> Array:
         """Dout W^T, in the input's own shape; sets dW = x^T dout and db = the sum of the rows of dout."""
         xp = get_array_module(dout)
-        dout = xp.reshape(dout, (-1, self.W.shape[1]))
+        dout = _rows(dout)
         self.dW = xp.matmul(self.x.T, dout, **self.out("dW"))
         self.db = xp.sum(dout, axis=0, **self.out("db"))
-        if self.needs_input_gradient:
-            return xp.reshape(xp.matmul(dout, self.W.T), self.x_shape)
-        return None
+        if not self.needs_input_gradient:
+            return None
+        dx = xp.matmul(dout, self.W.T)
+        return dx if dx.shape == self.x_shape else xp.reshape(dx, self.x_shape)
 
     def input_shape(self) -> tuple[int, ...]:
         """One vector of D numbers."""
@@ -83,3 +83,10 @@ class Affine(Layer):
 
     def __repr__(self) -> str:
         return f"Affine({self.W.shape[0]} -> {self.W.shape[1]})"
+
+
+def _rows(x: Array) -> Array:
+    """One row a sample: a vector is one sample, a tensor is flattened sample by sample."""
+    if x.ndim == 2:
+        return x
+    return get_array_module(x).reshape(x, (x.shape[0] if x.ndim > 1 else 1, -1))
