@@ -1,15 +1,12 @@
 """The slow, sure way to a gradient, descent along it, and the check of the fast way against it (course rows 9, 16)."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, MutableMapping
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from xpnet.backend import Array, asarray, dtype_name, is_array, is_writable, to_numpy
 from xpnet.errors import DtypeError
-
-if TYPE_CHECKING:
-    from xpnet.network import Network
 
 __all__ = ["check_gradient", "gradient_descent", "numerical_gradient", "numerical_network_gradient"]
 
@@ -78,7 +75,30 @@ def _changeable(x: Array) -> Array:
     return x
 
 
-def numerical_network_gradient(network: "Network", x: Array, t: Array, h: float) -> dict[str, Array]:
+class Differentiable(Protocol):
+    """What is asked here of a network, which is built on this file and not this file on it."""
+
+    @property
+    def params(self) -> MutableMapping[str, Array]:
+        """The parameters by name."""
+
+    def loss(self, x: Array, t: Array) -> Array:
+        """The loss of its parameters."""
+
+    def gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """The gradient of the loss by backpropagation."""
+
+    def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """The gradient of the loss by central differences."""
+
+    def copy(self) -> Self:
+        """Another with the same parameters."""
+
+    def to(self, *, dtype: str) -> Self:
+        """Itself, in another dtype."""
+
+
+def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: float) -> dict[str, Array]:
     """The numerical gradient of a network's loss by each parameter.
 
     Computed in float64 on a copy, whose parameters are replaced and not written to: so it works on every backend. Given
@@ -94,7 +114,7 @@ def numerical_network_gradient(network: "Network", x: Array, t: Array, h: float)
             return exact.loss(x, t)
 
         grad = numerical_gradient(loss_with, np.array(to_numpy(parameter)), h)
-        grads[key] = asarray(grad, like=parameter, dtype=network.dtype)
+        grads[key] = asarray(grad, like=parameter, dtype=dtype_name(network.params[key]))
         exact.params[key] = parameter
     return grads
 
@@ -116,7 +136,7 @@ def gradient_descent(f: Callable[[Array], Any], init_x: Array, lr: float = 0.01,
     return x
 
 
-def check_gradient(network: "Network", x: Array, t: Array) -> dict[str, float]:
+def check_gradient(network: Differentiable, x: Array, t: Array) -> dict[str, float]:
     """How far backpropagation is from the numerical gradient: the mean absolute difference for each parameter.
 
     Computed in float64, on a copy of the network, whatever the network's own dtype: in float32 the check would measure

@@ -319,7 +319,7 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, for printing."""
-        return summary_table(self)
+        return f"{self!r}\n\n{summary_table(self._layers, self.last_layer, self.input_shape)}"
 
     def __repr__(self) -> str:
         widths = [*(self.input_shape or ("?",))]
