@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import xpnet
-from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, SoftmaxWithLoss
+from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, SoftmaxWithLoss, to_numpy
 
 Put = Callable[[Any], Any]
 Results = dict[str, Any]
@@ -171,6 +171,11 @@ def _network_cases() -> None:
                 network.compute_gradients(x, t)
                 optimizer.update(*network.optimizer_view())
             return dict(network.params)
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Whether two mappings of names to arrays hold the same numbers under the same names, to the bit."""
+    return all(np.array_equal(to_numpy(a[key]), to_numpy(b[key])) for key in [*a, *b])
 
 
 _function_cases()

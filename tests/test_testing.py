@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from cases import numbers
 
-from xpnet import asarray
-from xpnet.testing import assert_array, error_in_eps
+from xpnet import Affine, Relu, Sigmoid, asarray
+from xpnet.testing import assert_array, check_layer, error_in_eps
 
 ONE = np.array([1.0, 5.0])
 
@@ -39,3 +40,36 @@ def test_infinities_must_be_the_same_ones():
     assert error_in_eps(np.array([np.inf, 2.0]), expected) == 1 / np.finfo(float).eps
     assert error_in_eps(np.array([np.nan]), np.array([np.nan])) == 0
     assert error_in_eps(np.zeros(0), np.zeros(0)) == 0
+
+
+def test_check_layer_accepts_the_good_and_finds_each_fault():
+    x = numbers(1, 3, 4)
+    check_layer(Affine(numbers(2, 4, 5), numbers(3, 5)), x)
+    check_layer(Relu(), x)
+
+    class InPlace(Relu):
+        def backward(self, dout):
+            dout *= self.y > 0
+            return dout
+
+    class Leak(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y * (1 - self.y) * np.float64(1.0)
+
+    class Waits(Relu):
+        def forward(self, x):
+            self.largest = float(x[0, 0])
+            return super().forward(x)
+
+    class Wrong(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y
+
+    for layer, finding in (
+        (InPlace(), "wrote into dout"),
+        (Leak(), "float32 numbers is float64"),
+        (Waits(), "waits"),
+        (Wrong(), "is off by"),
+    ):
+        with pytest.raises(AssertionError, match=finding):
+            check_layer(layer, x)

@@ -1,22 +1,13 @@
-"""The training loop: what it samples, what it records, what it shows."""
+"""The training loop: what it samples, what it computes, and that it learns."""
 
-import csv
-import json
 from collections import Counter
 
 import numpy as np
 import pytest
 from cases import numbers, two_layer
+from small_training import LABELS, PIXELS, make
 
 from xpnet import SGD, IdentityWithLoss, Sigmoid, SimpleNetwork, Trainer, TwoLayerNet, asarray, load_digits, to_numpy
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (25, 12), dtype=np.uint8)
-LABELS = np.random.default_rng(1).integers(0, 7, 25)
-
-
-def make(network=None, x=PIXELS, t=LABELS, **options):
-    options = {"mini_batch_size": 10, "verbose": False, "seed": 0, "optimizer_param": {"lr": 0.1}} | options
-    return Trainer(network or TwoLayerNet(12, 6, 7, seed=0), x, t, x[:5], t[:5], **options)
 
 
 def batches(trainer):
@@ -192,111 +183,6 @@ def test_an_optimizer_of_ones_own():
     assert make(optimizer=SGD(lr=0.3)).optimizer.lr == 0.3
 
 
-# --- what is recorded and shown -------------------------------------------------------------------------------------
-
-
-def test_callbacks_see_each_evaluation_and_can_stop():
-    seen = []
-
-    def watch(trainer):
-        seen.append((len(trainer.train_loss_list), trainer.test_acc_list[-1]))
-        if len(seen) == 3:
-            trainer.stop()
-
-    history = make(epochs=9, callbacks=[watch]).train()
-    assert [n for n, _ in seen] == history.iterations == [0, 3, 6]
-
-
-def test_an_interrupt_loses_nothing_that_was_learned():
-    trainer = make(epochs=3)
-    step, calls = trainer.train_step, []
-
-    def interrupted(indices):
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return step(indices)
-
-    trainer.train_step = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    assert len(trainer.train_loss_list) == 5
-    assert trainer.train_loss_list == make(epochs=3).train().loss[:5]
-
-
-def test_the_courses_rows_are_printed(capsys):
-    trainer = make(epochs=2, verbose=True)
-    trainer.train()
-    out, err = capsys.readouterr()
-    lines = out.splitlines()
-    assert lines[0].split() == ["loss", "time", "n", "[TrainAcc]", "[TestAcc]"]
-    rows = [line.split() for line in lines[1:4]]
-    assert [row[2] for row in rows] == ["000000", "000003", "000006"]
-    assert [row[3] for row in rows] == [f"{a:.4f}" for a in trainer.train_acc_list]
-    assert rows[-1][0] == f"{trainer.train_loss_list[-1]:.4f}"
-    assert lines[4].startswith("6 iterations in ")
-    assert "with numpy" in lines[4]
-    assert err == ""  # no progress bar where there is no terminal
-
-
-def test_quiet_is_quiet(capsys):
-    make(epochs=1).train()
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_bar_with_loss_and_accuracy_on_a_terminal(capsys, monkeypatch):
-    import sys
-
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("xpnet.trainer._REFRESH_SECONDS", 0.0)
-    make(epochs=2, verbose=True).train()
-    shown = capsys.readouterr().err
-    assert "training" in shown
-    assert "6/6" in shown
-    assert "loss=" in shown
-    assert "test=" in shown
-
-
-def test_history_writes_csv_json_and_a_picture(tmp_path):
-    history = make(epochs=2).train()
-    history.to_csv(tmp_path / "h.csv")
-    rows = list(csv.DictReader((tmp_path / "h.csv").read_text().splitlines()))
-    assert [int(row["iteration"]) for row in rows] == list(range(7))
-    assert [float(row["loss"]) for row in rows[1:]] == history.loss
-    assert [i for i, row in enumerate(rows) if row["test_acc"]] == history.iterations
-    assert float(rows[6]["test_acc"]) == history.test_acc[-1]
-    history.to_json(tmp_path / "h.json")
-    assert json.loads((tmp_path / "h.json").read_text()) == vars(history)
-    history.plot(tmp_path / "h.png")
-    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["h.csv", "h.json", "h.png"]
-
-
-def test_the_picture_shows_the_lists(tmp_path):
-    history = make(epochs=2).train()
-    figure = history.plot(tmp_path / "h.svg")
-    left, right = figure.axes
-    assert left.lines[0].get_ydata().tolist() == history.loss
-    train, test = right.lines
-    assert train.get_ydata().tolist() == history.train_acc
-    assert test.get_linestyle() == "--"
-    assert test.get_xdata().tolist() == [0, 1, 2]
-    assert right.get_ylim() == (0, 1)
-    assert right.get_legend()._loc_real == 4  # lower right
-    import matplotlib.pyplot as plt
-
-    assert plt.get_fignums() == []  # a picture for a file leaves the user's figures alone
-    assert history.plot() is plt.gcf()
-    plt.close("all")
-
-
-def test_times_are_told_apart():
-    history = make(epochs=3).train()
-    assert history.seconds > 0
-    assert history.evaluation_seconds > 0
-    assert history.seconds + history.evaluation_seconds == pytest.approx(history.time[-1], rel=0.2)
-
-
 # --- that it learns -------------------------------------------------------------------------------------------------
 
 
@@ -334,23 +220,3 @@ def test_ten_thousand_iterations_on_mnist(mnist):
         reached.append(network.accuracy(x_test, t_test))
     assert min(reached) >= 0.964, reached
     assert np.mean(reached) >= 0.968, reached
-
-
-@pytest.mark.parametrize("interrupted", ["train", "test"])
-def test_an_interrupt_of_an_evaluation_leaves_lists_of_one_length(monkeypatch, interrupted):
-    trainer = make(epochs=3)
-    accuracy, calls = trainer.network.accuracy, []
-
-    def interrupt(x, t):
-        calls.append(1)
-        if len(calls) == {"train": 3, "test": 4}[interrupted]:
-            raise KeyboardInterrupt
-        return accuracy(x, t)
-
-    monkeypatch.setattr(trainer.network, "accuracy", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    history = trainer.history
-    assert history.iterations == [0]
-    assert len(history.time) == len(history.train_acc) == len(history.test_acc) == 1
-    assert len(history.loss) == 3

@@ -1,0 +1,132 @@
+"""Parameters as a live view on the layers, and the buffer they lie in: assigning, copying and moving must not lose it."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from cases import LABELS, numbers, same_bits, two_layer
+
+from xpnet import (
+    Affine,
+    Network,
+    Relu,
+    TwoLayerNet,
+    to_numpy,
+)
+from xpnet.backend import dtype_name, is_writable
+from xpnet.errors import ArrayMixError, DtypeError, ShapeError
+
+X = numbers(1, 5, 12)
+
+
+def test_flattened_parameters_are_views_of_one_buffer(be):
+    network = two_layer(be.put)
+    before = {key: to_numpy(value).copy() for key, value in network.params.items()}
+    params, grads = network.flatten().optimizer_view()
+    assert same_bits(network.params, before)
+    if not is_writable(network.anchor):
+        assert params is network.params
+        return
+    assert params["all"].shape == grads["all"].shape == (network.parameter_count,)
+    params["all"] -= params["all"]
+    assert not any(to_numpy(value).any() for value in network.params.values())
+    network.compute_gradients(be.put(X), be.put(LABELS))
+    in_order = np.concatenate([to_numpy(grad).ravel() for grad in network.grads.values()])
+    assert np.array_equal(to_numpy(grads["all"]), in_order)
+    assert in_order.any()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_assigning_a_parameter_reaches_the_layer_and_the_buffer(be, flat):
+    network = two_layer(be.put)
+    if flat:
+        network.flatten()
+    network.params["b2"] = be.put(np.full(7, 3.0))
+    network.layers["Affine2"].W = be.put(np.zeros((6, 7)))
+    np.testing.assert_array_equal(to_numpy(network.predict(be.put(X))), np.full((5, 7), 3.0))
+    if flat and is_writable(network.anchor):
+        buffer = to_numpy(network.optimizer_view()[0]["all"])
+        np.testing.assert_array_equal(buffer[-7 - 42 :], [0.0] * 42 + [3.0] * 7)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_assigning_what_does_not_fit_is_an_error_and_changes_nothing(be, flat):
+    network = two_layer(be.put)
+    if flat:
+        network.flatten()
+    before = {key: to_numpy(value).copy() for key, value in network.params.items()}
+    with pytest.raises(ShapeError, match=r"b2 has shape \(7,\), got a value of shape \(1,\)"):
+        network.params["b2"] = be.put(np.ones(1))
+    with pytest.raises(DtypeError, match="b2 is .*, got int"):
+        network.params["b2"] = be.put(np.ones(7, dtype="int64"))
+    with pytest.raises(ArrayMixError, match="b2 is a .*, got list"):
+        network.params["b2"] = [1.0] * 7
+    with pytest.raises(KeyError, match="no parameter 'W3'; there are W1, b1, W2, b2"):
+        network.params["W3"] = be.put(np.ones(1))
+    with pytest.raises(TypeError, match="cannot be deleted"):
+        del network.params["W1"]
+    assert same_bits(network.params, before)
+
+
+def test_a_flattened_layer_refuses_a_weight_of_another_shape():
+    network = two_layer(np.asarray).flatten()
+    with pytest.raises(ShapeError, match=r"Affine.b has shape \(7,\), got a value of shape \(1,\)"):
+        network.layers["Affine2"].b = np.ones(1)
+
+
+class OwnAffine(Affine):
+    """A reader's own layer, that knows nothing of ``self.out``."""
+
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+def test_a_layer_that_makes_its_gradients_anew_is_gathered_into_the_buffer():
+    def network(kind):
+        return Network([kind(numbers(5, 12, 6), numbers(6, 6)), Relu(), kind(numbers(7, 6, 7), numbers(8, 7))])
+
+    own, plain = network(OwnAffine).flatten(), network(Affine).flatten()
+    for _ in range(2):
+        own.compute_gradients(X, LABELS)
+        plain.compute_gradients(X, LABELS)
+        assert np.array_equal(own.optimizer_view()[1]["all"], plain.optimizer_view()[1]["all"])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda n: n.copy(), lambda n: pickle.loads(pickle.dumps(n))]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_copy_is_a_network_of_its_own_with_its_own_buffer(copied, flat):
+    network = two_layer(np.asarray)
+    if flat:
+        network.flatten()
+    network.gradient(X, LABELS)
+    before = {key: value.copy() for key, value in network.params.items()}
+    twin = copied(network)
+    assert same_bits(twin.params, before)
+    params, _ = twin.optimizer_view()
+    for key in list(params):
+        params[key] -= 1.0
+    assert all(np.array_equal(twin.params[key], before[key] - 1.0) for key in before)
+    assert same_bits(network.params, before)
+    params, _ = network.optimizer_view()
+    for key in list(params):
+        params[key] += 1.0
+    assert all(np.array_equal(network.params[key], before[key] + 1.0) for key in before)
+
+
+def test_moving_changes_backend_and_dtype_and_keeps_the_numbers(be):
+    network = TwoLayerNet(12, 6, 7, seed=0, dtype="float32", backend="numpy").flatten()
+    before = {key: value.copy() for key, value in network.params.items()}
+    assert network.to(be.backend, dtype=be.dtype) is network
+    assert all(type(value) is type(be.put(X)) for value in network.params.values())
+    assert network.dtype == be.dtype
+    assert same_bits(network.params, before)
+    grads = network.gradient(be.put(X), be.put(LABELS))
+    assert {dtype_name(grad) for grad in grads.values()} == {be.dtype}
+    if is_writable(network.anchor):
+        assert "all" in network.optimizer_view()[0]  # laid flat again
+    assert same_bits(network.to("numpy", dtype="float32").params, before)
