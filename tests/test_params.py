@@ -1,4 +1,4 @@
-"""Parameters as a live view on the layers, and the buffer they lie in: assigning, copying and moving must not lose it."""
+"""Parameters as a live view on the layers, and the buffer they lie in, through assigning, copying and moving."""
 
 import copy
 import pickle
