@@ -238,11 +238,11 @@ def test_the_defaults_on_mnist(form, program, monkeypatch, capsys):
 def test_interrupted_it_keeps_what_there_is(after, program, monkeypatch, tmp_path, capsys):
     step, made = Trainer.train_step, []
 
-    def step_or_stop(trainer: Trainer, indices: Any) -> Any:
+    def step_or_stop(trainer: Trainer, x: Any, t: Any) -> Any:
         if len(made) == after:
             raise KeyboardInterrupt
-        made.append(indices)
-        return step(trainer, indices)
+        made.append(t)
+        return step(trainer, x, t)
 
     monkeypatch.setattr(Trainer, "train_step", step_or_stop)
     assert program.main(["--dataset", "digits", "--report", "report.json"]) == 130

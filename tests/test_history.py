@@ -23,11 +23,11 @@ def test_an_interrupt_loses_nothing_that_was_learned():
     trainer = make(epochs=3)
     step, calls = trainer.train_step, []
 
-    def interrupted(indices):
+    def interrupted(x, t):
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return step(indices)
+        return step(x, t)
 
     trainer.train_step = interrupted
     with pytest.raises(KeyboardInterrupt):

@@ -17,13 +17,22 @@ def trainer():
 
 def test_a_training_step_makes_34_launches_and_never_waits(trainer):
     trainer.network.flatten()
-    indices = asarray(np.arange(100), like=trainer.network.anchor)
+    order = asarray(np.arange(100), like=trainer.network.anchor)
     with count_operations() as counts:
-        trainer.train_step(indices)
+        for x, t in trainer._minibatches(order, steps=1):
+            trainer.train_step(x, t)
     assert not counts.waits
     assert not counts.copies
     # gather 2, pixels to floats 2, forward 5, loss 13, backward 10, update 2
     assert sum(counts.launches.values()) == 34, counts.launches
+
+
+def test_minibatches_are_gathered_several_at_once(trainer):
+    order = asarray(np.arange(300), like=trainer.network.anchor)
+    with count_operations() as counts:
+        batches = list(trainer._minibatches(order, steps=3))
+    assert [x.shape[0] for x, _ in batches] == [100, 100, 100]
+    assert sum(counts.launches.values()) == 4
 
 
 def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
@@ -34,7 +43,8 @@ def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
         trainer._run_epoch(steps=4, bar=bar)
     assert counts.copies == {"asarray": 1}
     assert counts.waits == {"asnumpy": 1}
-    assert sum(counts.launches.values()) == 4 * 34 + 1  # the losses are gathered into one array
+    # Three minibatches are gathered at once, then the last; at the end the losses into one array.
+    assert sum(counts.launches.values()) == 2 * 4 + 4 * 30 + 1
 
 
 def test_accuracy_waits_once(trainer):

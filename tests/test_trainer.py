@@ -11,12 +11,15 @@ from xpnet import SGD, IdentityWithLoss, Sigmoid, SimpleNetwork, Trainer, TwoLay
 
 
 def batches(trainer):
-    """The indices of each step that a trainer makes."""
+    """The indices of the samples of each step that a trainer makes, recognised by their pixels."""
     seen, step = [], trainer.train_step
+    index_of = {row.tobytes(): i for i, row in enumerate(PIXELS)}
 
-    def watched(indices):
-        seen.append(to_numpy(indices).tolist())
-        return step(indices)
+    def watched(x, t):
+        pixels = np.round(to_numpy(x) * 255).astype(np.uint8)
+        seen.append([index_of[row.tobytes()] for row in pixels])
+        assert to_numpy(t).tolist() == LABELS[seen[-1]].tolist()
+        return step(x, t)
 
     trainer.train_step = watched
     trainer.train()
@@ -220,3 +223,13 @@ def test_ten_thousand_iterations_on_mnist(mnist):
         reached.append(network.accuracy(x_test, t_test))
     assert min(reached) >= 0.964, reached
     assert np.mean(reached) >= 0.968, reached
+
+
+@pytest.mark.parametrize("at_once", [1, 12 * 10, 12 * 30, 2**18])
+def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, at_once):
+    monkeypatch.setattr("xpnet.trainer._GATHERED_NUMBERS", at_once)
+    trainer = make(epochs=3, iterations=8)
+    assert [len(batch) for batch in batches(trainer)] == [10, 10, 5, 10, 10, 5, 10, 10]
+    expected = make(epochs=3, iterations=8)
+    monkeypatch.setattr("xpnet.trainer._GATHERED_NUMBERS", 1)
+    assert trainer.train_loss_list == expected.train().loss

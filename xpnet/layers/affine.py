@@ -54,7 +54,8 @@ class Affine(Layer):
         xp = get_array_module(x)
         self.x_shape = x.shape
         self.x = _rows(x)
-        y = xp.matmul(self.x, self.W) + self.b
+        y = xp.matmul(self.x, self.W)
+        y += self.b
         return y if x.ndim > 1 else y[0, ...]
 
     def backward(self, dout: Array) -> Array:
