@@ -15,7 +15,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.backend import dtype_name, is_writable
-from xpnet.errors import ArrayMixError, DtypeError, ShapeError
+from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
 
 X = numbers(1, 5, 12)
 
@@ -130,3 +130,19 @@ def test_moving_changes_backend_and_dtype_and_keeps_the_numbers(be):
     if is_writable(network.anchor):
         assert "all" in network.optimizer_view()[0]  # laid flat again
     assert same_bits(network.to("numpy", dtype="float32").params, before)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_layer_that_forgets_a_gradient_is_an_error_and_never_trains_on_a_stale_one(flat):
+    layer = Affine(numbers(5, 12, 7), numbers(6, 7))
+    network = Network([layer])
+    if flat:
+        network.flatten()
+    network.gradient(X, LABELS)
+
+    def forgets_db(dout):
+        layer.dW = layer.x.T @ dout
+
+    layer.backward = forgets_db
+    with pytest.raises(ArgumentError, match=r"Affine\(12 -> 7\) has a parameter b, but its backward sets no  self.db"):
+        network.gradient(X, LABELS)

@@ -80,8 +80,9 @@ class Network:
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
-        for layer, name in self._places.values():
-            layer.__dict__.setdefault(f"d{name}", None)
+        self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
+        for layer, name in self._grad_places:
+            layer.__dict__.setdefault(name, None)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -183,20 +184,23 @@ class Network:
         for layer in self._layers.values():
             x = layer.forward(x)
         loss = self.last_layer.forward(x, t)
+        for layer, name in self._grad_places:
+            setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
         dout = self.last_layer.backward()
         for layer in self._backward_order:
             dout = layer.backward(dout)
-        if self._buffers is not None:
-            self._gather_gradients()
+        self._gather_gradients()
         return loss
 
     def _gather_gradients(self) -> None:
-        """Bring into the buffer what a layer made anew instead of writing it to ``self.out(...)``."""
-        for layer, name in self._places.values():
-            grad, view = getattr(layer, f"d{name}"), layer._buffer_views[f"d{name}"]
-            if grad is not view:
+        """Bring into the buffer, if there is one, what a layer made anew instead of writing it to ``self.out(...)``."""
+        for layer, name in self._grad_places:
+            grad, view = getattr(layer, name), layer._buffer_views.get(name)
+            if grad is None:
+                raise ArgumentError(f"{layer!r} has a parameter {name[1:]}, but its backward sets no  self.{name} .")
+            if view is not None and grad is not view:
                 view[...] = grad
-                setattr(layer, f"d{name}", view)
+                setattr(layer, name, view)
 
     def numerical_gradient(self, x: Array, t: Array, h: float = 1e-4) -> dict[str, Array]:
         """The gradients of the loss by central differences (course rows 9, 15): slow and sure.
