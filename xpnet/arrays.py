@@ -126,8 +126,7 @@ def to_numpy(a: Array) -> np.ndarray:
 
 def arange(n: int, *, like: Array) -> Array:
     """The integers 0 to n-1 on the device of `like`, in the library's own integer dtype."""
-    xp = get_array_module(like)
-    return xp.arange(n) if xp is np else xp.arange(n, **creation_device(like))
+    return get_array_module(like).arange(n, **creation_device(like))
 
 
 def creation_device(like: Array) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xpnet._download import download
 from xpnet._idx import read_idx
 from xpnet.errors import DataError
+from xpnet.functions import as_inputs, one_hot
 
 __all__ = ["DatasetUnavailable", "load_digits", "load_mnist"]
 
@@ -150,12 +151,8 @@ def _as_asked(
 ) -> tuple[Images, Labels]:
     """Images and labels in the form that the three switches ask for, always in new arrays."""
     x: Images = images.reshape(len(images), -1) if flatten else images[:, np.newaxis]
-    x = x.astype(np.float32 if normalize else np.uint8)
-    if normalize:
-        x *= np.float32(1 / 255)
-    if one_hot_label:
-        return x, (labels[:, np.newaxis] == np.arange(10)).astype(np.float32)
-    return x, labels.astype(np.int64)
+    x = as_inputs(x, np.dtype(np.float32)) if normalize else x.copy()
+    return x, one_hot(labels, 10, np.float32) if one_hot_label else labels.astype(np.int64)
 
 
 # Where the files are.
