@@ -40,16 +40,21 @@ from xpnet.layers import (
     SoftmaxWithLoss,
     SquareLayer,
 )
-from xpnet.models import SimpleNetwork, TwoLayerNet
+from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.network import Network
 from xpnet.optimizers import SGD
 from xpnet.params import Params
+from xpnet.perceptron import AND, NAND, OR, XOR
 from xpnet.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AND",
+    "NAND",
+    "OR",
     "SGD",
+    "XOR",
     "AddLayer",
     "Affine",
     "Backend",
@@ -68,6 +73,7 @@ __all__ = [
     "SimpleNetwork",
     "SoftmaxWithLoss",
     "SquareLayer",
+    "ThreeLayerNet",
     "Trainer",
     "TwoLayerNet",
     "XpnetError",

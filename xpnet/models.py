@@ -1,15 +1,17 @@
 """The course's networks, each as the list of layers that it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from xpnet.backend import Array, Backend, asarray
 from xpnet.checks import check_count
 from xpnet.errors import ArgumentError
 from xpnet.initializers import normal, random_streams
-from xpnet.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from xpnet.layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from xpnet.network import Network
 
-__all__ = ["SimpleNetwork", "TwoLayerNet"]
+__all__ = ["SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
+
+_ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {"relu": Relu, "sigmoid": Sigmoid}
 
 
 def _affine_maker(
@@ -73,6 +75,69 @@ class TwoLayerNet(Network):
                 "Relu1": Relu(),
                 "Affine2": affine(hidden_size, output_size),
             },
+            SoftmaxWithLoss(),
+        )
+
+
+class ThreeLayerNet(Network):
+    """Two hidden layers and an output layer, with softmax at the end (course rows 5 and 7).
+
+    The course computes one by hand. The book's pre-trained weights, `load_sample_weight`, are for a 784-50-100-10.
+
+    Parameters
+    ----------
+    input_size, hidden_size1, hidden_size2, output_size
+        The numbers of inputs, of units in the two hidden layers, and of classes.
+    weight_init_std
+        The standard deviation of the initial weights; the biases begin at 0.
+    activation
+        What follows the hidden layers, ``"sigmoid"`` or ``"relu"``.
+    seed, dtype, backend
+        As for `TwoLayerNet`.
+
+    Examples
+    --------
+    >>> network = ThreeLayerNet(784, 50, 100, 10, seed=0, backend="numpy")
+    >>> network
+    ThreeLayerNet(784-50-100-10, 45,360 parameters, float32 on numpy)
+    >>> list(network.layers)
+    ['Affine1', 'Sigmoid1', 'Affine2', 'Sigmoid2', 'Affine3']
+
+    The course's own weights (row 5):
+
+    >>> network = ThreeLayerNet(2, 3, 2, 2, dtype="float64", backend="numpy").set_params({
+    ...     "W1": [[0.1, 0.3, 0.5], [0.2, 0.4, 0.6]], "b1": [0.1, 0.2, 0.3],
+    ...     "W2": [[0.1, 0.4], [0.2, 0.5], [0.3, 0.6]], "b2": [0.1, 0.2],
+    ...     "W3": [[0.2, 0.5], [0.3, 0.6]], "b3": [0.1, 0.2]})
+    >>> network.predict_proba(asarray([1.0, 0.5], backend="numpy"))
+    array([0.37304446, 0.62695554])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size1: int,
+        hidden_size2: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
+        *,
+        activation: str = "sigmoid",
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        if activation not in _ACTIVATIONS:
+            raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {activation!r}.")
+        activate = _ACTIVATIONS[activation]
+        affine = _affine_maker(weight_init_std, seed, dtype, backend)
+        super().__init__(
+            [
+                affine(input_size, hidden_size1),
+                activate(),
+                affine(hidden_size1, hidden_size2),
+                activate(),
+                affine(hidden_size2, output_size),
+            ],
             SoftmaxWithLoss(),
         )
 

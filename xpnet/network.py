@@ -279,6 +279,15 @@ class Network:
             setattr(layer, f"d{name}", None)
         return self.flatten() if flat else self
 
+    def set_params(self, values: Mapping[str, Any]) -> Self:
+        """Give every parameter the value of its name, an array of any backend or a list; returns the network.
+
+        The values are copied, converted to the network's dtype and moved to its device. Where a name or a shape does
+        not fit, that is an error and nothing is changed.
+        """
+        self.params.replace(values)
+        return self
+
     def copy(self) -> Self:
         """A network of its own with the same parameters."""
         return copy.deepcopy(self)
@@ -310,9 +319,7 @@ class Network:
             When the file is missing, damaged, or holds other parameters than this network's. Nothing is changed then.
         """
         expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self.params.items()}
-        for key, value in load_weights(path, expected).items():
-            self.params[key] = asarray(value, like=self.anchor)
-        return self
+        return self.set_params(load_weights(path, expected))
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

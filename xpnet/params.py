@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
 
-from xpnet.backend import Array, accepts_out, get_array_module, is_writable
+from xpnet.backend import Array, accepts_out, asarray, dtype_name, get_array_module, is_writable
 from xpnet.checks import check_form
+from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
 
 __all__ = ["Params", "lay_flat", "name_layers", "parameter_places"]
@@ -65,6 +67,21 @@ class Params(MutableMapping[str, Array]):
             setattr(layer, name, value)
         else:
             view[...] = value
+
+    def replace(self, values: Mapping[str, Any]) -> None:
+        """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""
+        if set(values) != set(self):
+            raise ArgumentError(
+                f"Expected the parameters {', '.join(self)}, got {', '.join(map(str, values)) or 'none'}. "
+                "Make the network with the layers that these values were learned with."
+            )
+        copies = {}
+        for key, current in self.items():
+            value = asarray(values[key], like=current, dtype=dtype_name(current))
+            check_form(key, value, current)
+            copies[key] = get_array_module(value).astype(value, value.dtype)
+        for key, value in copies.items():
+            self[key] = value
 
     def _place(self, key: str) -> tuple[Layer, str]:
         try:
