@@ -11,6 +11,7 @@ import numpy as np
 
 import xpnet
 from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, SoftmaxWithLoss, to_numpy
+from xpnet.backend import backend_of, dtype_name
 
 Put = Callable[[Any], Any]
 Results = dict[str, Any]
@@ -117,6 +118,8 @@ def two_layer(put: Put, activation: Any = Relu, last_layer: Any = SoftmaxWithLos
     return Network([first, activation(), second], last_layer())
 
 
+THREE_LAYERS = {"W1": (12, 6), "b1": (6,), "W2": (6, 4), "b2": (4,), "W3": (4, 7), "b3": (7,)}
+
 PIXELS = np.random.default_rng(9).integers(0, 256, (5, 3, 4)).astype(np.uint8)
 
 
@@ -153,6 +156,13 @@ def _network_cases() -> None:
             "probabilities": network.predict_proba(x, batch_size=2),
             "loss": network.loss(x, put(LABELS)),
         }
+
+    @case("ThreeLayerNet/batch")
+    def three_layer(put: Put) -> Results:
+        x = put(numbers(1, 5, 12))
+        network = xpnet.ThreeLayerNet(12, 6, 4, 7, dtype=dtype_name(x), backend=backend_of(x))
+        network.set_params({key: put(numbers(i, *shape)) for i, (key, shape) in enumerate(THREE_LAYERS.items(), 5)})
+        return {**network.gradient(x, put(LABELS)), "probabilities": network.predict_proba(x)}
 
     @case("regression/batch")
     def regression(put: Put) -> Results:

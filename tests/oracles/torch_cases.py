@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cases import LABEL_FORMS, LABELS, PIXELS, PROBABILITIES, SHAPES, numbers
+from cases import LABEL_FORMS, LABELS, PIXELS, PROBABILITIES, SHAPES, THREE_LAYERS, numbers
 
 with suppress(ImportError):  # pytest looks for doctests in this file also where there is no PyTorch
     import torch
@@ -211,3 +211,13 @@ def _regression() -> Results:
     parameters = two_layer_parameters()
     y = two_layer_scores(parameters, given(1, 5, 12), "Sigmoid")
     return gradients(half_the_squares(y, given(4, 5, 7)), parameters)
+
+
+@oracle("ThreeLayerNet/batch")
+def _three_layers() -> Results:
+    parameters = {key: learned(i, *shape) for i, (key, shape) in enumerate(THREE_LAYERS.items(), 5)}
+    W1, b1, W2, b2, W3, b3 = parameters.values()
+    hidden = torch.sigmoid(F.linear(torch.sigmoid(F.linear(given(1, 5, 12), W1.T, b1)), W2.T, b2))
+    scores = F.linear(hidden, W3.T, b3)
+    loss = F.cross_entropy(scores, labels("index"))
+    return {**gradients(loss, parameters), "probabilities": F.softmax(scores, dim=-1)}
