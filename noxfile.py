@@ -114,6 +114,23 @@ def examples(session: nox.Session) -> None:
     session.run("python", "-m", "xpnet", "info")
 
 
+@nox.session
+def course(session: nox.Session) -> None:
+    """Run every program of the course on NumPy and on array-api-strict and compare its figures with the notes' own."""
+    session.install("-e", ".[examples]", *group("tests"))
+    session.run(
+        *("pytest", "tests/test_course_programs.py", "-m", "slow or not slow", "-n", "auto", *session.posargs),
+        env={"XPNET_TEST_BACKENDS": "numpy,strict"},
+    )
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Execute the course's notebooks and the exercises, solved and unsolved, and see that none is stale."""
+    session.install("-e", ".[examples]", *group("tests"), *group("notebooks"))
+    session.run("pytest", "tests/notebooks", *session.posargs)
+
+
 @nox.session(default=False)
 def parity(session: nox.Session) -> None:
     """Write docs/parity.md: the largest error of each layer on each backend."""

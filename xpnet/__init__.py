@@ -24,6 +24,7 @@ from xpnet.functions import (
     step_function,
 )
 from xpnet.gradient import check_gradient, gradient_descent, numerical_gradient
+from xpnet.graph import Graph
 from xpnet.history import History
 from xpnet.layers import (
     AddLayer,
@@ -42,6 +43,7 @@ from xpnet.layers import (
 )
 from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.network import Network
+from xpnet.network_graph import network_graph
 from xpnet.optimizers import SGD
 from xpnet.params import Params
 from xpnet.perceptron import AND, NAND, OR, XOR
@@ -59,6 +61,7 @@ __all__ = [
     "Affine",
     "Backend",
     "ExpLayer",
+    "Graph",
     "History",
     "IdentityWithLoss",
     "Layer",
@@ -87,6 +90,7 @@ __all__ = [
     "load_digits",
     "load_mnist",
     "mean_squared_error",
+    "network_graph",
     "numerical_gradient",
     "relu",
     "relu_grad",

@@ -1,0 +1,42 @@
+"""Softmax, against dividing by the sum (course row 3).
+
+Both turn numbers into shares that add up to 1. Dividing by the sum sees ratios: it cannot tell [1, 2] from [10, 20].
+Softmax sees differences: ten apart is all but certain.
+"""
+
+import matplotlib.pyplot as plt
+
+from xpnet import asarray, get_array_module, softmax, to_numpy
+from xpnet.drawing import save_figure
+
+
+def std_norm(x):
+    """Each number over the sum of all."""
+    xp = get_array_module(x)
+    return x / xp.sum(x)
+
+
+# %% The two side by side
+inputs = ([1, 2], [10, 20])
+for numbers in inputs:
+    x = asarray(numbers, dtype="float64")
+    print(f"softmax({numbers}) =", to_numpy(softmax(x)))
+    print(f"std_norm({numbers}) =", to_numpy(std_norm(x)).tolist())
+
+# %% Large numbers do not overflow, and each row of a batch is taken by itself
+print("softmax([1010, 1000, 990]) =", to_numpy(softmax(asarray([1010.0, 1000.0, 990.0]))))
+print("softmax of two rows, [1, 2] and [1001, 1002]:")
+print(to_numpy(softmax(asarray([[1.0, 2.0], [1001.0, 1002.0]]))))
+
+# %% A picture of it
+figure, grid = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+for axes, numbers in zip(grid, inputs, strict=True):
+    x = asarray(numbers, dtype="float64")
+    for shift, function in ((-0.2, softmax), (0.2, std_norm)):
+        bars = axes.bar([place + shift for place in range(2)], to_numpy(function(x)), 0.4, label=function.__name__)
+        axes.bar_label(bars, fmt="%.4g", fontsize=9)
+    axes.set(title=str(numbers), xticks=range(2), xticklabels=numbers, xlabel="x", ylim=(0, 1.1))
+grid[0].set_ylabel("share")
+grid[0].legend(loc="upper left")
+figure.suptitle("Softmax sees the difference, dividing by the sum only the ratio")
+print("Written:", save_figure(figure, "output/course/03_softmax.png"))

@@ -1,0 +1,203 @@
+"""The programs of examples/course: each runs on every backend, prints the notes' figures and draws their pictures.
+
+The slow ones, by numerical gradient or of 10,000 iterations, run in the session ``course`` only.
+"""
+
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ABSENT, BACKENDS
+from course_figures import FIGURES, is_printed, numbers_in
+
+FOLDER = Path(__file__).parents[1] / "examples" / "course"
+PROGRAMS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+NAMES = [path.stem for path in PROGRAMS]
+SLOW = {"14_simple_network", "16_gradient_check", "17_training", "18_without_backpropagation"}
+NEEDS_MNIST = {path.stem for path in PROGRAMS if "load_mnist" in path.read_text(encoding="utf-8")}
+BACKENDS_OF_PROGRAMS = ("numpy", "strict", "strict-device1", "cupy")
+
+PICTURES = {
+    "01_gates": ["gates"],
+    "02_activations": ["activations", "step_and_sigmoid"],
+    "03_softmax": ["softmax"],
+    "06_mnist": ["first_image", "mnist"],
+    "07_inference": ["confusions", "right"],
+    "08_losses": ["losses"],
+    "09_numerical_gradient": ["descent", "gradient_field", "tangents"],
+    "10_computational_graph": ["apples", "apples_and_oranges", "chain_rule", "sigmoid"],
+    "13_softmax_with_loss": ["softmax_with_loss"],
+    "15_two_layer_net": ["two_layer_net"],
+    "17_training": ["learning_curves"],
+    "18_without_backpropagation": ["without_backpropagation"],
+    "19_prediction": ["prediction"],
+}
+
+
+@pytest.fixture(params=BACKENDS_OF_PROGRAMS)
+def run(request, tmp_path, monkeypatch, capsys):
+    """A function that runs a program in `tmp_path`, as ``XPNET_BACKEND=... python`` would, and returns its output."""
+    if request.param in ABSENT:
+        pytest.skip(f"{request.param} does not take part: {ABSENT[request.param]}")
+    monkeypatch.setenv("XPNET_BACKEND", BACKENDS[request.param])
+    monkeypatch.chdir(tmp_path)
+
+    def run(name):
+        if name in NEEDS_MNIST:
+            request.getfixturevalue("mnist")
+        if name == "07_inference":
+            request.getfixturevalue("sample_weight")
+        path = FOLDER / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(path)])
+        runpy.run_path(str(path), run_name="__main__")
+        import matplotlib.pyplot as plt
+
+        plt.close("all")
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample_weight():
+    """Skip where the book's pre-trained weights are not at hand."""
+    folder = os.environ.get("XPNET_DATA_DIR", "")
+    if not any(Path(folder, sub, "sample_weight.pkl").exists() for sub in ("", "book")):
+        pytest.skip("needs the book's weights: put sample_weight.pkl into the folder that XPNET_DATA_DIR names")
+
+
+def slow(names):
+    """The names, those of slow programs marked."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+def test_every_row_of_the_course_has_its_program():
+    assert [name[:2] for name in NAMES] == [f"{row:02d}" for row in range(1, 20)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_program_is_short_and_holds_no_figure_that_it_prints(name):
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 65
+    held = [
+        word for _, figures in FIGURES.get(name, []) for word in figures.split() if len(word) > 5 and word in source
+    ]
+    assert not held
+    assert not re.search(r"import cupy|array_api_strict", source)
+
+
+@pytest.mark.parametrize("name", slow(NAMES))
+def test_it_prints_the_figures_and_draws_the_pictures(name, run, tmp_path):
+    output = run(name)
+    missing = [entry for entry in FIGURES.get(name, []) if not is_printed(output, *entry)]
+    assert not missing, output
+    written = re.findall(r"^Written: (.+)$", output, re.MULTILINE)
+    pictures = [Path(path) for path in written if not path.endswith(".safetensors")]
+    assert sorted(path.stem for path in pictures) == [f"{name[:2]}_{picture}" for picture in PICTURES.get(name, [])]
+    for path in pictures:
+        assert path.parent == Path("output/course")
+        check_picture(tmp_path / path)
+    CHECKS.get(name, lambda output: None)(output)
+
+
+def check_picture(path):
+    """A PNG of a size for a page, with something on it; a graph is text where Graphviz is not installed."""
+    if path.suffix == ".txt":
+        assert path.read_text(encoding="utf-8").count("─") > 10 or "│" in path.read_text(encoding="utf-8")
+        return
+    from matplotlib.image import imread
+
+    pixels = imread(path)
+    assert 400 <= pixels.shape[1] <= 2200
+    assert pixels[..., :3].std() > 0.02
+
+
+# --- what is more than a figure ---------------------------------------------------------------------------------------
+
+
+def inference(output):
+    assert re.search(r"batches of 100 are \d+ times as fast as one image at a time, with ", output)
+
+
+def losses_by_label_form(output):
+    by_index, one_hot, formula = re.findall(r"backward:\n(.*\n.*)\n|rows:\n(.*\n.*)\n", output)
+    assert by_index[0] == one_hot[0]
+    assert numbers_in(formula[1]) == pytest.approx(numbers_in(by_index[0]), abs=1e-8)
+    assert "loss 30.0000, with the 1e-7 16.1181" in output
+
+
+def three_steps(output):
+    """The note's columns: loss, cumulative seconds, n in six digits, both accuracies."""
+    assert re.search(r"^ *loss +time +n +\[TrainAcc\] +\[TestAcc\]$", output, re.MULTILINE)
+    rows = re.findall(r"^(\d\.\d{4}) +(\d+\.\d{4}) (\d{6}) ([01]\.\d{4}) ([01]\.\d{4})$", output, re.MULTILINE)
+    assert [row[2] for row in rows] == ["000001", "000002", "000003"]
+    seconds = [float(row[1]) for row in rows]
+    assert seconds == sorted(seconds)
+    losses, train = ([float(row[i]) for row in rows] for i in (0, 3))
+    assert losses == sorted(losses, reverse=True)
+    assert train == sorted(train)
+    assert train[-1] > 0.2  # a guess is right one time in ten
+
+
+def two_layers(output):
+    for shape in ("W1: shape (784, 50)", "b1: shape (50,)", "W2: shape (50, 10)", "b2: shape (10,)"):
+        assert shape in output
+    assert "layers: Affine1, Relu1, Affine2\nlast_layer: SoftmaxWithLoss" in output
+    (std_1, std_b1, std_2, std_b2), means = (
+        [float(x) for x in re.findall(rf"{what} ([-+.\d]+)", output)] for what in ("standard deviation", "mean")
+    )
+    assert (std_1, std_2) == (pytest.approx(0.01, rel=0.02), pytest.approx(0.01, rel=0.15))
+    assert (std_b1, std_b2, means[1], means[3]) == (0, 0, 0, 0)
+    before, after = (float(x) for x in re.search(r"images: ([\d.]+) before .* ([\d.]+) after", output).groups())
+    assert after < before
+
+
+def gradient_check(output):
+    errors = [float(x) for x in re.findall(r"^[Wb][12]: (\S+)$", output, re.MULTILINE)]
+    assert len(errors) == 8
+    for error, bound in zip(errors[:4], (1e-12, 4e-12, 4e-12, 5e-10), strict=True):
+        assert error <= bound
+    for error, note in zip(errors[4:], (3.0e-10, 1.6e-9, 4.1e-9, 1.4e-7), strict=True):
+        assert note / 5 <= error <= note * 5
+
+
+def training(output):
+    """The notes' rows after 0, 600 and 3,600 iterations, and at the end."""
+    rows = {
+        int(n): (float(train), float(test)) for n, train, test in re.findall(r" (\d{6}) +([\d.]+) +([\d.]+)", output)
+    }
+    assert rows[0] == pytest.approx((0.1001, 0.1009), abs=0.01)
+    assert rows[600] == pytest.approx((0.90, 0.905), abs=0.01)
+    assert rows[3600] == pytest.approx((0.954, 0.951), abs=0.01)
+    assert list(rows)[-1] == 10_000
+    assert rows[10_000][0] >= 0.975
+    assert rows[10_000][1] >= 0.967
+
+
+def both_gradients(output):
+    differences = [float(x) for x in re.findall(r"mean difference of the two gradients (\S+)", output)]
+    assert len(differences) == 4
+    assert max(differences[2:]) < 1e-7  # float32, of gradients around 1e-2
+    assert max(differences[:2]) < 1e-5  # before the ReLU, some unit's kink may lie within h
+    for name in ("backpropagation", "numerical gradient"):
+        assert re.search(rf"^{name}: [\d.]+ s a step; 10,000 steps \(extrapolated\): [\d,.]+ s, ", output, re.MULTILINE)
+
+
+def one_prediction(output):
+    assert "shape of the scores: (1, 10)\n" in output
+    assert "\nlabel: 7\nargmax: 7\n" in output
+
+
+CHECKS = {
+    "07_inference": inference,
+    "13_softmax_with_loss": losses_by_label_form,
+    "14_simple_network": three_steps,
+    "15_two_layer_net": two_layers,
+    "16_gradient_check": gradient_check,
+    "17_training": training,
+    "18_without_backpropagation": both_gradients,
+    "19_prediction": one_prediction,
+}

@@ -1,0 +1,214 @@
+"""Drawings of graphs (course row 10): what is to be drawn, as Graphviz's picture, and as plain text.
+
+Here it is only said how nodes and edges look; `xpnet.graph` says which nodes and edges there are.
+"""
+
+import html
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from xpnet.errors import ArgumentError
+from xpnet.files import write_whole
+from xpnet.graph_parts import Edge, Node, inputs_of, one_line
+from xpnet.graph_text import chain, trees
+
+__all__ = ["Drawing"]
+
+_log = logging.getLogger("xpnet")
+
+PICTURES = (".png", ".svg", ".pdf")
+INSTALL_DOT = "Install it with  sudo apt install graphviz , or as https://graphviz.org/download says."
+FORWARD, BACKWARD, LINE = "#1a4fa3", "#b3261e", "#444444"
+"""The colours of what goes forward, of what comes back, and of the lines."""
+
+# How each kind of node looks in a picture. A branch is the point at which a value goes to several nodes.
+_STYLES: dict[str, dict[str, str]] = {
+    "input": {"shape": "plaintext", "width": "0", "margin": "0.04"},
+    "constant": {"shape": "plaintext", "width": "0", "margin": "0.04", "fontcolor": LINE},
+    "operation": {"shape": "circle", "width": "0.5", "margin": "0.02"},
+    "layer": {"shape": "box", "style": "rounded", "margin": "0.14,0.06"},
+    "branch": {"shape": "point", "width": "0.08", "height": "0.08"},
+    "output": {"shape": "plaintext", "width": "0", "margin": "0.04"},
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A graph to look at: ``print(drawing)`` in plain text, ``drawing.draw("graph.png")`` as a picture.
+
+    Attributes
+    ----------
+    title
+        Drawn above it.
+    nodes
+        Each after those that have an edge to it.
+    edges
+        Those into one node in the order of its inputs.
+    direction
+        ``"LR"``, left to right, for a computational graph, whose values have one edge each (a branch has several);
+        ``"TB"``, top to bottom, for the layers of a network, of which each has its main input first.
+
+    Examples
+    --------
+    >>> nodes = Node("x", "x", "input"), Node("square", "x²", "operation"), Node("y", "y", "output")
+    >>> print(Drawing("A square", nodes, (Edge("x", "square", "3", "6"), Edge("square", "y", "9", "1"))))
+    A square
+    value forward / derivative backward
+    <BLANKLINE>
+    x ── 3 / 6 ── x² ── 9 / 1 ── y
+    """
+
+    title: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    direction: Literal["LR", "TB"] = "LR"
+
+    def __str__(self) -> str:
+        head = [text for text in (one_line(self.title), " / ".join(self._legend())) if text]
+        body = (trees if self.direction == "LR" else chain)(self.nodes, self.edges)
+        return "\n".join([*head, "", *body] if head else body)
+
+    def dot(self) -> str:
+        """The picture in Graphviz's language, DOT; needs the Python package graphviz, but not its program ``dot``."""
+        return str(self._digraph().source)
+
+    def draw(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture, whole or not at all.
+
+        Where Graphviz's Python package or its program ``dot`` is missing, or ``dot`` fails, the plain drawing is
+        written instead, to the same path with the suffix ``.txt``, and the log (``"xpnet"``) says what to install.
+
+        Parameters
+        ----------
+        path
+            A file whose suffix is the format: ``.png``, ``.svg`` or ``.pdf``; or ``.txt`` for the plain drawing.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        ArgumentError
+            When the suffix is another.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in (*PICTURES, ".txt"):
+            raise ArgumentError(
+                f"{str(path)!r} has the suffix {suffix!r}, which is no format of a drawing; those are "
+                f"{', '.join(PICTURES)} and .txt. Write  draw('{path.stem or 'graph'}.png') ."
+            )
+        if suffix == ".txt":
+            return write_whole(path, f"{self}\n")
+        picture = self._picture(suffix[1:])
+        return write_whole(path.with_suffix(".txt"), f"{self}\n") if picture is None else write_whole(path, picture)
+
+    def _picture(self, form: str) -> bytes | None:
+        """The picture, or None, and a line in the log, where it cannot be had."""
+        try:
+            graphviz = _graphviz()
+        except ImportError as error:
+            missing = str(error)
+        else:
+            graph = self._digraph()
+            if form == "png":
+                graph.graph_attr["dpi"] = "150"  # in the other formats it would only scale the page
+            try:
+                return bytes(graph.pipe(form, quiet=True))
+            except graphviz.ExecutableNotFound:
+                missing = f"Graphviz's program dot is not installed. {INSTALL_DOT}"
+            except (graphviz.CalledProcessError, OSError) as error:
+                missing = f"Graphviz's program dot failed: {error}. {INSTALL_DOT}"
+        _log.warning("Drawn as plain text. %s", " ".join(missing.split()))
+        return None
+
+    def _legend(self) -> tuple[str, ...]:
+        """What the two labels of an edge are, as far as there are such labels."""
+        backward = ("derivative backward",) if any(edge.backward for edge in self.edges) else ()
+        return ("value forward", *backward) if self.direction == "LR" else ()
+
+    # --- Graphviz ----------------------------------------------------------------------------------------------------
+
+    def _digraph(self) -> Any:
+        legend = [
+            _html(f"{arrow}{text}", color)
+            for text, arrow, color in zip(self._legend(), ("", "← "), (FORWARD, BACKWARD), strict=False)
+        ]
+        head = [f"<b>{_html(self.title)}</b>", *([" &#160; ".join(legend)] if legend else []), "&#160;"]
+        graph = _graphviz().Digraph(
+            graph_attr={
+                "rankdir": self.direction,
+                "bgcolor": "white",
+                "label": f"<{'<br/>'.join(head)}>",
+                "labelloc": "t",
+                "ordering": "in",  # the inputs of a node from top to bottom
+                "nodesep": "0.2",
+                "ranksep": "0.14" if self.direction == "LR" else "0.3",
+                "fontname": "DejaVu Sans",
+            },
+            node_attr={"height": "0", "fontsize": "15", "fontname": "DejaVu Sans"},
+            edge_attr={"arrowsize": "0.6", "color": LINE, "fontsize": "13", "fontname": "DejaVu Sans"},
+        )
+        for node in self.nodes:
+            lines = [f"<b>{_html(node.label)}</b>", *(_html(text) for text in node.details if text)]
+            label = f"<{'<br/>'.join(lines)}>" if node.details else _plain(node.label)
+            graph.node(node.key, label, **_STYLES[node.kind])
+        if self.direction == "LR":
+            self._add_wires(graph)
+        else:
+            self._add_arrows(graph)
+        return graph
+
+    def _add_wires(self, graph: Any) -> None:
+        """The edges of a computational graph, the value above the line and the derivative below it.
+
+        Graphviz sets labels beside an edge, so the two are a node in its middle: a small table whose inner rule is a
+        piece of the line.
+        """
+        branches = {node.key for node in self.nodes if node.kind == "branch"}
+        for number, edge in enumerate(self.edges):
+            if not edge.forward:
+                graph.edge(edge.tail, edge.head)
+                continue
+            labels = _html(edge.forward, FORWARD), _html(edge.backward and f"← {edge.backward}", BACKWARD)
+            rows = "<hr/>".join(f"<tr><td>{label}</td></tr>" for label in labels)
+            table = f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="2" color="{LINE}">{rows}</table>>'
+            middle = f"edge{number}"
+            graph.node(middle, table, shape="plain", fontsize="13")
+            graph.edge(edge.tail, f"{middle}:w", dir="none")
+            graph.edge(f"{middle}:e", edge.head, dir="none" if edge.head in branches else "forward")
+
+    def _add_arrows(self, graph: Any) -> None:
+        """The edges of a network; what enters a layer beside its main input stands at its right."""
+        for edges in inputs_of(self.nodes, self.edges).values():
+            for edge in edges[:1]:
+                graph.edge(edge.tail, edge.head, _plain(edge.forward, before="  "), fontcolor=FORWARD)
+            for edge in edges[1:]:
+                with graph.subgraph(graph_attr={"rank": "same"}) as row:
+                    row.edge(edge.head, edge.tail, dir="back")  # backwards: Graphviz sets the head at the right
+
+
+def _graphviz() -> Any:
+    try:
+        import graphviz
+    except ImportError as error:
+        raise ImportError(
+            "The Python package graphviz is not installed. Install it with  pip install graphviz ."
+        ) from error
+    return graphviz
+
+
+def _plain(text: str, before: str = "") -> Any:
+    """The text as one of Graphviz's plain labels, letter by letter."""
+    return _graphviz().escape(before + one_line(text).replace("&", "&amp;"))
+
+
+def _html(text: str, color: str = "#000000") -> str:
+    """The text inside one of Graphviz's labels in HTML, where a backslash would have a meaning too."""
+    letters = html.escape(one_line(text)).replace("\\", "\\\\")
+    return f'<font color="{color}">{letters or "&#160;"}</font>'
