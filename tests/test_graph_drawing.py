@@ -356,3 +356,20 @@ def test_a_drawing_can_be_made_by_hand():
     nodes = Node("x", "x", "input"), Node("f", "f", "layer"), Node("y", "", "output")
     drawing = Drawing("", nodes, (Edge("x", "f", "1"), Edge("f", "y", "2")))
     assert str(drawing).splitlines() == ["value forward", "", "x ── 1 ── f ── 2"]
+
+
+@pytest.mark.usefixtures("needs_dot")
+def test_a_notebook_shows_the_picture():
+    graph = shopping()
+    network = network_graph(TwoLayerNet(4, 3, 2, backend="numpy"))
+    for shown, word in ((graph, "price"), (graph.drawing(), "price"), (network, "Affine1")):
+        picture = ElementTree.fromstring(shown._repr_svg_())
+        assert picture.tag.endswith("svg")
+        assert word in "".join(picture.itertext())
+    assert repr(graph) == "Graph('Two apples', 2 nodes)"
+
+
+@pytest.mark.usefixtures("needs_package")
+def test_a_notebook_without_graphviz_has_the_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shopping()._repr_svg_() is None  # then it shows the repr

@@ -47,6 +47,7 @@ from xpnet.network_graph import network_graph
 from xpnet.optimizers import SGD
 from xpnet.params import Params
 from xpnet.perceptron import AND, NAND, OR, XOR
+from xpnet.sample_weight import load_sample_weight
 from xpnet.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -89,6 +90,7 @@ __all__ = [
     "identity_function",
     "load_digits",
     "load_mnist",
+    "load_sample_weight",
     "mean_squared_error",
     "network_graph",
     "numerical_gradient",

@@ -228,8 +228,15 @@ class Graph:
         """Write the drawing, in the format of the suffix, and return the path written; see `Drawing.draw`."""
         return self.drawing().draw(path)
 
+    def _repr_svg_(self) -> str | None:
+        """The picture, for a notebook to show."""
+        return self.drawing()._repr_svg_()
+
     def __str__(self) -> str:
         return str(self.drawing())
+
+    def __repr__(self) -> str:
+        return f"Graph({self.title!r}, {len(self._steps)} nodes)"
 
     def _add(self, value: Value) -> Value:
         self._check_name(value.name)

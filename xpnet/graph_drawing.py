@@ -108,6 +108,11 @@ class Drawing:
         picture = self._picture(suffix[1:])
         return write_whole(path.with_suffix(".txt"), f"{self}\n") if picture is None else write_whole(path, picture)
 
+    def _repr_svg_(self) -> str | None:
+        """The picture, for a notebook to show."""
+        picture = self._picture("svg")
+        return None if picture is None else picture.decode()
+
     def _picture(self, form: str) -> bytes | None:
         """The picture, or None, and a line in the log, where it cannot be had."""
         try:

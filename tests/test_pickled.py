@@ -1,0 +1,214 @@
+"""The reader of pickled arrays: it reads what NumPy writes, and runs nothing, whatever it is given."""
+
+import collections
+import io
+import os
+import pickle
+import pickletools
+import struct
+
+import numpy as np
+import pytest
+
+from xpnet import _pickled
+from xpnet._pickled import read_pickled_arrays
+from xpnet.errors import DataError
+
+PROTOCOLS = (3, 4, 5)
+ARRAYS = {
+    "W1": np.arange(6.0).reshape(2, 3),
+    "b1": np.array([1.5, -2.0, np.inf], "f4"),
+    "big-endian": np.arange(3, dtype=">f4"),
+    "Fortran": np.asfortranarray(np.arange(6, dtype="f2").reshape(2, 3)),
+    "a view": np.arange(12.0).reshape(3, 4)[:, 1:3],
+    "scalar": np.array(3.0),
+}
+RAN = []
+
+
+def ran(*arguments):
+    """What no file may call."""
+    RAN.append(arguments)
+    return {}
+
+
+class Subclass(np.ndarray):
+    """An array, and yet not one of NumPy's."""
+
+
+class Calls:
+    """Pickled, it is a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.fixture(autouse=True)
+def _nothing_runs():
+    RAN.clear()
+    yield
+    assert RAN == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("write", [pickle.dumps, pickle._dumps], ids=["C", "Python"])
+def test_it_reads_what_numpy_writes(write, protocol):
+    read = read_pickled_arrays(write(ARRAYS, protocol))
+    assert list(read) == list(ARRAYS)
+    for name, expected in ARRAYS.items():
+        assert read[name].dtype == expected.dtype.newbyteorder("=")
+        assert read[name].dtype.isnative
+        assert read[name].shape == expected.shape
+        assert np.array_equal(read[name], expected)
+        assert read[name].flags.writeable
+        assert read[name].flags.owndata
+
+
+def test_an_array_of_no_numbers_and_one_that_is_in_twice():
+    empty = read_pickled_arrays(pickle.dumps({"e": np.zeros((0, 3))}, 3))
+    assert empty["e"].shape == (0, 3)
+    array = np.ones(2)
+    twice = read_pickled_arrays(pickle.dumps({"a": array, "b": array}, 4))
+    assert twice["a"].tolist() == twice["b"].tolist() == [1, 1]
+
+
+def refused(content, says=""):
+    with pytest.raises(DataError, match=says):
+        read_pickled_arrays(content)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_call_is_refused_by_name_and_not_made(protocol, tmp_path):
+    refused(pickle.dumps(Calls(os.mkdir, str(tmp_path / "made")), protocol), rf"{os.name}.*\.mkdir|posix\.mkdir")
+    refused(pickle.dumps({"W1": np.ones(2), "x": Calls(ran, 1)}, protocol), r"test_pickled\.ran|_codecs|__builtin__")
+    refused(pickle.dumps(Calls(eval, "ran()"), protocol), r"builtin.*\.eval")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
+        (Calls, r"test_pickled\.Calls"),
+        (np.float64(1.0), "scalar"),
+        (np.array([1, 2]), "expected were floats"),
+        (np.array([None]), "expected were floats|operation"),
+        (np.array(["a"]), "expected were floats"),
+        (np.zeros(2, [("a", "f4")]), "expected were floats|does not write|operation"),
+        (np.ma.array([1.0]), "numpy.ma"),
+        (np.ones(2).view(Subclass), "Subclass"),
+        ([1, 2], "operation|no array"),
+        (1.0, "operation BINFLOAT"),
+        ("text", "no array of floats"),
+        ({1, 2}, "operation|set"),
+    ],
+    ids=lambda value: f"{value!r:.25}",
+)
+def test_what_is_no_array_of_floats_is_refused(value, says, protocol):
+    refused(pickle.dumps({"W1": np.ones(2), "x": value}, protocol), says)
+
+
+@pytest.mark.parametrize("value", [np.ones(2), {}, "text", 3, None, (1, 2), {1: np.ones(2)}, {"a": {"b": np.ones(2)}}])
+def test_what_is_no_dictionary_of_arrays_by_name_is_refused(value):
+    refused(pickle.dumps(value, 3), "expected w")
+
+
+# --- written by hand ------------------------------------------------------------------------------------------------
+
+
+def made(*parts, protocol=3):
+    return pickle.PROTO + bytes([protocol]) + b"".join(parts) + b"."
+
+
+def name(module, attribute):
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def text(s):
+    return b"X" + struct.pack("<I", len(s)) + s.encode()
+
+
+RECONSTRUCT, NDARRAY, DTYPE = (
+    name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), name("numpy", "dtype"),
+)  # fmt: skip
+FRAME = b"\x95" + struct.pack("<Q", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (made(RECONSTRUCT, NDARRAY, b"K\x00\x85", b"C\x01b\x87R", b"}", text("array"), b"K\x01sb"), "damaged|form"),
+        (made(NDARRAY, b"J\xff\xff\xff\x7f\x85R"), r"calls numpy\.ndarray"),  # would reserve 17 GB
+        (made(RECONSTRUCT, NDARRAY, b"J\xff\xff\xff\x7f\x85", b"C\x01b\x87R"), "makes an array of"),
+        (made(DTYPE, text("O8"), b"K\x00K\x01\x87R"), "expected were floats"),
+        *[(made(named, b"}", text("f"), b"K\x01sb"), "damaged") for named in (RECONSTRUCT, NDARRAY, DTYPE)],
+        *[(made(named, b"N}", text("f"), b"K\x01s\x86b"), "damaged") for named in (RECONSTRUCT, NDARRAY, DTYPE)],
+        (made(name("_codecs", "encode")), r"_codecs\.encode"),
+        (made(name("numpy", "dtype.__class__")), r"dtype\.__class__"),
+        (made(name("numpy", "load")), r"numpy\.load"),
+        (made(text("test_pickled"), text("ran"), b"\x93)R", FRAME, protocol=4), "test_pickled|damaged"),
+        (made(FRAME, b"\x8c\x0ctest_pickled", b"\x8c\x03ran", b"\x93)R", protocol=4), r"test_pickled\.ran"),
+        (made(FRAME, b"\x8c\x0ctest_pickled\x94", b"\x8c\x03ran\x94h\x00h\x01\x93)R", protocol=4), r"d\.ran"),
+        (made(b"(", b"itest_pickled\nran\n"), r"test_pickled\.ran"),
+        (made(b"(", name("test_pickled", "ran"), b"o"), r"test_pickled\.ran"),
+        (made(b"}r", struct.pack("<I", 2**31 - 1)), "stores number 2147483647"),  # would reserve 32 GB
+        (made(b"\x96", struct.pack("<Q", 2**62), protocol=5), "damaged"),
+        (made(b"B", struct.pack("<I", 2**32 - 1)), "damaged"),
+        (made(b"(" * 20_001), "more than 20,000 operations|damaged"),
+        (made(b"}" * 30_000), "more than 20,000 operations"),
+        (made(b"\x82\x01"), "operation EXT1"),
+        (made(b"Pid\n"), "operation PERSID"),
+        (made(b"}2"), "operation DUP"),
+        (made(b"\x8a\x09" + b"\xff" * 9), "operation LONG1"),
+        (b"", "damaged, or no pickle"),
+        (b"\x80", "damaged, or no pickle"),
+        (b"<html>404</html>", "no pickle"),
+        (b"}.", "does not begin as one"),
+        (made(b"}", protocol=6), "damaged"),
+    ],
+)  # fmt: skip
+def test_what_numpy_does_not_write_is_refused(content, says):
+    before = attributes()
+    refused(content, says)
+    assert attributes() == before  # a pickle may set attributes of classes that it can name
+
+
+def attributes():
+    """Those of the reader's own classes."""
+    kinds = {name: kind for name, kind in vars(_pickled).items() if isinstance(kind, type)}
+    return {(name, attribute): value for name, kind in kinds.items() for attribute, value in vars(kind).items()}
+
+
+def test_every_change_of_a_byte_is_refused_or_shows():
+    """Of a pickle such as the book's: what is still read is other arrays, never the same ones."""
+    arrays = {"W": np.array([[1.0, 2.0]]), "b": np.array([0.5, 0.25], "f4")}
+    content = pickle.dumps(arrays, protocol=3)
+    for place in range(len(content)):
+        for value in range(256):
+            changed = content[:place] + bytes([value]) + content[place + 1 :]
+            if changed == content:
+                continue
+            try:
+                read = read_pickled_arrays(changed)
+            except DataError:
+                continue
+            same = read.keys() == arrays.keys() and all(
+                read[key].dtype == arrays[key].dtype and np.array_equal(read[key], arrays[key]) for key in arrays
+            )
+            assert not same, (place, value)
+
+
+def test_the_attacks_are_attacks():
+    """Otherwise the tests above would prove nothing: Python's own unpickler runs them."""
+    pickle.loads(pickle.dumps(Calls(ran, 1)))
+    pickle.Unpickler(io.BytesIO(made(name("test_pickled", "ran"), b")R"))).load()
+    assert RAN == [(1,), ()]
+    RAN.clear()
+    assert {operation.name for operation, _, _ in pickletools.genops(pickle.dumps(ARRAYS, 5))} >= {
+        "BYTEARRAY8",
+        "FRAME",
+    }

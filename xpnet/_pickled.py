@@ -1,0 +1,216 @@
+"""Reading pickles of NumPy arrays, and running nothing: the book's files of weights (course row 7).
+
+Loading a pickle may run any program; that is what pickles are. So a file is looked through, operation by operation,
+before anything of it is loaded, and may hold only what NumPy writes for a dictionary of arrays. And then not even
+NumPy's own functions are called on its behalf: the names that it may ask for stand for the small classes below, which
+check what they are given and make arrays of the file's own bytes.
+
+It is strict. What departs from what `pickle` and NumPy write is refused, be it harmless or not: then it is another
+file, or a damaged one. Of the book's file no byte but its numbers' can be changed and still give the same numbers.
+"""
+
+import io
+import math
+import pickle
+import pickletools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xpnet.errors import DataError
+
+__all__ = ["read_pickled_arrays"]
+
+_MOST_OPERATIONS = 20_000  # an array takes some thirty; so memory is bounded by the size of the file
+
+_ALLOWED = {
+    *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("EMPTY_DICT", "SETITEM", "SETITEMS", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8"),
+    *("BININT", "BININT1", "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+}
+_PUTS = ("BINPUT", "LONG_BINPUT")
+
+
+class _StandIn:
+    """What a name in the file stands for.
+
+    Each has a ``__setstate__``: without one, the file could set attributes of the very class, for `pickle` lets it.
+    """
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        raise DataError(f"changes what it has made, with {state!r:.60}, which NumPy does not")
+
+
+class _Dtype(_StandIn):
+    """What the file says of a dtype: a floating one, and its byte order."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, *arguments: Any) -> None:
+        code, *rest = arguments
+        if code not in ("f2", "f4", "f8") or rest != [0, 1]:  # or False, True, as newer NumPy writes
+            raise DataError(f"holds an array of dtype {arguments!r:.60}, expected were floats: f2, f4 or f8")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1]
+        if order not in ("<", ">") or state != (3, order, None, None, None, -1, -1, 0):
+            raise DataError(f"holds a dtype with {state!r:.80}, which NumPy does not write")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _ArrayType(_StandIn):
+    """NumPy's class of arrays, which is handed over and never called."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments: Any) -> None:
+        raise DataError(f"calls numpy.ndarray with {arguments!r:.60}, which NumPy does not")
+
+
+class _Array(_StandIn):
+    """An array of the file: a view of the file's own bytes."""
+
+    __slots__ = ("array",)
+
+    array: np.ndarray | None
+
+    def __init__(self, *arguments: Any) -> None:
+        if arguments != (_ArrayType, (0,), b"b"):
+            raise DataError(f"makes an array of {arguments!r:.80}, which NumPy does not write")
+        self.array = None
+
+    def __setstate__(self, state: Any) -> None:
+        version, shape, dtype, fortran, data = state
+        if type(version) is not int or version != 1 or type(fortran) is not bool or self.array is not None:
+            raise DataError("holds an array in a form that NumPy does not write")
+        self.array = _array(data, dtype, shape, "F" if fortran else "C")
+
+
+class _FromBuffer(_Array):
+    """The same, as NumPy writes it since protocol 5."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments: Any) -> None:
+        self.array = _array(*arguments)
+
+    __setstate__ = _StandIn.__setstate__
+
+
+_NAMES: dict[tuple[str, str], type] = {
+    ("numpy", "ndarray"): _ArrayType,
+    ("numpy", "dtype"): _Dtype,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _FromBuffer for core in ("core", "_core")},
+}
+
+
+def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays in a pickle of a dictionary of names to floating NumPy arrays.
+
+    Parameters
+    ----------
+    content
+        The whole file, a pickle of protocol 3, 4 or 5. The reader needs a few times its size of memory, whatever is in
+        it.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        New arrays, float16, float32 or float64, in this machine's byte order.
+
+    Raises
+    ------
+    DataError
+        When it is anything else: with what is wrong as a predicate, so that the caller can put the file before it.
+    """
+    _look_through(content)
+    try:
+        loaded = _Unpickler(io.BytesIO(content)).load()
+    except DataError:
+        raise
+    except Exception as error:  # pickle's documentation names no complete list
+        raise DataError(f"is damaged: it cannot be unpickled ({type(error).__name__}: {error})") from error
+    if type(loaded) is not dict or not loaded:
+        raise DataError(f"holds a {type(loaded).__name__}, expected was a dictionary of arrays")
+    for name, value in loaded.items():
+        if type(name) is not str or not isinstance(value, _Array) or value.array is None:
+            raise DataError(f"holds something at {name!r:.40} that is no array of floats, expected were arrays by name")
+    arrays = {name: value.array for name, value in loaded.items()}
+    if sum(array.nbytes for array in arrays.values()) > len(content):
+        raise DataError("holds one array under many names, and would fill the memory with copies of it")
+    return {name: array.astype(array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
+
+
+class _Unpickler(pickle.Unpickler):
+    """One that knows the names of `_NAMES`, and no others."""
+
+    def find_class(self, module: str, name: str) -> type:
+        return _find(module, name)
+
+
+def _find(module: str, name: str) -> type:
+    try:
+        return _NAMES[module, name]
+    except KeyError:
+        raise DataError(
+            f"holds more than NumPy arrays: it wants to use  {module}.{name} . Nothing of it has been run"
+        ) from None
+
+
+def _look_through(content: bytes) -> None:
+    """Raise unless it holds only such operations as pickle writes for a dictionary of arrays, and as it writes them."""
+    for operation, argument, _ in _operations(content):
+        if operation.name in ("GLOBAL", "INST"):
+            _find(*str(argument).split(" ", 1))
+    protocol, puts, end = 0, 0, 0
+    for count, (operation, argument, position) in enumerate(_operations(content)):
+        name = operation.name
+        if name not in _ALLOWED:
+            raise DataError(f"is no pickle of arrays: it has the operation {name} at byte {position:,}")
+        if count == 0:
+            if name != "PROTO":
+                raise DataError("is no pickle of protocol 3, 4 or 5: it does not begin as one")
+            protocol = int(argument)
+        elif name == "PROTO" or operation.proto > protocol:
+            raise DataError(f"is damaged: {name} at byte {position:,} has no place in a pickle of protocol {protocol}")
+        if count > _MOST_OPERATIONS:
+            raise DataError(f"is no pickle of arrays: it has more than {_MOST_OPERATIONS:,} operations")
+        if name in _PUTS:
+            # Pickle numbers them 0, 1, 2, ...; another number might make the unpickler reserve gigabytes.
+            if argument != puts or protocol >= 4:
+                raise DataError(f"is damaged: {name} at byte {position:,} stores number {argument}, not {puts}")
+            puts += 1
+        end = position + 1
+    if end != len(content):
+        raise DataError(f"is damaged: {len(content) - end:,} bytes follow its end")
+
+
+def _operations(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
+    """The operations of a pickle with their arguments and places; none is carried out."""
+    try:
+        for operation, argument, position in pickletools.genops(content):
+            yield operation, argument, int(position or 0)
+    except DataError:
+        raise
+    except Exception as error:  # genops raises ValueError, and what decoding the arguments raises
+        raise DataError(f"is damaged, or no pickle: {error}") from error
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    """The array of these bytes, not a copy of them."""
+    if not isinstance(dtype, _Dtype) or type(data) not in (bytes, bytearray) or order not in ("C", "F"):
+        raise DataError("holds an array that is not made of bytes and a floating dtype")
+    if type(shape) is not tuple or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+        raise DataError(f"holds an array of shape {shape!r:.80}, which is none")
+    if math.prod(shape) * dtype.dtype.itemsize != len(data):
+        raise DataError(f"holds an array of shape {shape} of {dtype.dtype} in {len(data):,} bytes, which do not fit")
+    array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    if array.flags.fnc != (order == "F"):  # NumPy says F only where it is not C as well, as a vector is
+        raise DataError(f"holds an array of shape {shape} in an order that NumPy does not write")
+    return array

@@ -1,0 +1,133 @@
+"""The book's pre-trained weights (course row 7), read without running anything that their file might hold."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from xpnet._download import download
+from xpnet.array_files import read_arrays
+from xpnet.datasets import DatasetUnavailable
+from xpnet.errors import DataError
+
+__all__ = ["load_sample_weight"]
+
+_NAME = "sample_weight.pkl"
+_MIRRORS = (
+    "https://raw.githubusercontent.com/oreilly-japan/deep-learning-from-scratch/master/ch03/",
+    "https://raw.githubusercontent.com/WegraLee/deep-learning-from-scratch/master/ch03/",
+)
+_AT_MOST = 2**20  # bytes; the file has 181,853
+_PARAMETERS = ("W1", "b1", "W2", "b2", "W3", "b3")
+# Of its arrays, as `content_sha256` has it.
+_SHA256 = "0a4fc810420ea3dbef9a75b5fe8a49eac1a8c26b10ac03d6d513f447af5a1ff8"
+
+_log = logging.getLogger("xpnet")
+
+
+def load_sample_weight(path: str | os.PathLike[str] | None = None, *, verify: bool = True) -> dict[str, np.ndarray]:
+    """The weights of the book's pre-trained network, 784-50-100-10 with sigmoids; for a `ThreeLayerNet`.
+
+    The book keeps them in a pickle, and loading a pickle can run any program. This reader admits NumPy arrays and
+    nothing else: a file with anything else in it is refused, by the name of what it wants to use, before any of it
+    runs.
+
+    Parameters
+    ----------
+    path
+        The book's ``sample_weight.pkl``, or the same weights as a safetensors or npz file. None: the folder that
+        ``XPNET_DATA_DIR`` names, or its sub-folder ``book``; else the user's cache; else the book's own repository,
+        from where it goes into the cache.
+    verify
+        Whether the weights must be the book's, number by number. False reads weights of one's own.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``W1 b1 W2 b2 W3 b3``, float32, the caller's own.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged, holds anything but arrays of floats, or, with `verify`, other weights.
+    DatasetUnavailable
+        Where no path is given, the file is not on this machine, and nobody gave it.
+
+    Source: K. Saitoh, *Deep Learning from Scratch*, ``ch03/sample_weight.pkl``, MIT licence.
+
+    Examples
+    --------
+    On the test images of MNIST these weights are right 9,352 times of 10,000::
+
+        network = ThreeLayerNet(784, 50, 100, 10).set_params(load_sample_weight())
+    """
+    own = _own_file() if path is None else Path(path)
+    return _from_cache() if own is None else _read(own, verify)
+
+
+def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of the names, shapes, dtypes and numbers of some arrays, whatever file they come from."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
+    arrays = read_arrays(path)
+    if not verify:
+        return arrays
+    found = content_sha256(arrays)
+    if found != _SHA256:
+        raise DataError(
+            f"{path} does not hold the book's weights: the SHA-256 of its arrays is {found}, expected was {_SHA256}. "
+            f"It has been left as it is. If they are weights of your own, say so:  load_sample_weight({str(path)!r}, "
+            "verify=False)"
+        )
+    return {name: arrays[name] for name in _PARAMETERS}
+
+
+def _own_file() -> Path | None:
+    """The file in the folder that the environment names, if it is there."""
+    folder = os.environ.get("XPNET_DATA_DIR")
+    if not folder:
+        return None
+    places = [Path(folder).expanduser() / sub / _NAME for sub in ("", "book")]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", folder, _NAME)
+    return found
+
+
+def _from_cache() -> dict[str, np.ndarray]:
+    """The weights in the user's cache, where a file that is missing or wrong is downloaded first."""
+    import pooch
+
+    cache = Path(pooch.os_cache("xpnet")) / "book"
+    cached = cache / _NAME
+    if cached.exists():
+        try:
+            return _read(cached, verify=True)
+        except DataError as error:
+            _log.warning("%s It will be downloaded again.", error)
+            try:
+                cached.unlink(missing_ok=True)
+            except OSError as reason:
+                raise DataError(
+                    f"{cached} is not the book's file and cannot be replaced ({reason}). Remove it."
+                ) from error
+    try:
+        path = download(_NAME, cache, list(_MIRRORS), at_most=_AT_MOST, verify=lambda part: _read(part, verify=True))
+        return _read(path, verify=True)
+    except DataError as error:
+        reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
+        raise DatasetUnavailable(
+            f"The book's weights are not in {cache} and nobody gave them:{reasons}\n"
+            f"Put {_NAME} from the book's ch03 into a folder, and name it:  export XPNET_DATA_DIR=that-folder  or  "
+            f"load_sample_weight('that-folder/{_NAME}')"
+        ) from None  # the reasons are all in the message
