@@ -6,6 +6,7 @@ import os
 import pickle
 import pickletools
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ FRAME = b"\x95" + struct.pack("<Q", 1)
     [
         (made(RECONSTRUCT, NDARRAY, b"K\x00\x85", b"C\x01b\x87R", b"}", text("array"), b"K\x01sb"), "damaged|form"),
         (made(NDARRAY, b"J\xff\xff\xff\x7f\x85R"), r"calls numpy\.ndarray"),  # would reserve 17 GB
-        (made(RECONSTRUCT, NDARRAY, b"J\xff\xff\xff\x7f\x85", b"C\x01b\x87R"), "makes an array of"),
+        (made(RECONSTRUCT, NDARRAY, b"J\xff\xff\xff\x7f\x85", b"C\x01b\x87R"), "begins an array"),
         (made(DTYPE, text("O8"), b"K\x00K\x01\x87R"), "expected were floats"),
         *[(made(named, b"}", text("f"), b"K\x01sb"), "damaged") for named in (RECONSTRUCT, NDARRAY, DTYPE)],
         *[(made(named, b"N}", text("f"), b"K\x01s\x86b"), "damaged") for named in (RECONSTRUCT, NDARRAY, DTYPE)],
@@ -155,7 +156,7 @@ FRAME = b"\x95" + struct.pack("<Q", 1)
         (made(FRAME, b"\x8c\x0ctest_pickled\x94", b"\x8c\x03ran\x94h\x00h\x01\x93)R", protocol=4), r"d\.ran"),
         (made(b"(", b"itest_pickled\nran\n"), r"test_pickled\.ran"),
         (made(b"(", name("test_pickled", "ran"), b"o"), r"test_pickled\.ran"),
-        (made(b"}r", struct.pack("<I", 2**31 - 1)), "stores number 2147483647"),  # would reserve 32 GB
+        (made(b"}r", struct.pack("<I", 2**31 - 1)), "keeps number 2147483647"),  # would reserve 32 GB
         (made(b"\x96", struct.pack("<Q", 2**62), protocol=5), "damaged"),
         (made(b"B", struct.pack("<I", 2**32 - 1)), "damaged"),
         (made(b"(" * 20_001), "more than 20,000 operations|damaged"),
@@ -200,6 +201,53 @@ def test_every_change_of_a_byte_is_refused_or_shows():
                 read[key].dtype == arrays[key].dtype and np.array_equal(read[key], arrays[key]) for key in arrays
             )
             assert not same, (place, value)
+
+
+def array(shape=b"K\x01\x85", data=b"C\x04\0\0\x80?", name=b"a"):
+    """An array and its name by hand, as pickle writes them but for the memo; this one holds 1."""
+    dtype = DTYPE + text("f4") + b"\x89\x88\x87R(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    begun = RECONSTRUCT + NDARRAY + b"K\0\x85C\x01b\x87R"
+    return text(name.decode()) + begun + b"(K\x01" + shape + dtype + b"\x89" + data + b"tb"
+
+
+LAUGHS = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(200))  # 2 ** 200 empty tuples
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        made(b"}(", array(shape=b"J\xff\xff\xff\x7f\x85"), b"u"),
+        made(b"}(", array(shape=b"(" + b"K\x01" * 33 + b"t"), b"u"),
+        made(b"}(", array(shape=b"(K\0" + b"J\xff\xff\xff\x7f" * 7 + b"t", data=b"C\0"), b"u"),
+        made(b"}(", array(data=b"B\0\0\1\0" + bytes(2**16) + b"q\0", shape=b"M\0\x40\x85"),
+             *[array(data=b"h\0", shape=b"M\0\x40\x85", name=b"%d" % i) for i in range(300)], b"u"),
+        made(LAUGHS),
+        made(LAUGHS, b"NR"),
+        made(b"}", LAUGHS, b"Ns"),
+        made(b"}(", array(shape=LAUGHS), b"u"),
+        made(RECONSTRUCT, LAUGHS, b"R"),
+        made(DTYPE, LAUGHS, b"R"),
+        made(b"N" + b"\x85" * 19_000),
+        made(b"}N" + b"\x85" * 19_000 + b"Ns"),
+        made(RECONSTRUCT, b"N" + b"\x85" * 19_000 + b"R"),
+        made(b"c" + b"a" * 10**6 + b"\n" + b"b" * 10**6 + b"\n"),
+        made(b"}" * 10**6),
+        b"\x80\x04\x95" + b"\xff" * 8 + b"}.",
+    ],
+)  # fmt: skip
+def test_a_small_file_takes_little_memory_and_time(content):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            read_pickled_arrays(content)
+        assert tracemalloc.get_traced_memory()[1] < 16 * max(len(content), 2**20)
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 300
+
+
+def test_the_array_by_hand_is_one():
+    assert read_pickled_arrays(made(b"}(", array(), b"u"))["a"].tolist() == [1]
 
 
 def test_the_attacks_are_attacks():

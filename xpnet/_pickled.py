@@ -13,7 +13,6 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ _ALLOWED = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8"),
     *("BININT", "BININT1", "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
-_PUTS = ("BINPUT", "LONG_BINPUT")
+_PUTS, _GETS = ("BINPUT", "LONG_BINPUT", "MEMOIZE"), ("BINGET", "LONG_BINGET")
 
 
 class _StandIn:
@@ -42,7 +41,7 @@ class _StandIn:
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        raise DataError(f"changes what it has made, with {state!r:.60}, which NumPy does not")
+        raise DataError("is no pickle of arrays: it changes something that NumPy does not")
 
 
 class _Dtype(_StandIn):
@@ -52,14 +51,18 @@ class _Dtype(_StandIn):
 
     def __init__(self, *arguments: Any) -> None:
         code, *rest = arguments
-        if code not in ("f2", "f4", "f8") or rest != [0, 1]:  # or False, True, as newer NumPy writes
-            raise DataError(f"holds an array of dtype {arguments!r:.60}, expected were floats: f2, f4 or f8")
+        if (
+            type(code) is not str or code not in ("f2", "f4", "f8") or rest != [0, 1]
+        ):  # or False, True, as newer NumPy writes
+            raise DataError(
+                f"holds an array of dtype {code[:20] if type(code) is str else '?'}, expected were floats: f2, f4 or f8"
+            )
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
         order = state[1]
         if order not in ("<", ">") or state != (3, order, None, None, None, -1, -1, 0):
-            raise DataError(f"holds a dtype with {state!r:.80}, which NumPy does not write")
+            raise DataError("holds a dtype in a form that NumPy does not write")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -68,8 +71,8 @@ class _ArrayType(_StandIn):
 
     __slots__ = ()
 
-    def __init__(self, *arguments: Any) -> None:
-        raise DataError(f"calls numpy.ndarray with {arguments!r:.60}, which NumPy does not")
+    def __init__(self, *_: Any) -> None:
+        raise DataError("is no pickle of arrays: it calls numpy.ndarray, which NumPy does not")
 
 
 class _Array(_StandIn):
@@ -81,7 +84,7 @@ class _Array(_StandIn):
 
     def __init__(self, *arguments: Any) -> None:
         if arguments != (_ArrayType, (0,), b"b"):
-            raise DataError(f"makes an array of {arguments!r:.80}, which NumPy does not write")
+            raise DataError("begins an array in a form that NumPy does not write")
         self.array = None
 
     def __setstate__(self, state: Any) -> None:
@@ -135,12 +138,16 @@ def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:  # pickle's documentation names no complete list
-        raise DataError(f"is damaged: it cannot be unpickled ({type(error).__name__}: {error})") from error
+        raise DataError(f"is damaged: it cannot be unpickled ({type(error).__name__}: {str(error)[:100]})") from error
     if type(loaded) is not dict or not loaded:
         raise DataError(f"holds a {type(loaded).__name__}, expected was a dictionary of arrays")
     for name, value in loaded.items():
-        if type(name) is not str or not isinstance(value, _Array) or value.array is None:
-            raise DataError(f"holds something at {name!r:.40} that is no array of floats, expected were arrays by name")
+        if type(name) is not str:
+            raise DataError(f"holds something by a {type(name).__name__}, expected were arrays by name")
+        if not isinstance(value, _Array) or value.array is None:
+            raise DataError(
+                f"holds something at {name[:40]!r} that is no array of floats, expected were arrays by name"
+            )
     arrays = {name: value.array for name, value in loaded.items()}
     if sum(array.nbytes for array in arrays.values()) > len(content):
         raise DataError("holds one array under many names, and would fill the memory with copies of it")
@@ -159,47 +166,53 @@ def _find(module: str, name: str) -> type:
         return _NAMES[module, name]
     except KeyError:
         raise DataError(
-            f"holds more than NumPy arrays: it wants to use  {module}.{name} . Nothing of it has been run"
+            f"holds more than NumPy arrays: it wants to use  {module[:60]}.{name[:60]} . Nothing of it has been run"
         ) from None
 
 
 def _look_through(content: bytes) -> None:
     """Raise unless it holds only such operations as pickle writes for a dictionary of arrays, and as it writes them."""
-    for operation, argument, _ in _operations(content):
-        if operation.name in ("GLOBAL", "INST"):
-            _find(*str(argument).split(" ", 1))
-    protocol, puts, end = 0, 0, 0
-    for count, (operation, argument, position) in enumerate(_operations(content)):
-        name = operation.name
+    operations = _operations(content)
+    for name, _, argument, _ in operations:
+        if name in ("GLOBAL", "INST"):
+            _find(*argument.split(" ", 1))
+    protocol, before = 0, ""
+    kept: list[str] = []  # the operations that made what is kept to be used again
+    for count, (name, since, argument, position) in enumerate(operations):
         if name not in _ALLOWED:
             raise DataError(f"is no pickle of arrays: it has the operation {name} at byte {position:,}")
         if count == 0:
             if name != "PROTO":
                 raise DataError("is no pickle of protocol 3, 4 or 5: it does not begin as one")
-            protocol = int(argument)
-        elif name == "PROTO" or operation.proto > protocol:
+            protocol = argument
+        elif name == "PROTO" or since > protocol:
             raise DataError(f"is damaged: {name} at byte {position:,} has no place in a pickle of protocol {protocol}")
-        if count > _MOST_OPERATIONS:
-            raise DataError(f"is no pickle of arrays: it has more than {_MOST_OPERATIONS:,} operations")
         if name in _PUTS:
             # Pickle numbers them 0, 1, 2, ...; another number might make the unpickler reserve gigabytes.
-            if argument != puts or protocol >= 4:
-                raise DataError(f"is damaged: {name} at byte {position:,} stores number {argument}, not {puts}")
-            puts += 1
-        end = position + 1
-    if end != len(content):
-        raise DataError(f"is damaged: {len(content) - end:,} bytes follow its end")
+            if name != "MEMOIZE" and (argument != len(kept) or protocol >= 4):
+                raise DataError(f"is damaged: {name} at byte {position:,} keeps number {argument}, not {len(kept)}")
+            kept.append(before)
+        if name in _GETS and (argument >= len(kept) or "TUPLE" in kept[argument]):
+            # A tuple of twice the same tuple, of twice the same tuple ...: two hundred would take for ever to compare.
+            raise DataError(f"is no pickle of arrays: {name} at byte {position:,} takes what NumPy takes once at most")
+        before = name
+    if position + 1 != len(content):
+        raise DataError(f"is damaged: {len(content) - position - 1:,} bytes follow its end")
 
 
-def _operations(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
-    """The operations of a pickle with their arguments and places; none is carried out."""
+def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
+    """The operations of a pickle: name, first protocol that has it, argument, place; none is carried out."""
+    operations = []
     try:
         for operation, argument, position in pickletools.genops(content):
-            yield operation, argument, int(position or 0)
-    except DataError:
-        raise
+            operations.append((operation.name, operation.proto, argument, int(position or 0)))
+            if len(operations) > _MOST_OPERATIONS:
+                break
     except Exception as error:  # genops raises ValueError, and what decoding the arguments raises
-        raise DataError(f"is damaged, or no pickle: {error}") from error
+        raise DataError(f"is damaged, or no pickle: {str(error)[:100]}") from error
+    if len(operations) > _MOST_OPERATIONS:
+        raise DataError(f"is no pickle of arrays: it has more than {_MOST_OPERATIONS:,} operations")
+    return operations
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
@@ -207,7 +220,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or type(data) not in (bytes, bytearray) or order not in ("C", "F"):
         raise DataError("holds an array that is not made of bytes and a floating dtype")
     if type(shape) is not tuple or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
-        raise DataError(f"holds an array of shape {shape!r:.80}, which is none")
+        raise DataError("holds an array whose shape is not a tuple of whole numbers")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise DataError(f"holds an array of shape {shape} of {dtype.dtype} in {len(data):,} bytes, which do not fit")
     array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
