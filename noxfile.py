@@ -128,7 +128,7 @@ def course(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """Execute the course's notebooks and the exercises, solved and unsolved, and see that none is stale."""
     session.install("-e", ".[examples]", *group("tests"), *group("notebooks"))
-    session.run("pytest", "tests/notebooks", *session.posargs)
+    session.run("pytest", "tests/notebooks", "-n", "auto", *session.posargs)
 
 
 @nox.session(default=False)
