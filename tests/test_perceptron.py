@@ -44,6 +44,7 @@ def test_the_courses_weights_and_thresholds():
     assert [OR(x, 0.25) for x in (0.34, 0.36)] == [0, 1]
     assert [AND(0.9, x) for x in (0.49, 0.51)] == [0, 1]  # both weights are 0.5
     assert [OR(0.1, x) for x in (0.49, 0.51)] == [0, 1]
+    assert AND(1.4, 0.0) == AND(np.array(1.4), 0.0) == 0  # 0.7 itself does not exceed 0.7
     side = np.linspace(-1, 2, 62)
     x1, x2 = np.meshgrid(side, side)
     assert np.array_equal(NAND(x1, x2), 1 - AND(x1, x2))  # the negation, everywhere
