@@ -176,6 +176,7 @@ def _look_through(content: bytes) -> None:
     for name, _, argument, _ in operations:
         if name in ("GLOBAL", "INST"):
             _find(*argument.split(" ", 1))
+    _check_frames(operations, len(content))
     protocol, before = 0, ""
     kept: list[str] = []  # the operations that made what is kept to be used again
     for count, (name, since, argument, position) in enumerate(operations):
@@ -198,6 +199,25 @@ def _look_through(content: bytes) -> None:
         before = name
     if position + 1 != len(content):
         raise DataError(f"is damaged: {len(content) - position - 1:,} bytes follow its end")
+
+
+def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> None:
+    """Raise unless, from protocol 4 on, each operation lies in one frame as a whole, or is too large for any.
+
+    The unpickler reads frame by frame: where these do not fit the operations, it reads others than were looked at.
+    """
+    if operations[0][0] != "PROTO" or operations[0][2] < 4:
+        return  # without frames: FRAME itself has no place below protocol 4
+    ends = [place for *_, place in operations[1:]] + [size]
+    frame_end = 0
+    for (name, _, argument, start), end in list(zip(operations, ends, strict=True))[1:]:
+        if name == "FRAME":
+            fits = start >= frame_end and end + argument <= size
+            frame_end = end + argument
+        else:
+            fits = end <= frame_end if start < frame_end else end - start > 2**16
+        if not fits:
+            raise DataError(f"is damaged: {name} at byte {start:,} is not in a frame as pickle cuts them")
 
 
 def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:

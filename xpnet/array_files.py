@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import stat
 import zipfile
 
 import numpy as np
@@ -14,6 +15,7 @@ from xpnet.errors import DataError
 __all__ = ["read_arrays"]
 
 _LARGEST = 2**26  # bytes: a hundred times the book's largest file
+_MOST_MEMBERS = 1000
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -22,7 +24,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Parameters
     ----------
     path
-        A safetensors file, an npz file, or a pickle of a dictionary of NumPy arrays (protocol 2 to 5); 64 MB at most.
+        A safetensors file, an npz file, or a pickle of a dictionary of NumPy arrays (protocol 3 to 5); 64 MB at most,
+        and no more when unpacked.
 
     Returns
     -------
@@ -35,17 +38,24 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         When the file is missing, too large or damaged, or holds anything but arrays of floats by name.
     """
     try:
-        size = os.stat(path).st_size
-        if size > _LARGEST:
-            raise DataError(f"{path} has {size:,} bytes, expected were {_LARGEST:,} at most.")
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise OSError("it is a folder or a device")
+        if status.st_size > _LARGEST:
+            raise DataError(f"{path} has {status.st_size:,} bytes, expected were {_LARGEST:,} at most.")
         with open(path, "rb") as file:
-            content = file.read(size)
-    except OSError as error:
+            content = file.read(status.st_size)
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # a ValueError where the path is none, with a zero in it
         raise DataError(f"{path} cannot be read ({error}), a readable file was expected.") from error
     try:
-        return _read(content)
+        arrays = _read(content)
+        if not arrays:
+            raise DataError("holds no arrays")
     except DataError as error:
         raise DataError(f"{path} {error}.") from error.__cause__  # the message already says all that the inner one does
+    return arrays
 
 
 def _read(content: bytes) -> dict[str, np.ndarray]:
@@ -72,19 +82,33 @@ def _read_safetensors(content: bytes) -> dict[str, np.ndarray]:
 def _read_npz(content: bytes) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in archive.infolist()}
+            members = archive.infolist()
+            _check_members(members)
+            return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise what they like for what is damaged
         raise DataError(f"is damaged: it cannot be read as an npz file ({error})") from error
 
 
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Raise unless these are what NumPy puts into an npz file, and small enough when they are unpacked."""
+    if len(members) > _MOST_MEMBERS or sum(member.file_size for member in members) > _LARGEST:
+        raise DataError(f"unpacks to more than {_LARGEST:,} bytes, or to more than {_MOST_MEMBERS:,} arrays")
+    if len({member.filename for member in members}) < len(members):
+        raise DataError("is no npz file of NumPy's: a name is in it twice")
+    for member in members:
+        known = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if not (known and member.filename.endswith(".npy")):
+            raise DataError(f"is no npz file of NumPy's: it holds {member.filename[:60]!r}")
+
+
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """One array. NumPy's own reader would reserve whatever the header asks for before looking at what there is."""
     with archive.open(member) as file:
-        version = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(file)
+        if npy.read_magic(file) != (1, 0):  # the others are for headers too long for arrays of floats
+            raise DataError(f"is no npz file of NumPy's: {member.filename} has another version than 1.0")
+        shape, fortran_order, dtype = npy.read_array_header_1_0(file)
         _check_floats(member.filename, dtype)
         size = math.prod(shape) * dtype.itemsize
         if not 0 <= size <= min(member.file_size, _LARGEST):
@@ -99,5 +123,5 @@ def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _check_floats(name: str, dtype: np.dtype) -> None:
-    if dtype.kind != "f":
-        raise DataError(f"holds {name} of dtype {dtype}, expected were floats")
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise DataError(f"holds {name[:60]} of dtype {dtype}, expected were floats of 16, 32 or 64 bits")
