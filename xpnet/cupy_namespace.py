@@ -5,7 +5,6 @@ Not yet run on a GPU.
 
 import functools
 import importlib
-import importlib.metadata
 from typing import Any
 
 from xpnet.errors import BackendError
@@ -42,9 +41,11 @@ def cupy_namespace() -> CupyNamespace:
 
 def installed_cupy_wheels() -> list[str]:
     """The CuPy distributions installed, as ``name version``; two of them break each other."""
+    from importlib.metadata import distributions
+
     wheels = {
         f"{d.metadata['Name']} {d.version}"
-        for d in importlib.metadata.distributions()
+        for d in distributions()
         if (name := (d.metadata["Name"] or "").lower()) == "cupy" or name.startswith(("cupy-cuda", "cupy-rocm"))
     }
     return sorted(wheels)

@@ -3,15 +3,12 @@
 import logging
 import math
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet._download import download
-from xpnet._idx import read_idx
 from xpnet.errors import DataError
 from xpnet.functions import as_inputs, one_hot
 
@@ -135,6 +132,8 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
     >>> t_train[:5]
     array([0, 1, 2, 3, 4])
     """
+    from importlib import resources
+
     with (
         resources.files("xpnet").joinpath("data", "digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as arrays,
@@ -194,6 +193,8 @@ def _own_files(data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
 
 def _read(path: Path, name: str) -> NDArray[np.uint8]:
     """The array in a file of the user's own."""
+    from xpnet._idx import read_idx
+
     try:
         return read_idx(path, *_FILES[name])
     except DataError as error:
@@ -206,6 +207,8 @@ def _read(path: Path, name: str) -> NDArray[np.uint8]:
 def _from_cache() -> list[NDArray[np.uint8]]:
     """The four arrays from the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
+
+    from xpnet._idx import read_idx
 
     cache = Path(pooch.os_cache("xpnet")) / "mnist"
     found, mirrors, arrays = _find(cache), list(_MIRRORS), []
@@ -232,6 +235,9 @@ def _remove(path: Path) -> None:
 
 def _download(name: str, cache: Path, mirrors: list[str]) -> Path:
     """The path of the file, now in the cache."""
+    from xpnet._download import download
+    from xpnet._idx import read_idx
+
     shape, sha256 = _FILES[name]
     at_most = math.prod(shape) + 2**16  # gzip adds less than this even to what it cannot compress
     try:

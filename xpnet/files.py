@@ -1,7 +1,6 @@
 """Writing a file whole or not at all."""
 
 import os
-import uuid
 from pathlib import Path
 
 __all__ = ["write_whole"]
@@ -12,6 +11,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
 
     Whoever reads `path`, at any moment, finds the old file or the new one. Missing folders are made.
     """
+    import uuid
+
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")

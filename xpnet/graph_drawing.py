@@ -3,7 +3,6 @@
 Here it is only said how nodes and edges look; `xpnet.graph` says which nodes and edges there are.
 """
 
-import html
 import logging
 import os
 from dataclasses import dataclass
@@ -215,5 +214,7 @@ def _plain(text: str, before: str = "") -> Any:
 
 def _html(text: str, color: str = "#000000") -> str:
     """The text inside one of Graphviz's labels in HTML, where a backslash would have a meaning too."""
+    import html
+
     letters = html.escape(one_line(text)).replace("\\", "\\\\")
     return f'<font color="{color}">{letters or "&#160;"}</font>'

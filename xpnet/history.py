@@ -1,8 +1,5 @@
 """What a training run leaves behind: losses, accuracies, times; drawn, or written as CSV or JSON."""
 
-import csv
-import io
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -63,6 +60,9 @@ class History:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies."""
+        import csv
+        import io
+
         evaluated: dict[int, tuple[Any, ...]] = {}
         for i, n in enumerate(self.iterations):
             accuracies = (values[i] if i < len(values) else "" for values in (self.train_acc, self.test_acc))
@@ -77,4 +77,6 @@ class History:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write all of it as one JSON object, with the names of the attributes."""
+        import json
+
         write_whole(path, json.dumps(asdict(self), indent=1) + "\n")

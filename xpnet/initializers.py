@@ -12,9 +12,9 @@ __all__ = ["Streams", "normal", "random_streams"]
 class Streams(NamedTuple):
     """Three independent generators from one seed."""
 
-    weights: np.random.Generator
-    order: np.random.Generator
-    noise: np.random.Generator
+    weights: "np.random.Generator"
+    order: "np.random.Generator"
+    noise: "np.random.Generator"
 
 
 def random_streams(seed: int | None) -> Streams:
@@ -34,6 +34,6 @@ def random_streams(seed: int | None) -> Streams:
     return Streams(*(np.random.default_rng(child) for child in sequence.spawn(3)))
 
 
-def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> np.ndarray:
+def normal(rng: "np.random.Generator", shape: tuple[int, ...], std: float) -> np.ndarray:
     """Normal numbers of mean 0 and the given standard deviation: the course's ``0.01 * randn`` (course row 15)."""
     return std * rng.standard_normal(shape)

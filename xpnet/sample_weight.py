@@ -1,6 +1,5 @@
 """The book's pre-trained weights (course row 7), read without running anything that their file might hold."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -8,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet._download import download
-from xpnet.array_files import read_arrays
 from xpnet.datasets import DatasetUnavailable
 from xpnet.errors import DataError
 
@@ -70,6 +67,8 @@ def load_sample_weight(path: str | os.PathLike[str] | None = None, *, verify: bo
 
 def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """The SHA-256 of the names, shapes, dtypes and numbers of some arrays, whatever file they come from."""
+    import hashlib
+
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -79,6 +78,8 @@ def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
+    from xpnet.array_files import read_arrays
+
     arrays = read_arrays(path)
     if not verify:
         return arrays
@@ -107,6 +108,8 @@ def _own_file() -> Path | None:
 def _from_cache() -> dict[str, np.ndarray]:
     """The weights in the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
+
+    from xpnet._download import download
 
     cache = Path(pooch.os_cache("xpnet")) / "book"
     cached = cache / _NAME
