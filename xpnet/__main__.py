@@ -1,6 +1,7 @@
-"""The command line: ``python -m xpnet info`` says what is installed, what answers, and which backend would be chosen.
+"""The command line.
 
-What it says of CuPy's devices has not yet been run on a GPU.
+``python -m xpnet info`` says what is installed, what answers, and which backend would be chosen; ``python -m xpnet
+bench`` compares the backends' speed. What they say of CuPy's devices has not yet been run on a GPU.
 """
 
 import argparse
@@ -8,14 +9,16 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import xpnet
 from xpnet.backend import chosen_backend, get_backend
+from xpnet.checks import check_positive
 from xpnet.cupy_namespace import cupy_namespace, installed_cupy_wheels
-from xpnet.errors import BackendError
+from xpnet.errors import ArgumentError, BackendError, XpnetError
 
 __all__ = ["main"]
 
@@ -29,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     about_info = "what is installed, which devices answer, and the backend that would be chosen"
     commands.add_parser("info", help=about_info, description=f"Print {about_info}.").set_defaults(run=_info)
+    _add_bench(commands)
     options = parser.parse_args(arguments)
     if "run" not in options:
         parser.print_help()
@@ -146,6 +150,88 @@ def _two_wheels_warning(wheels: list[str]) -> str:
         f"  python -m pip uninstall {names}\n"
         "  python -m pip install 'xpnet[cuda12]'    # or cuda13, as your driver is"
     )
+
+
+# --- bench ----------------------------------------------------------------------------------------------------------
+
+
+def _add_bench(commands: Any) -> None:
+    about = "the speed of each backend, in training and in inference"
+    more = (
+        "All take turns in one process, each repeat after a full pass that is not timed. Lists are written with commas, "
+        "as in  --widths 50,1000 ."
+    )
+    parser = commands.add_parser("bench", help=about, description=f"Measure {about}. {more}")
+    parser.set_defaults(run=_bench)
+
+    def add(option: str, what: str, shown: str = "%(default)s", **more: Any) -> None:
+        parser.add_argument(option, help=f"{what} (default: {shown})", **more)
+
+    add("--backends", "numpy, cupy, or any module of the array API standard", "numpy, and cupy if a GPU answers")
+    add("--networks", "the networks to time; SimpleNetwork only in inference", "all there are")
+    add("--widths", "units in each hidden layer", default="50,200,1000")
+    add("--batches", "samples a step", default="10,100,1000")
+    add("--repeats", "how often each is timed", default="5", metavar="N")
+    add("--against", "peers to compare with, once their results agree: torch, jax, sklearn", "none")
+    add("--budget", "begin nothing more after so many seconds", "no limit", metavar="SECONDS")
+    add("--json", "a file for everything that was measured", "none", type=Path, metavar="FILE")
+    add("--csv", "a file for the table", "none", type=Path, metavar="FILE")
+    add("--plot", "a picture, such as bench.png or bench.svg; needs matplotlib", "none", type=Path, metavar="FILE")
+    add("--seed", "of the images, their order and the first weights", default="0", metavar="N")
+
+
+def _bench(given: argparse.Namespace) -> int:
+    """Measure, print and write; an error that can be told in words ends it with those, and status 2."""
+    try:
+        return _measured(given)
+    except (XpnetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _measured(given: argparse.Namespace) -> int:
+    # Here, because `info` and `--version` need none of it.
+    from xpnet.bench import Options, run
+    from xpnet.bench_plot import check_plot, plot_report
+    from xpnet.bench_report import check_writable
+
+    options = Options(
+        backends=_names(given.backends),
+        networks=_names(given.networks) or Options.networks,
+        widths=_numbers("--widths", given.widths),
+        batches=_numbers("--batches", given.batches),
+        repeats=_number("--repeats", given.repeats),
+        against=_names(given.against),
+        budget=None if given.budget is None else check_positive("--budget", given.budget),
+        seed=_number("--seed", given.seed),
+    )
+    check_writable(*filter(None, (given.json, given.csv, given.plot)))
+    if given.plot:
+        check_plot(given.plot)
+    report = run(options, announce=print)
+    print(f"\n{report.table()}\n\n{report.closing_line()}")
+    writers = {given.json: report.to_json, given.csv: report.to_csv, given.plot: partial(plot_report, report)}
+    for path, write in writers.items():
+        if path is not None:
+            write(path)
+            print(f"Written: {path}")
+    return 130 if report.interrupted else 0
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """The parts of a list with commas."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    return tuple(_number(option, name) for name in _names(text))
+
+
+def _number(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentError(f"{option} takes whole numbers, got {text!r}.") from None
 
 
 if __name__ == "__main__":
