@@ -54,6 +54,15 @@ def test_the_list_is_whole():
         assert public <= set(importlib.import_module(module).__all__)
 
 
+def test_its_modules_are_there_without_being_imported():
+    assert run("import xpnet; print(xpnet.layers.Affine.__name__, xpnet.testing.__name__)") == [
+        "Affine",
+        "xpnet.testing",
+    ]
+
+
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="ThreeLayerNets"):
-        xpnet.ThreeLayerNets  # noqa: B018
+    for name in ("ThreeLayerNets", "_hidden", "__wrapped__"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(xpnet, name)
+    assert not hasattr(xpnet, "nothing_of_the_kind")

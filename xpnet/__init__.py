@@ -4,8 +4,22 @@ The public names are listed in ``__init__.pyi``, beside this file. Each is loade
 ``import xpnet`` takes no longer than ``import numpy``.
 """
 
+import importlib
+from typing import Any
+
 import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or one of xpnet's modules (``xpnet.layers``), loaded now."""
+    if name not in __all__ and not name.startswith("_"):
+        try:
+            return importlib.import_module(f"xpnet.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"xpnet.{name}":
+                raise  # the module is there, and something that it needs is not
+    return _public_name(name)
