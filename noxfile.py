@@ -29,7 +29,7 @@ def tests(session: nox.Session) -> None:
 def oracles(session: nox.Session) -> None:
     """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""
     session.install("-e", ".", *group("tests"), *group("oracles"))
-    session.run("pytest", "tests/live", "tests/test_digits.py", *session.posargs)
+    session.run("pytest", "tests/live", "tests/test_digits.py", "tests/test_bench_peers.py", *session.posargs)
 
 
 @nox.session
@@ -112,6 +112,7 @@ def examples(session: nox.Session) -> None:
     if os.environ.get("XPNET_DATA_DIR"):
         session.run("python", "examples/train_mnist.py", "--dataset", "mnist", "--output-dir", str(output / "mnist"))
     session.run("python", "-m", "xpnet", "info")
+    session.run("python", "-m", "xpnet", "bench", "--budget", "20")
 
 
 @nox.session

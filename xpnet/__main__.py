@@ -158,8 +158,8 @@ def _two_wheels_warning(wheels: list[str]) -> str:
 def _add_bench(commands: Any) -> None:
     about = "the speed of each backend, in training and in inference"
     more = (
-        "All take turns in one process, each repeat after a full pass that is not timed. Lists are written with commas, "
-        "as in  --widths 50,1000 ."
+        "All take turns in one process, after a full pass of each that is not timed. Lists are written with commas, as "
+        "in  --widths 50,1000 ."
     )
     parser = commands.add_parser("bench", help=about, description=f"Measure {about}. {more}")
     parser.set_defaults(run=_bench)
@@ -187,13 +187,15 @@ def _bench(given: argparse.Namespace) -> int:
     except (XpnetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before there was anything to keep
+        return 130
 
 
 def _measured(given: argparse.Namespace) -> int:
     # Here, because `info` and `--version` need none of it.
     from xpnet.bench import Options, run
-    from xpnet.bench_plot import check_plot, plot_report
-    from xpnet.bench_report import check_writable
+    from xpnet.bench.plot import check_plot, plot_report
+    from xpnet.bench.report import check_writable
 
     options = Options(
         backends=_names(given.backends),
@@ -209,9 +211,13 @@ def _measured(given: argparse.Namespace) -> int:
     if given.plot:
         check_plot(given.plot)
     report = run(options, announce=print)
-    print(f"\n{report.table()}\n\n{report.closing_line()}")
-    writers = {given.json: report.to_json, given.csv: report.to_csv, given.plot: partial(plot_report, report)}
-    for path, write in writers.items():
+    print(f"\n{report.table()}\n\n{report.closing_lines()}")
+    writers: tuple[tuple[Path | None, Callable[[Path], Any]], ...] = (
+        (given.json, report.to_json),
+        (given.csv, report.to_csv),
+        (given.plot, partial(plot_report, report)),
+    )
+    for path, write in writers:
         if path is not None:
             write(path)
             print(f"Written: {path}")

@@ -1,0 +1,215 @@
+"""What the comparison of devices tells: medians and shares, the table, JSON, CSV, the picture, the command line."""
+
+import csv
+import json
+import math
+
+import pytest
+
+from xpnet.__main__ import main
+from xpnet.bench import measure
+from xpnet.bench.plot import crossover, crossovers, plot_report
+from xpnet.bench.report import CSV_COLUMNS, Peak, Report, Row, Timing
+from xpnet.bench.work import Case, Cost
+
+
+def timing(*milliseconds, batch=100, steps=10):
+    return Timing(batch, Cost(4_000_000, 200_000), 34, steps, [ms / 1000 for ms in milliseconds])
+
+
+@pytest.fixture
+def report():
+    """A CPU and a GPU, of which the GPU is slower at a batch of 10 and faster at 1000; and one that failed."""
+    rows = []
+    for batch, cpu, gpu in ((10, 1.0, 10.0), (1000, 100.0, 10.0)):
+        case = Case("TwoLayerNet", 50, batch)
+        for name, place, ms in (("numpy", "CPU", cpu), ("cupy", "GPU", gpu)):
+            timings = {"training": timing(ms, batch=batch), "inference": timing(ms / 2, batch=batch)}
+            rows.append(Row(name, place, case, timings, peak_memory=3_000_000))
+    rows.append(Row("torch", "CPU", Case("TwoLayerNet", 50, 10), error="not timed, because of a reason"))
+    devices = {"numpy": "numpy on a processor", "cupy": "cupy on a card", "torch": "torch on the CPU"}
+    return Report(
+        {"repeats": 1}, devices, {"python": "3"}, {"CPU": Peak(1e11, 1e10)}, rows, ["jax, SimpleNetwork"], seconds=1.5
+    )
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+def test_a_timing_is_the_median_and_the_spread_of_its_repeats():
+    of = timing(6.0, 1.0, 2.0, 4.0)
+    assert of.median_us == pytest.approx(300.0)  # between the two in the middle, a step of ten
+    assert (of.min_us, of.max_us) == (pytest.approx(100.0), pytest.approx(600.0))
+    assert of.samples_per_second == pytest.approx(100 / 300e-6)
+
+
+def test_shares_are_of_the_peak_of_the_place(report):
+    cpu, gpu = report.rows[:2]
+    flops, bytes_ = report.shares(cpu, cpu.timings["training"])
+    assert flops == pytest.approx(4e6 / 100e-6 / 1e11)
+    assert bytes_ == pytest.approx(2e5 / 100e-6 / 1e10)
+    assert report.shares(gpu, gpu.timings["training"]) == (None, None)  # nothing was measured there
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([100.0, 100.0, 100.0], [10.0, 1000.0, 1e5], 10**1.5),
+        ([10.0, 1000.0, 1e5], [100.0, 100.0, 100.0], 10**1.5),  # whichever of the two comes first
+        ([5.0, 10.0, 20.0], [1.0, 2.0, 80.0], 10 ** (2 + math.log(5) / math.log(20))),
+        ([5.0, 10.0, 20.0], [1.0, 10.0, 80.0], 100.0),  # they meet at a batch that was measured
+        ([5.0, 10.0, 20.0], [5.0, 2.0, 3.0], 10.0),
+        ([5.0, 10.0, 20.0], [1.0, 2.0, 20.0], 1000.0),
+        ([5.0, 10.0, 20.0], [1.0, 2.0, 3.0], None),
+        ([1.0, 2.0, 3.0], [5.0, 10.0, 20.0], None),
+    ],
+)
+def test_crossover(a, b, expected):
+    at = crossover([10, 100, 1000], a, b)
+    assert at == (expected if expected is None else pytest.approx(expected))
+
+
+def test_crossover_of_one_batch_is_none_and_of_two_lengths_an_error():
+    assert crossover([10], [1.0], [2.0]) is None
+    with pytest.raises(ValueError, match="shorter"):
+        crossover([10, 100], [1.0, 2.0], [2.0])
+
+
+def test_crossovers_are_between_a_cpu_and_a_gpu_alone(report):
+    ((cpu, gpu, at, speed),) = crossovers(report.rows, "training")
+    assert (cpu, gpu) == ("numpy", "cupy")
+    assert at == pytest.approx(100.0)  # halfway between 10 and 1000
+    assert speed == pytest.approx(100_000.0)  # numpy's line is flat
+    for row in report.rows:
+        row.place = "CPU"
+    assert crossovers(report.rows, "training") == []
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_json_holds_everything(report, tmp_path):
+    report.to_json(tmp_path / "bench.json")
+    read = json.loads((tmp_path / "bench.json").read_text())
+    assert [{key: row[key] for key in CSV_COLUMNS} for row in read["rows"]] == report.records()
+    assert read["rows"][0]["seconds"] == [0.001]
+    assert read["rows"][-1]["error"] == "not timed, because of a reason"
+    assert read["rows"][-1]["seconds"] == []
+    assert read["peaks"] == {"CPU": {"flops_per_second": 1e11, "bytes_per_second": 1e10}}
+    assert read["options"] == {"repeats": 1}
+    assert read["not_run"] == ["jax, SimpleNetwork"]
+    assert {"date", "commit", "versions", "devices", "interrupted"} < set(read)
+    assert {"processor", "cores", "system", "thread_libraries"} == set(read["machine"])
+
+
+def test_csv_has_a_line_for_each_row_and_mode(report, tmp_path):
+    report.to_csv(tmp_path / "bench.csv")
+    with (tmp_path / "bench.csv").open(newline="") as file:
+        table = csv.DictReader(file)
+        rows = list(table)
+    assert tuple(table.fieldnames) == CSV_COLUMNS
+    assert len(rows) == 2 * 4 + 1
+    first = rows[0]
+    assert (first["backend"], first["network"], first["width"], first["batch"]) == ("numpy", "TwoLayerNet", "50", "10")
+    assert (first["mode"], first["repeats"], first["steps_per_repeat"]) == ("training", "1", "10")
+    assert float(first["median_us"]) == pytest.approx(100.0)
+    assert float(first["samples_per_second"]) == pytest.approx(10 / 100e-6)
+    assert (first["operations"], first["flops"], first["peak_memory_bytes"]) == ("34", "4000000", "3000000")
+    assert rows[-1]["error"] == "not timed, because of a reason"
+    assert rows[-1]["median_us"] == ""
+
+
+def test_the_table_shows_a_row_for_each_and_errors_and_what_was_not_run_below(report):
+    table = report.table()
+    lines = [line.split() for line in table.splitlines()]
+    assert (next(line for line in lines if line[:1] == ["numpy"])[:10]) == [
+        "numpy",
+        "TwoLayerNet",
+        "50",
+        "10",
+        "100",
+        "(100-100)",
+        "100,000",
+        "50.0",
+        "(50.0-50.0)",
+        "200,000",
+    ]
+    assert next(line for line in lines if line[:1] == ["numpy"])[10:] == ["40.0", "20.0", "34", "3.0"]
+    assert next(line for line in lines if line[:1] == ["cupy"])[10:] == ["-", "-", "34", "3.0"]
+    assert "error" in next(line for line in lines if line[:1] == ["torch"])
+    assert "Errors:\n  torch, TwoLayerNet, width 50, batch 10: not timed, because of a reason" in table
+    assert table.endswith("Not run:\n  jax, SimpleNetwork")
+
+
+def test_the_picture_has_a_panel_a_width_and_a_star_where_lines_meet(report, tmp_path):
+    report.rows += [Row("numpy", "CPU", Case("TwoLayerNet", 1000, 10), {"training": timing(3.0)})]
+    figure = plot_report(report, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    first, second = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["TwoLayerNet, width 50", "TwoLayerNet, width 1000"]
+    assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
+    lines = {line.get_label(): line for line in first.lines if line.get_marker() == "."}
+    assert sorted(lines) == ["cupy, inference", "cupy, training", "numpy, inference", "numpy, training"]
+    assert list(lines["numpy, training"].get_xdata()) == [10, 1000]
+    assert list(lines["numpy, training"].get_ydata()) == pytest.approx([1e5, 1e5])
+    stars = [line for line in first.lines if line.get_marker() == "*"]
+    assert [star.get_xdata()[0] for star in stars] == [pytest.approx(100.0)] * 2  # training and inference
+    assert not [line for line in second.lines if line.get_marker() == "*"]
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_a_table_and_writes_its_files(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(measure, "_REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    files = {option: tmp_path / "new" / f"bench.{option}" for option in ("json", "csv")} | {"plot": tmp_path / "b.svg"}
+    options = [part for option, path in files.items() for part in (f"--{option}", str(path))]
+    grid = ["--backends", "numpy,array_api_strict", "--networks", "TwoLayerNet", "--widths", "3,4", "--batches", "2"]
+    assert main(["bench", *grid, "--repeats", "2", "--seed", "3", *options]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("numpy ")
+    assert len([line for line in output.splitlines() if line.split()[:2] == ["numpy", "TwoLayerNet"]]) == 2
+    assert "CPU: 1.0 GFLOP/s in a matrix product, 1.0 GB/s in a copy" in output
+    written = json.loads(files["json"].read_text())
+    assert written["options"]["widths"] == [3, 4]
+    assert written["options"]["seed"] == 3
+    assert len(written["rows"]) == 2 * 2 * 2
+    assert {"python", "xpnet", "numpy", "array_api_strict"} == set(written["versions"])
+    assert files["csv"].read_text().count("\n") == 1 + 2 * 2 * 2
+    assert "</svg>" in files["plot"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--backends nosuch", "error: There is no backend 'nosuch'"),
+        ("--against keras", "error: There is no peer 'keras'"),
+        ("--widths 5,x", "error: --widths takes whole numbers, got 'x'"),
+        ("--repeats many", "error: --repeats takes whole numbers, got 'many'"),
+        ("--batches 0", "error: batch must be a whole number of at least 1, got 0"),
+        ("--budget soon", "error: --budget must be a finite number above 0, got 'soon'"),
+        ("--plot measure.doc", "error: There is no picture of the kind .doc"),
+        ("--json FOLDER", "cannot be written: it is a folder. Choose another place for it."),
+    ],
+)
+def test_a_bad_option_is_one_line_and_status_2(monkeypatch, tmp_path, capsys, arguments, message):
+    monkeypatch.setattr(measure, "_measure_case", lambda *_: pytest.fail("something was measured"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments.replace("FOLDER", str(tmp_path)).split()]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_an_interrupt_ends_it_with_status_130_and_the_files_are_written(monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure, "_measure_case", interrupted)
+    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    assert main(["bench", "--backends", "numpy", "--json", str(tmp_path / "b.json")]) == 130
+    read = json.loads((tmp_path / "b.json").read_text())
+    assert read["interrupted"] is True
+    assert len(read["not_run"]) == 27

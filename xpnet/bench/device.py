@@ -1,0 +1,112 @@
+"""What a device can do at most, and how much memory was needed: what the times of a comparison are held against."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from xpnet.backend import Array, Backend, asarray, get_array_module, is_writable
+from xpnet.bench.report import Peak
+from xpnet.bench.work import WaitingClock
+from xpnet.cupy_namespace import CupyNamespace
+
+__all__ = ["forget_peak_memory", "measure_peak", "peak_memory"]
+
+_PRODUCT_SIZES = (256, 512, 1024, 2048, 4096, 8192)
+_PRODUCT_SECONDS = 0.02  # a matrix product that takes longer shows the peak; no larger one is tried
+_COPIED_FLOATS = 2**24  # 64 MiB: more than the caches of most processors
+_REPEATS = 3
+
+
+def measure_peak(
+    backend: Backend,
+    clock: Callable[[], float],
+    check: Callable[[], None] = lambda: None,
+    *,
+    sizes: tuple[int, ...] = _PRODUCT_SIZES,
+    copied: int = _COPIED_FLOATS,
+) -> Peak:
+    """The most that a backend's device is seen to do in float32, the best of three.
+
+    A product of two square matrices of n makes 2*n**3 operations; a copy reads and writes each byte once.
+
+    Parameters
+    ----------
+    backend
+        Where to measure.
+    clock
+        Seconds.
+    check
+        Called before each measurement; whatever it raises ends them.
+    sizes
+        Of the matrices, rising.
+    copied
+        How many numbers to copy.
+    """
+    xp, flops_per_second = backend.xp, 0.0
+    for n in sizes:
+        a = asarray(np.full((n, n), 0.5, dtype=np.float32), backend=backend)
+        seconds = _best_seconds(lambda a=a: xp.matmul(a, a), a, clock, check)  # type: ignore[misc]
+        flops_per_second = max(flops_per_second, 2 * n**3 / seconds)
+        if seconds > _PRODUCT_SECONDS:
+            break
+    source = asarray(np.ones(copied, dtype=np.float32), backend=backend)
+    seconds = _best_seconds(_copier(source), source, clock, check)
+    return Peak(flops_per_second, 2 * 4 * copied / seconds)
+
+
+def _copier(source: Array) -> Callable[[], Array]:
+    """A copy into memory that is there already, where arrays can be written; new memory is given page by page."""
+    xp = get_array_module(source)
+    if not is_writable(source):
+        return lambda: xp.asarray(source, copy=True)
+    target = xp.zeros_like(source)
+
+    def copy() -> Array:
+        target[...] = source
+        return target
+
+    return copy
+
+
+def _best_seconds(
+    work: Callable[[], Array], like: Array, clock: Callable[[], float], check: Callable[[], None]
+) -> float:
+    waiting = WaitingClock(like, clock)
+    times = []
+    for _ in range(1 + _REPEATS):
+        check()
+        times.append(waiting.seconds(work))
+    return max(min(times[1:]), 1e-9)  # the first is not counted; a clock may be too coarse to see a small product
+
+
+def forget_peak_memory(backend: Backend | None) -> None:
+    """Let the peak begin anew, where that can be: CuPy gives back what it holds; so does the process, on Linux."""
+    if backend is not None and isinstance(backend.xp, CupyNamespace):
+        backend.xp.get_default_memory_pool().free_all_blocks()
+        return
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # there is no such function but in glibc
+        ctypes.CDLL(None).malloc_trim(0)  # else what others have freed would be used again, and seen by nobody
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def peak_memory(backend: Backend | None, place: str) -> int | None:
+    """The most bytes so far: of CuPy's memory pool, or of the whole process; None where nobody tells.
+
+    The difference of two of these is what was needed between them, at least: a process reuses memory that it has been
+    given before, and where its peak cannot be forgotten, only what goes beyond it is seen.
+    """
+    if backend is not None and isinstance(backend.xp, CupyNamespace):
+        return int(backend.xp.get_default_memory_pool().total_bytes())
+    if place == "GPU":
+        return None
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,133 @@
+"""The picture of the comparison: samples a second against batch, and where a GPU overtakes a CPU."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xpnet.bench.report import MODES, Report, Row
+from xpnet.drawing import save_figure
+from xpnet.errors import ArgumentError
+
+__all__ = ["check_plot", "crossover", "crossovers", "plot_report"]
+
+
+def crossover(batches: Sequence[float], a: Sequence[float], b: Sequence[float]) -> float | None:
+    """The first batch at which two lines meet; between two batches as both are straight in a log-log picture.
+
+    Parameters
+    ----------
+    batches
+        In rising order, above 0.
+    a, b
+        Samples a second of the two at each batch, above 0.
+
+    Returns
+    -------
+    float or None
+        None where one is ahead at every batch.
+
+    Examples
+    --------
+    >>> crossover([10, 1000], a=[100.0, 100.0], b=[10.0, 1000.0])
+    100.0
+    >>> crossover([10, 1000], a=[100.0, 100.0], b=[10.0, 50.0]) is None
+    True
+    """
+    ahead = [math.log10(of_a) - math.log10(of_b) for of_a, of_b in zip(a, b, strict=True)]
+    for i, lead in enumerate(ahead):
+        if lead == 0:
+            return float(batches[i])
+        if i + 1 < len(ahead) and lead * ahead[i + 1] < 0:
+            start, end = math.log10(batches[i]), math.log10(batches[i + 1])
+            return 10.0 ** (start + lead / (lead - ahead[i + 1]) * (end - start))
+    return None
+
+
+def crossovers(rows: Sequence[Row], mode: str) -> list[tuple[str, str, float, float]]:
+    """Where lines on a CPU and on a GPU meet: the names of both, the batch, the samples a second there."""
+    lines = _lines(rows, mode)
+    met = []
+    for (on_cpu, place), slow in lines.items():
+        for (on_gpu, other), fast in lines.items():
+            batches = sorted(set(slow) & set(fast))
+            if (place, other) != ("CPU", "GPU") or not batches:
+                continue
+            at = crossover(batches, [slow[n] for n in batches], [fast[n] for n in batches])
+            if at is not None:
+                met.append((on_cpu, on_gpu, at, _on_line(slow, at)))
+    return met
+
+
+def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
+    """Draw and write the picture, in the format of the path's suffix; returns the matplotlib figure.
+
+    A row of panels a network and a column a width; training in whole lines, inference in dashed ones. A star marks
+    each place where the line of a CPU and that of a GPU meet.
+    """
+    networks = list(dict.fromkeys(row.case.network for row in report.rows))
+    widths = list(dict.fromkeys(row.case.width for row in report.rows))
+    shape = (max(1, len(networks)), max(1, len(widths)))
+    figure = _figure_class()(figsize=(4.5 * shape[1], 3.6 * shape[0] + 0.4), layout="constrained")
+    panels = figure.subplots(*shape, squeeze=False)
+    colors = {name: f"C{i}" for i, name in enumerate(report.devices)}
+    for i, network in enumerate(networks):
+        for j, width in enumerate(widths):
+            rows = [row for row in report.rows if (row.case.network, row.case.width) == (network, width)]
+            _draw_panel(panels[i, j], rows, colors)
+            panels[i, j].set_title(f"{network}, width {width}")
+    figure.suptitle("\n".join(report.devices.values()), fontsize=8)
+    save_figure(figure, path)
+    return figure
+
+
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Raise before anything is measured, and not after it, where the picture could not be drawn."""
+    suffix = Path(path).suffix[1:].lower() or "png"
+    formats = _figure_class()().canvas.get_supported_filetypes()
+    if suffix not in formats:
+        raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
+
+
+def _figure_class() -> Any:
+    """A figure that leaves the user's pyplot alone."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ArgumentError("A picture needs matplotlib. Install it with  pip install 'xpnet[examples]' .") from error
+    return Figure
+
+
+def _draw_panel(axes: Any, rows: Sequence[Row], colors: dict[str, str]) -> None:
+    for mode, style in zip(MODES, ("-", "--"), strict=True):
+        for (name, _), line in _lines(rows, mode).items():
+            batches = sorted(line)
+            label = f"{name}, {mode}"
+            axes.plot(batches, [line[n] for n in batches], style, marker=".", color=colors.get(name), label=label)
+        for on_cpu, on_gpu, at, speed in crossovers(rows, mode):
+            axes.plot(at, speed, "*", color="black", markersize=11)
+            axes.annotate(f"{on_gpu} meets {on_cpu}\nat batch {at:,.0f}", (at, speed), fontsize=7)
+    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="samples a second")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize=7)
+
+
+def _lines(rows: Sequence[Row], mode: str) -> dict[tuple[str, str], dict[int, float]]:
+    """Samples a second by batch, for each backend or peer and where it runs."""
+    lines: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        timing = row.timings.get(mode)
+        if timing is not None and timing.seconds and not row.error:
+            lines.setdefault((row.backend, row.place), {})[row.case.batch] = timing.samples_per_second
+    return lines
+
+
+def _on_line(line: dict[int, float], at: float) -> float:
+    """The height of a line at a batch that it passes, straight between its points in a log-log picture."""
+    below, above = max(n for n in line if n <= at * (1 + 1e-9)), min(n for n in line if n >= at * (1 - 1e-9))
+    if below == above:
+        return line[below]
+    part = math.log(at / below) / math.log(above / below)
+    return line[below] ** (1 - part) * line[above] ** part
