@@ -213,3 +213,10 @@ def test_an_interrupt_ends_it_with_status_130_and_the_files_are_written(monkeypa
     read = json.loads((tmp_path / "b.json").read_text())
     assert read["interrupted"] is True
     assert len(read["not_run"]) == 27
+
+
+def test_several_in_one_process_are_warned_of():
+    alone = Report({}, {"numpy": "numpy on a processor"}, {})
+    several = Report({}, {"numpy": "numpy on a processor", "torch": "torch on the CPU"}, {})
+    assert "One process" not in alone.closing_lines()
+    assert "One process" in several.closing_lines()

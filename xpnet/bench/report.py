@@ -190,7 +190,7 @@ class Report:
         return "\n\n".join(parts)
 
     def closing_lines(self) -> str:
-        """The peaks that the shares are shares of, what the memory is, and how long all took."""
+        """The peaks that the shares are shares of, what to beware of, and how long all took."""
         peaks = [
             f"{place}: {peak.flops_per_second / 1e9:,.1f} GFLOP/s in a matrix product, "
             f"{peak.bytes_per_second / 1e9:,.1f} GB/s in a copy (float32)"
@@ -198,7 +198,12 @@ class Report:
         ]
         ended = "interrupted after" if self.interrupted else "measured in"
         memory = "Peak MB: how far the peak of the process rose, or on a GPU the pool; memory used again is not seen."
-        return "\n".join([*peaks, memory, f"{ended.capitalize()} {self.seconds:.1f} s"])
+        shared = (
+            ["One process: on a CPU the threads of one library can slow another's. benchmarks/ gives each its own."]
+            if len(self.devices) > 1
+            else []
+        )
+        return "\n".join([*peaks, memory, *shared, f"{ended.capitalize()} {self.seconds:.1f} s"])
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything, each repeat too, as one JSON object."""
