@@ -11,7 +11,6 @@ import json
 import logging
 import platform
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import xpnet
 from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
 from xpnet.datasets import DatasetUnavailable
-from xpnet.errors import ArgumentError
+from xpnet.files import check_writable
 
 # How long and how fast to learn, where the command line does not say. In an epoch each image is seen once.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -118,20 +117,6 @@ def report(trainer: Trainer, dataset: str, seed: int) -> dict[str, Any]:
         "versions": versions,
         "seed": seed,
     }
-
-
-def check_writable(*paths: Path) -> None:
-    """Raise before the training, and not after it, where a file could not be written."""
-    for path in paths:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path.parent).close()
-            if path.is_dir():
-                raise OSError("it is a folder")
-        except OSError as error:
-            raise ArgumentError(
-                f"{path} cannot be written: {error.strerror or error}. Choose another place for it."
-            ) from error
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

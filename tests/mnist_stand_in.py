@@ -82,14 +82,19 @@ def raw(**where):
     return load_mnist(normalize=False, **where)
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    """No test sees this machine's cache, its network or its settings; gives the folder that stands for the cache."""
+def isolated(loader, monkeypatch, tmp_path):
+    """Hide this machine's cache, its network and its settings from a loader; the folder that stands for the cache."""
     monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr(datasets, "_MIRRORS", ("http://127.0.0.1:9/",))
-    return tmp_path / "cache" / "xpnet" / "mnist"
+    monkeypatch.setattr(loader, "_MIRRORS", ("http://127.0.0.1:9/",))
+    return tmp_path / "cache" / "xpnet"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """No test sees this machine's; gives the folder that stands for the cache."""
+    return isolated(datasets, monkeypatch, tmp_path) / "mnist"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mnist_stand_in import down, mirrors
+from mnist_stand_in import down, isolated, mirrors
 from safetensors.numpy import save
 
 from xpnet import ThreeLayerNet, load_sample_weight, sample_weight
@@ -32,14 +32,8 @@ def stand_in():
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """No test sees this machine's cache, its network or its settings; gives the folder that stands for the cache."""
-    import pooch
-
-    monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr(sample_weight, "_MIRRORS", ("http://127.0.0.1:9/",))
-    return tmp_path / "cache" / "xpnet" / "book"
+    """No test sees this machine's; gives the folder that stands for the cache."""
+    return isolated(sample_weight, monkeypatch, tmp_path) / "book"
 
 
 @pytest.fixture(params=["the book's", "a stand-in"])

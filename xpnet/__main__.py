@@ -195,7 +195,7 @@ def _measured(given: argparse.Namespace) -> int:
     # Here, because `info` and `--version` need none of it.
     from xpnet.bench import Options, run
     from xpnet.bench.plot import check_plot, plot_report
-    from xpnet.bench.report import check_writable
+    from xpnet.files import check_writable
 
     options = Options(
         backends=_names(given.backends),

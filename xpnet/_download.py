@@ -11,7 +11,7 @@ from typing import Any
 
 from xpnet.errors import DataError
 
-__all__ = ["download"]
+__all__ = ["discard", "download"]
 
 _PATIENCE = 6.0  # seconds for a mirror to answer: a network that swallows everything costs this times the mirrors
 _STALL = 20.0  # seconds without a byte in the midst of a download
@@ -64,6 +64,14 @@ def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verif
     finally:
         logger.setLevel(level)
     raise DataError("\n".join(reasons))
+
+
+def discard(path: Path, what: str) -> None:
+    """Remove a file of the cache that is not what it should be; a DataError where that cannot be."""
+    try:
+        path.unlink(missing_ok=True)  # another process may have been quicker
+    except OSError as error:
+        raise DataError(f"{path} is not {what} and cannot be replaced ({error}). Remove it.") from error
 
 
 def _await_answer(url: str) -> None:

@@ -208,6 +208,7 @@ def _from_cache() -> list[NDArray[np.uint8]]:
     """The four arrays from the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
 
+    from xpnet._download import discard
     from xpnet._idx import read_idx
 
     cache = Path(pooch.os_cache("xpnet")) / "mnist"
@@ -221,16 +222,9 @@ def _from_cache() -> list[NDArray[np.uint8]]:
                 continue
             except DataError as error:
                 _log.warning("%s %s. It will be downloaded again.", found[name], error)
-                _remove(found[name])
+                discard(found[name], "a file of MNIST")
         arrays.append(_read(_download(name, cache, mirrors), name))
     return arrays
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)  # another process may have been quicker
-    except OSError as error:
-        raise DataError(f"{path} is not a file of MNIST and cannot be replaced ({error}). Remove it.") from error
 
 
 def _download(name: str, cache: Path, mirrors: list[str]) -> Path:

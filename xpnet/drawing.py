@@ -13,12 +13,12 @@ from xpnet.backend import Array, to_numpy
 from xpnet.errors import ShapeError
 from xpnet.files import write_whole
 
-__all__ = ["plot_confusions", "plot_digits", "plot_learning_curves", "plot_scores", "save_figure"]
+__all__ = ["new_figure", "plot_confusions", "plot_digits", "plot_learning_curves", "plot_scores", "save_figure"]
 
 _RIGHT, _WRONG = "tab:green", "tab:red"
 
 
-def _new_figure(path: str | os.PathLike[str] | None, **options: Any) -> Any:
+def new_figure(path: str | os.PathLike[str] | None, **options: Any) -> Any:
     """A figure: pyplot's, to be shown, where there is no path; else one that leaves the user's pyplot alone."""
     try:
         if path is None:
@@ -71,7 +71,7 @@ def plot_learning_curves(
     -------
     matplotlib.figure.Figure
     """
-    figure = _new_figure(path, figsize=(10, 4), layout="constrained")
+    figure = new_figure(path, figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue")
     left.set(title="Loss of each minibatch", xlabel="iteration", ylabel="loss")
@@ -121,7 +121,7 @@ def plot_digits(
     """
     pictures = _as_pictures(images)
     rows, columns = -(-len(pictures) // columns), min(columns, len(pictures))
-    figure = _new_figure(path, figsize=(0.9 * columns, 1.1 * rows + 0.4), layout="constrained")
+    figure = new_figure(path, figsize=(0.9 * columns, 1.1 * rows + 0.4), layout="constrained")
     for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.set_axis_off()
         if i < len(pictures):
@@ -161,7 +161,7 @@ def plot_scores(
     """
     values = np.ravel(to_numpy(scores))
     highest = int(values.argmax())
-    figure = _new_figure(path, figsize=(8, 3.2), layout="constrained")
+    figure = new_figure(path, figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(_as_pictures(to_numpy(image)[np.newaxis])[0], cmap="gray_r")
     left.set_axis_off()
@@ -205,7 +205,7 @@ def plot_confusions(
     matplotlib.figure.Figure
     """
     pictures, labels, predicted = _as_pictures(images), to_numpy(labels), to_numpy(predicted)
-    figure = _new_figure(path, figsize=(0.85 * classes, 0.95 * classes), layout="constrained")
+    figure = new_figure(path, figsize=(0.85 * classes, 0.95 * classes), layout="constrained")
     grid = figure.subplots(classes, classes, squeeze=False)
     for is_, said in np.ndindex(classes, classes):
         axes, found = grid[is_, said], np.flatnonzero((labels == is_) & (predicted == said))

@@ -1,9 +1,11 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and knowing beforehand that it can be written."""
 
 import os
 from pathlib import Path
 
-__all__ = ["write_whole"]
+from xpnet.errors import ArgumentError
+
+__all__ = ["check_writable", "write_whole"]
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
@@ -26,3 +28,19 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
         part.unlink(missing_ok=True)
         raise
     return target
+
+
+def check_writable(*paths: Path) -> None:
+    """Raise an ArgumentError where one of the files could not be written: before long work, and not after it."""
+    import tempfile
+
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+            if path.is_dir():
+                raise OSError("it is a folder")
+        except OSError as error:
+            raise ArgumentError(
+                f"{path} cannot be written: {error.strerror or error}. Choose another place for it."
+            ) from error

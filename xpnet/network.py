@@ -326,7 +326,7 @@ class Network:
     @property
     def parameter_count(self) -> int:
         """How many numbers are learned."""
-        return sum(int(np.prod(value.shape)) for value in self.params.values())
+        return sum(layer.parameter_count for layer in self._layers.values())
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, for printing."""

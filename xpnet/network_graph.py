@@ -1,11 +1,10 @@
 """A network as a graph of its layers, to look at (course rows 10 and 15)."""
 
-import math
-
 from xpnet.graph_drawing import Drawing
 from xpnet.graph_parts import Edge, Node
 from xpnet.layers import Layer
 from xpnet.network import Network
+from xpnet.summary import batch_shape
 
 __all__ = ["network_graph"]
 
@@ -47,10 +46,10 @@ def network_graph(network: Network) -> Drawing:
     shape = network.input_shape
     for number, (name, layer) in enumerate(network.layers.items()):
         key = f"layer{number}"
-        edges.append(Edge(nodes[-1].key, key, _shape(shape)))
+        edges.append(Edge(nodes[-1].key, key, batch_shape(shape)))
         nodes.append(Node(key, name, "layer", (repr(layer), _parameter_count(layer))))
         shape = None if shape is None else layer.output_shape(shape)
-    edges += [Edge(nodes[-1].key, "last", _shape(shape)), Edge("t", "last"), Edge("last", "loss")]
+    edges += [Edge(nodes[-1].key, "last", batch_shape(shape)), Edge("t", "last"), Edge("last", "loss")]
     nodes += [
         Node("t", "t", "input"),
         Node("last", "last layer", "layer", (repr(network.last_layer), "")),
@@ -59,10 +58,6 @@ def network_graph(network: Network) -> Drawing:
     return Drawing(repr(network), tuple(nodes), tuple(edges), "TB")
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "" if shape is None else f"({', '.join(map(str, ('N', *shape)))})"
-
-
 def _parameter_count(layer: Layer) -> str:
-    number = sum(math.prod(getattr(layer, name).shape) for name in layer.parameter_names)
+    number = layer.parameter_count
     return f"{number:,} parameter{'s' if number > 1 else ''}" if number else ""

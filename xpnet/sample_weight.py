@@ -109,7 +109,7 @@ def _from_cache() -> dict[str, np.ndarray]:
     """The weights in the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
 
-    from xpnet._download import download
+    from xpnet._download import discard, download
 
     cache = Path(pooch.os_cache("xpnet")) / "book"
     cached = cache / _NAME
@@ -118,12 +118,7 @@ def _from_cache() -> dict[str, np.ndarray]:
             return _read(cached, verify=True)
         except DataError as error:
             _log.warning("%s It will be downloaded again.", error)
-            try:
-                cached.unlink(missing_ok=True)
-            except OSError as reason:
-                raise DataError(
-                    f"{cached} is not the book's file and cannot be replaced ({reason}). Remove it."
-                ) from error
+            discard(cached, "the book's file")
     try:
         path = download(_NAME, cache, list(_MIRRORS), at_most=_AT_MOST, verify=lambda part: _read(part, verify=True))
         return _read(path, verify=True)

@@ -1,11 +1,10 @@
 """A network as a table."""
 
-import math
 from collections.abc import Mapping
 
 from xpnet.layers import Layer, LossLayer
 
-__all__ = ["summary_table"]
+__all__ = ["batch_shape", "summary_table"]
 
 
 def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shape: tuple[int, ...] | None) -> str:
@@ -15,7 +14,11 @@ def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shap
     rows, shape = [], input_shape
     for name, layer in layers.items():
         shape = None if shape is None else layer.output_shape(shape)
-        count = sum(math.prod(getattr(layer, parameter).shape) for parameter in layer.parameter_names)
-        rows.append((name, repr(layer), "" if shape is None else f"(N, {', '.join(map(str, shape))})", f"{count:,}"))
+        rows.append((name, repr(layer), batch_shape(shape), f"{layer.parameter_count:,}"))
     rows.append(("last layer", repr(last_layer), "scalar", "0"))
     return tabulate(rows, headers=("name", "layer", "output", "parameters"), colalign=("left",) * 3 + ("right",))
+
+
+def batch_shape(shape: tuple[int, ...] | None) -> str:
+    """``"(N, 784)"`` for samples of shape (784,); nothing where the shape is not known."""
+    return "" if shape is None else f"({', '.join(map(str, ('N', *shape)))})"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet.bench.report import MODES, Report, Row
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 from xpnet.errors import ArgumentError
 
 __all__ = ["check_plot", "crossover", "crossovers", "plot_report"]
@@ -69,7 +69,7 @@ def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
     networks = list(dict.fromkeys(row.case.network for row in report.rows))
     widths = list(dict.fromkeys(row.case.width for row in report.rows))
     shape = (max(1, len(networks)), max(1, len(widths)))
-    figure = _figure_class()(figsize=(4.5 * shape[1], 3.6 * shape[0] + 0.4), layout="constrained")
+    figure = new_figure(path, figsize=(4.5 * shape[1], 3.6 * shape[0] + 0.4), layout="constrained")
     panels = figure.subplots(*shape, squeeze=False)
     colors = {name: f"C{i}" for i, name in enumerate(report.devices)}
     for i, network in enumerate(networks):
@@ -85,18 +85,12 @@ def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Raise before anything is measured, and not after it, where the picture could not be drawn."""
     suffix = Path(path).suffix[1:].lower() or "png"
-    formats = _figure_class()().canvas.get_supported_filetypes()
-    if suffix not in formats:
-        raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
-
-
-def _figure_class() -> Any:
-    """A figure that leaves the user's pyplot alone."""
     try:
-        from matplotlib.figure import Figure
+        formats = new_figure(path).canvas.get_supported_filetypes()
     except ImportError as error:
         raise ArgumentError("A picture needs matplotlib. Install it with  pip install 'xpnet[examples]' .") from error
-    return Figure
+    if suffix not in formats:
+        raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
 
 
 def _draw_panel(axes: Any, rows: Sequence[Row], colors: dict[str, str]) -> None:

@@ -7,7 +7,6 @@ import os
 import platform
 import statistics
 import subprocess
-import tempfile
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import Any
 
 from xpnet.backend import get_backend
 from xpnet.bench.work import Case, Cost
-from xpnet.errors import ArgumentError
 from xpnet.files import write_whole
 
-__all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing", "check_writable"]
+__all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing"]
 
 MODES = ("training", "inference")
 CSV_COLUMNS = (
@@ -267,17 +265,3 @@ def commit() -> dict[str, Any] | None:
         return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def check_writable(*paths: Path) -> None:
-    """Raise before anything is measured, and not after it, where a file could not be written."""
-    for path in paths:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path.parent).close()
-            if path.is_dir():
-                raise OSError("it is a folder")
-        except OSError as error:
-            raise ArgumentError(
-                f"{path} cannot be written: {error.strerror or error}. Choose another place for it."
-            ) from error

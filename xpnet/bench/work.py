@@ -10,6 +10,7 @@ import numpy as np
 from xpnet.backend import Array, Backend, asarray, get_array_module, get_backend, synchronize, to_numpy
 from xpnet.counting import COUNTING, count_operations
 from xpnet.cupy_namespace import CupyNamespace
+from xpnet.functions import as_inputs
 from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.network import Network
 from xpnet.trainer import Trainer
@@ -154,7 +155,7 @@ class Workload:
 
     def floats(self) -> np.ndarray:
         """The images as float32 from 0 to 1, for a library that does not take bytes."""
-        return self.images.astype(np.float32) * np.float32(1 / 255)
+        return as_inputs(self.images, np.dtype(np.float32))
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """What every layer has: forward, backward, and the names of its parameters."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -79,6 +80,11 @@ class Layer:
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one output sample for one input sample of `shape`; a ShapeError where that does not fit."""
         return shape
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the layer learns."""
+        return sum(math.prod(getattr(self, name).shape) for name in self.parameter_names)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
