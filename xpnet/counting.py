@@ -202,6 +202,14 @@ class _CountingNamespace:
         _counts.copies["asarray"] += 1
         return CountedArray(np.array(a))
 
+    def as_one_launch(self, name: str, formula: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What the formula gives, counted as the one kernel that it is on a GPU: see `xpnet.kernels`."""
+        _counts.launches[name] += 1
+        result = formula(*map(_unwrapped, args), **{key: _unwrapped(value) for key, value in kwargs.items()})
+        if isinstance(result, tuple):
+            return tuple(CountedArray(np.asarray(array)) for array in result)
+        return CountedArray(np.asarray(result))
+
     def asnumpy(self, a: CountedArray) -> np.ndarray:
         """The array on the host."""
         _counts.waits["asnumpy"] += 1

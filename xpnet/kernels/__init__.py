@@ -1,0 +1,19 @@
+"""Fused operations: each is one compiled kernel on CuPy, and its plain formula, right beside it, everywhere else.
+
+The only place with arithmetic written for CuPy. A plain formula does the very operations that the layers do, so that on
+NumPy the results are equal to the bit. A kernel rounds where its formula does: it is compiled with ``--fmad=false``, so
+no product and sum become one operation. What remains different are CUDA's own exp and log (within 2 units in the last
+place), the order in which a row is summed (32 threads, then pairs of them), and denormal numbers, which CuPy's kernels
+take as 0.
+
+Every operation may be captured in a CUDA graph once a first call has compiled it: it waits for nothing, copies nothing
+from the host, and allocates only from the memory pool. A Python number among the arguments is then part of the
+recording; what varies from step to step is a 0-d array.
+
+Not yet run on a GPU.
+"""
+
+from xpnet.kernels.elementwise import bias_relu, gather, relu_gradient, sgd_update
+from xpnet.kernels.rows import mean, softmax_cross_entropy
+
+__all__ = ["bias_relu", "gather", "mean", "relu_gradient", "sgd_update", "softmax_cross_entropy"]

@@ -1,0 +1,128 @@
+"""The fused operations that reduce rows: the loss, and the mean of the losses."""
+
+from xpnet.backend import Array, dtype_name, get_array_module
+from xpnet.functions import one_hot
+from xpnet.kernels.operation import C_TYPES, FusedOperation, RowKernel
+
+__all__ = ["mean", "softmax_cross_entropy"]
+
+
+@FusedOperation
+def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
+    """The cross entropy of the softmax of each row, and the gradient by the scores of its mean over the batch.
+
+    Parameters
+    ----------
+    scores
+        (N, C), float32 or float64 for the kernel.
+    b
+        Biases (C,) still to be added to each row; None where there are none.
+    t
+        Class indices (N,) or one-hot rows (N, C).
+
+    Returns
+    -------
+    tuple of two arrays
+        The gradient, (softmax - onehot) / N, (N, C); and the losses, one a row, (N,). Both of the scores' dtype.
+    """
+    xp = get_array_module(scores)
+    if b is not None:
+        scores = scores + b
+    t = one_hot(t, scores.shape[-1], scores.dtype) if t.ndim < scores.ndim else t
+    shifted = scores - xp.max(scores, axis=-1, keepdims=True)
+    exp = xp.exp(shifted)
+    total = xp.sum(exp, axis=-1, keepdims=True)
+    dscores = (exp / total - t) * (1.0 / scores.shape[0])
+    # log softmax = shifted - log(total): never the logarithm of a probability that may have become 0.
+    return dscores, xp.sum(t * (xp.log(total) - shifted), axis=-1)
+
+
+SOFTMAX_CROSS_ENTROPY = RowKernel(
+    "softmax_cross_entropy",
+    r"""
+// One block of 32 threads a row: a thread takes every 32nd column, and reads back only what it wrote itself.
+extern "C" __global__ void softmax_cross_entropy(
+    const real* scores, const real* b, const long long* labels, const real* one_hot,
+    long long classes, real scale, real* dscores, real* losses)
+{
+    const long long row = blockIdx.x;
+    const real* s = scores + row * classes;
+    real* d = dscores + row * classes;
+
+    real highest = b ? s[0] + b[0] : s[0];
+    for (long long c = threadIdx.x; c < classes; c += 32) {
+        d[c] = b ? s[c] + b[c] : s[c];
+        if (d[c] > highest) highest = d[c];
+    }
+    highest = warp_max(highest);
+
+    real total = 0;
+    for (long long c = threadIdx.x; c < classes; c += 32) total += exp(d[c] - highest);
+    total = warp_sum(total);
+
+    const real log_total = log(total);
+    real loss = 0;
+    for (long long c = threadIdx.x; c < classes; c += 32) {
+        const real shifted = d[c] - highest;
+        const real t = labels ? real(labels[row] == c) : one_hot[row * classes + c];
+        d[c] = (exp(shifted) / total - t) * scale;
+        loss += t * (log_total - shifted);
+    }
+    loss = warp_sum(loss);
+    if (threadIdx.x == 0) losses[row] = loss;
+}
+""",
+)
+
+
+@softmax_cross_entropy.on_cupy
+def _(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
+    import cupy
+
+    dtype = dtype_name(scores)
+    if dtype not in C_TYPES:
+        return softmax_cross_entropy.plain(scores, b, t)
+    rows, classes = scores.shape
+    # Each of these gives the array itself back where, as in a network, it lies without gaps and in that dtype.
+    scores = cupy.ascontiguousarray(scores)
+    biases = None if b is None else cupy.ascontiguousarray(b, dtype=scores.dtype)
+    labels = cupy.ascontiguousarray(t, dtype=cupy.int64) if t.ndim == 1 else None
+    one_hot_rows = cupy.ascontiguousarray(t, dtype=scores.dtype) if t.ndim == 2 else None
+    dscores, losses = cupy.empty((rows, classes), scores.dtype), cupy.empty(rows, scores.dtype)
+    scale = scores.dtype.type(1.0 / rows)
+    SOFTMAX_CROSS_ENTROPY(dtype, rows, scores, biases, labels, one_hot_rows, classes, scale, dscores, losses)
+    return dscores, losses
+
+
+@FusedOperation
+def mean(x: Array, out: Array | None = None) -> Array:
+    """The mean of `x` (N,), a 0-d array; written to `out`, a 0-d array, where one is given and the library can."""
+    return get_array_module(x).mean(x, **({} if out is None else {"out": out}))
+
+
+# CuPy's own mean is a sum and a division, two kernels.
+MEAN = RowKernel(
+    "mean",
+    r"""
+extern "C" __global__ void mean(const real* x, long long n, real* out)
+{
+    real sum = 0;
+    for (long long i = threadIdx.x; i < n; i += 32) sum += x[i];
+    sum = warp_sum(sum);
+    if (threadIdx.x == 0) out[0] = sum / n;
+}
+""",
+)
+
+
+@mean.on_cupy
+def _(x: Array, out: Array | None = None) -> Array:
+    import cupy
+
+    dtype = dtype_name(x)
+    if dtype not in C_TYPES:
+        return mean.plain(x, out)
+    if out is None:
+        out = cupy.empty((), x.dtype)
+    MEAN(dtype, 1, cupy.ascontiguousarray(x), x.shape[0], out)
+    return out
