@@ -5,6 +5,7 @@ import pytest
 
 from xpnet import Trainer, TwoLayerNet, asarray
 from xpnet.counting import COUNTING, count_operations
+from xpnet.step import TrainingStep
 
 
 @pytest.fixture
@@ -19,18 +20,50 @@ def test_a_training_step_makes_34_launches_and_never_waits(trainer):
     trainer.network.flatten()
     order = asarray(np.arange(100), like=trainer.network.anchor)
     with count_operations() as counts:
-        for x, t in trainer._minibatches(order, steps=1):
-            trainer.train_step(x, t)
+        trainer.step()(order, (0.1,))
     assert not counts.waits
     assert not counts.copies
     # gather 2, pixels to floats 2, forward 5, loss 13, backward 10, update 2
     assert sum(counts.launches.values()) == 34, counts.launches
 
 
+def test_loss_and_gradient_make_28_launches(trainer):
+    network, (x, t) = trainer.network.flatten(), next(trainer.step().minibatches(trainer_order(trainer), 100))
+    with count_operations() as counts:
+        network.compute_gradients(x, t)
+    assert sum(counts.launches.values()) == 28, counts.launches
+
+
+def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
+    trainer.network.flatten()
+    step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=True)
+    numbers, losses = (asarray(np.float32([0.1, 0.0]), like=trainer.network.anchor) for _ in range(2))
+    order = trainer_order(trainer)
+    with count_operations() as counts:
+        losses[0] = step(order, (numbers[0, ...],))
+    assert not counts.waits
+    assert not counts.copies
+    assert counts.launches == {
+        "gather": 1,
+        "matmul": 5,
+        "bias_relu": 1,
+        "softmax_cross_entropy": 1,
+        "mean": 1,
+        "sum": 2,  # of the rows, for each bias
+        "relu_gradient": 1,
+        "sgd_update": 1,
+        "setitem": 1,  # the loss, to its place among those of a block
+    }
+
+
+def trainer_order(trainer):
+    return asarray(np.arange(100), like=trainer.network.anchor)
+
+
 def test_minibatches_are_gathered_several_at_once(trainer):
     order = asarray(np.arange(300), like=trainer.network.anchor)
     with count_operations() as counts:
-        batches = list(trainer._minibatches(order, steps=3))
+        batches = list(trainer.step().minibatches(order, 100))
     assert [x.shape[0] for x, _ in batches] == [100, 100, 100]
     assert sum(counts.launches.values()) == 4
 

@@ -4,6 +4,7 @@ __all__ = [
     "ArgumentError",
     "ArrayMixError",
     "BackendError",
+    "CaptureError",
     "DataError",
     "DtypeError",
     "LabelError",
@@ -18,6 +19,10 @@ class XpnetError(Exception):
 
 class BackendError(XpnetError, RuntimeError):
     """A backend that was asked for is unknown, or cannot run here."""
+
+
+class CaptureError(XpnetError, RuntimeError):
+    """Something in a training step cannot be recorded and replayed: it needs a value on the host, say."""
 
 
 class ArrayMixError(XpnetError, TypeError):

@@ -12,9 +12,10 @@ from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_a
 from xpnet.checks import check_count, check_finite, check_inputs, check_together
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 from xpnet.functions import as_inputs
+from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss
-from xpnet.params import Params, lay_flat, name_layers, parameter_places
+from xpnet.params import FlatBuffers, Params, lay_flat, name_layers, parameter_places
 from xpnet.summary import summary_table
 from xpnet.weights import load_weights, save_weights
 
@@ -36,6 +37,10 @@ class Network:
     params
         The parameters by name, ``W1 b1 W2 b2 ...``: a live view on the layers, so that the course's
         ``network.params[key] -= lr * grads[key]`` trains the network on every backend.
+    buffers
+        The two arrays in which all parameters and all gradients lie; None until `flatten` is called.
+    recordable
+        Whether a training step makes the same array operations each time, so that it can be recorded.
 
     Notes
     -----
@@ -53,9 +58,11 @@ class Network:
     array([[1.5, 1.5]])
     """
 
+    recordable: bool = True
+
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer], last_layer: LossLayer | None = None) -> None:
         self._layers = dict(layers) if isinstance(layers, Mapping) else name_layers(layers)
-        self.last_layer = last_layer or SoftmaxWithLoss()
+        self._pass = Pass.through(list(self._layers.values()), last_layer or SoftmaxWithLoss())
         if len({id(layer) for layer in self._layers.values()}) < len(self._layers):
             raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
         self._places = parameter_places(self._layers)
@@ -70,12 +77,11 @@ class Network:
                 raise DtypeError(
                     f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
                 )
-        self._buffers: tuple[Array, Array] | None = None
+        self.buffers: FlatBuffers | None = None
         # Nothing before the first layer with parameters needs a gradient, nor does that layer's own input.
         in_order = list(self._layers.values())
         first = next(i for i, layer in enumerate(in_order) if layer.parameter_names)
         in_order[first].needs_input_gradient = False
-        self._backward_order = [*in_order[:first:-1], in_order[first]]
         self.input_shape = next((s for layer in in_order if (s := layer.input_shape()) is not None), None)
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
@@ -88,6 +94,15 @@ class Network:
     def layers(self) -> Mapping[str, Layer]:
         """The layers by name, in order. To build with other layers make another network."""
         return MappingProxyType(self._layers)
+
+    @property
+    def last_layer(self) -> LossLayer:
+        """What turns the scores into a loss."""
+        return self._pass.last_layer
+
+    @last_layer.setter
+    def last_layer(self, last_layer: LossLayer) -> None:
+        self._pass = Pass.through(list(self._layers.values()), last_layer)
 
     @property
     def lastLayer(self) -> LossLayer:
@@ -170,7 +185,7 @@ class Network:
         if get_array_module(x) is np:
             check_finite("x", x)  # elsewhere a look at the values would wait for the device
         self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
-        if self._buffers is None:
+        if self.buffers is None:
             return dict(self._grads)
         return {key: get_array_module(grad).astype(grad, grad.dtype) for key, grad in self._grads.items()}  # copies
 
@@ -179,18 +194,21 @@ class Network:
 
         The training loop's own: it checks nothing, and takes `x` in the network's dtype.
         """
+        return self.compute_gradients_through(self._pass, x, t)
+
+    def compute_gradients_through(self, way: Pass, x: Array, t: Array) -> Array:
+        """The same by another pass through the same layers, such as a fused one."""
         for layer in self._layers.values():
             layer.train = True
-        for layer in self._layers.values():
-            x = layer.forward(x)
-        loss = self.last_layer.forward(x, t)
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
-        dout = self.last_layer.backward()
-        for layer in self._backward_order:
-            dout = layer.backward(dout)
+        loss = way.run(x, t)
         self._gather_gradients()
         return loss
+
+    def fused(self) -> Pass:
+        """The pass through the layers with fused layers in place of neighbours: for arrays whose launches cost time."""
+        return fuse(list(self._layers.values()), self.last_layer)
 
     def _gather_gradients(self) -> None:
         """Bring into the buffer, if there is one, what a layer made anew instead of writing it to ``self.out(...)``."""
@@ -251,15 +269,15 @@ class Network:
 
         Speed alone changes. Where arrays cannot be written in place nothing happens.
         """
-        if self._buffers is None:
-            self._buffers = lay_flat(self._places)
+        if self.buffers is None:
+            self.buffers = lay_flat(self._places)
         return self
 
     def optimizer_view(self) -> tuple[MutableMapping[str, Array], Mapping[str, Array]]:
         """Parameters and gradients as an optimizer should take them: one array each where flattened, else by name."""
-        if self._buffers is None:
+        if self.buffers is None:
             return self.params, self._grads
-        return {"all": self._buffers[0]}, {"all": self._buffers[1]}
+        return {"all": self.buffers.params}, {"all": self.buffers.grads}
 
     def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
         """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
@@ -272,7 +290,7 @@ class Network:
         """
         where: dict[str, Any] = {"like": self.anchor} if backend is None else {"backend": get_backend(backend)}
         moved = {key: asarray(value, dtype=dtype, **where) for key, value in self.params.items()}
-        flat, self._buffers = self._buffers is not None, None
+        flat, self.buffers = self.buffers is not None, None
         for key, (layer, name) in self._places.items():
             layer._buffer_views, layer._out = {}, {}
             setattr(layer, name, moved[key])
@@ -296,7 +314,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
-        return {**self.__dict__, "_buffers": None, "flat": self._buffers is not None}
+        return {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         flat = state.pop("flat")

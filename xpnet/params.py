@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xpnet.backend import Array, accepts_out, asarray, dtype_name, get_array_module, is_writable
@@ -9,7 +10,7 @@ from xpnet.checks import check_form
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
 
-__all__ = ["Params", "lay_flat", "name_layers", "parameter_places"]
+__all__ = ["FlatBuffers", "Params", "lay_flat", "name_layers", "parameter_places"]
 
 
 def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
@@ -102,15 +103,23 @@ class Params(MutableMapping[str, Array]):
         return "Params(" + ", ".join(f"{key}: {tuple(value.shape)}" for key, value in self.items()) + ")"
 
 
-def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> tuple[Array, Array] | None:
+@dataclass
+class FlatBuffers:
+    """All parameters of a network in one array, (P,), and all gradients in another; the layers hold views of them."""
+
+    params: Array
+    grads: Array
+
+
+def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
     """Lay all parameters into one array and all gradients into another, and make the layers' own views of them.
 
     An update, a norm, a sum over all processes is then one operation and not one a parameter.
 
     Returns
     -------
-    tuple of two arrays, or None
-        The two buffers; None, with nothing changed, where arrays cannot be written in place.
+    FlatBuffers or None
+        None, with nothing changed, where arrays cannot be written in place.
     """
     arrays = [getattr(layer, name) for layer, name in places.values()]
     if not is_writable(arrays[0]):
@@ -128,4 +137,4 @@ def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> tuple[Array, Array] | N
         layer.__dict__[f"d{name}"] = grad_view
         if accepts_out(xp):
             layer._out = {**layer._out, f"d{name}": {"out": grad_view}}
-    return params, grads
+    return FlatBuffers(params, grads)

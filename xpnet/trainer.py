@@ -1,28 +1,31 @@
 """The training loop: minibatches, steps, evaluations, and what is shown meanwhile."""
 
-import math
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet.backend import Array, asarray, get_array_module, is_array, synchronize, to_numpy
+from xpnet.capture import Steps
 from xpnet.checks import check_count, check_finite, check_inputs, index_labels
+from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import ArgumentError, ArrayMixError
 from xpnet.functions import as_inputs
 from xpnet.history import History
 from xpnet.initializers import random_streams
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, make_optimizer
+from xpnet.step import Losses, TrainingStep
+from xpnet.threads import blas_threads
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 __all__ = ["Trainer"]
 
-_GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 _REFRESH_SECONDS = 0.1  # how often the progress bar fetches the loss from the device
 
 
@@ -56,6 +59,9 @@ class Trainer:
         For the order; the same seed gives the same minibatches on every backend.
     callbacks
         Functions that are called with the trainer after each evaluation; ``trainer.stop()`` ends the training there.
+    capture
+        ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
+        step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.
 
     Attributes
     ----------
@@ -63,6 +69,8 @@ class Trainer:
         The course's lists: a float an iteration, and one an evaluation.
     history
         The same and more, as a `History`.
+    fuses
+        Whether recorded steps on CuPy compute neighbouring operations in one kernel; True.
 
     Examples
     --------
@@ -73,6 +81,8 @@ class Trainer:
     >>> trainer.train().test_acc[-1] > 0.9
     True
     """
+
+    fuses: bool = True
 
     def __init__(
         self,
@@ -92,10 +102,14 @@ class Trainer:
         sampling: str = "shuffle",
         seed: int | None = None,
         callbacks: Sequence[Callable[["Trainer"], None]] = (),
+        capture: bool | str = "auto",
     ) -> None:
         if sampling not in ("shuffle", "choice"):
             raise ArgumentError(f"sampling must be 'shuffle' or 'choice', got {sampling!r}.")
+        if capture not in ("auto", True, False):
+            raise ArgumentError(f"capture must be 'auto', True or False, got {capture!r}.")
         self.network = network
+        self.capture = capture
         self.mini_batch_size = check_count("mini_batch_size", mini_batch_size)
         self.optimizer = make_optimizer(optimizer, optimizer_param)
         self.sampling = sampling
@@ -124,6 +138,8 @@ class Trainer:
         )
         self._stop = False
         self._started = 0.0
+        self._steps: Steps | None = None
+        self._recorded: tuple[Any, ...] = ()
 
     @property
     def train_loss_list(self) -> list[float]:
@@ -152,7 +168,9 @@ class Trainer:
         self._stop = False
         self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
         # disable=None: no bar where the output is no terminal
-        with tqdm(total=self.iterations, desc="training", unit="it", disable=None if self.verbose else True) as bar:
+        bar = tqdm(total=self.iterations, desc="training", unit="it", disable=None if self.verbose else True)
+        with bar, contextlib.ExitStack() as at_the_end:
+            at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
             self._show("loss", "time", "n", "[TrainAcc]", "[TestAcc]")
             if not self.history.iterations:
                 self._evaluate(bar)
@@ -171,44 +189,70 @@ class Trainer:
         return self.history
 
     def train_step(self, x: Array, t: Array) -> Array:
-        """One step on a minibatch, beside the network and in its dtype; returns the loss, on the device."""
-        loss = self.network.compute_gradients(x, t)
-        self.optimizer.update(*self.network.optimizer_view())
-        return loss
+        """One step on a minibatch, beside the network and in its dtype; returns the loss, on the device.
 
-    def _minibatches(self, order: Array, steps: int) -> Iterator[tuple[Array, Array]]:
-        """The first `steps` minibatches of an order, several gathered at once: fewer operations, and larger ones."""
-        xp = get_array_module(order)
-        size, anchor = self.mini_batch_size, self.network.anchor
-        numbers = size * math.prod(self.x_train.shape[1:])
-        at_once = max(1, _GATHERED_NUMBERS // numbers) * size
-        end = min(steps * size, order.shape[0])
-        for start in range(0, end, at_once):
-            indices = order[start : min(start + at_once, end)]
-            x = as_inputs(xp.take(self.x_train, indices, axis=0), anchor.dtype)
-            t = xp.take(self.t_train, indices, axis=0)
-            for i in range(0, indices.shape[0], size):
-                stop = min(i + size, indices.shape[0])
-                yield x[i:stop, ...], t[i:stop, ...]
+        A subclass may have a step of its own. Its steps are called and not recorded.
+        """
+        return TrainingStep(self.network, self.optimizer, self.x_train, self.t_train).take(x, t)
 
     def _run_epoch(self, steps: int, bar: "tqdm[Any]") -> None:
         """Make up to an epoch's steps; the order is uploaded once, the losses are fetched once."""
         begun = shown = time.perf_counter()
-        order = asarray(self._draw_order(), like=self.network.anchor)
-        losses: list[Array] = []
+        first, losses = len(self.history.loss), Losses()
+        order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
         try:
-            for x, t in self._minibatches(order, steps):
-                losses.append(self.train_step(x, t))
-                if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
-                    bar.update(len(self.history.loss) + len(losses) - bar.n)
-                    bar.set_postfix(self._postfix(float(losses[-1])))
-                    shown = time.perf_counter()
+            with blas_threads(self._operations):
+                for _ in self._current_steps().make(order, first, losses):
+                    if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
+                        bar.update(first + losses.count - bar.n)
+                        bar.set_postfix(self._postfix(losses.last()))
+                        shown = time.perf_counter()
         finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-            if losses:
-                self.history.loss += to_numpy(get_array_module(losses[0]).stack(losses)).tolist()
+            self.history.loss += losses.fetch()
             synchronize(self.network.anchor)
             self.history.seconds += time.perf_counter() - begun
             bar.update(len(self.history.loss) - bar.n)
+
+    @property
+    def _operations(self) -> float:
+        """About how many floating-point operations a step has: six, forward and backward, a parameter and sample."""
+        return 6.0 * self.network.parameter_count * self.mini_batch_size
+
+    def step(self) -> TrainingStep:
+        """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
+        own = getattr(self.train_step, "__func__", None) is not _STEP_AS_IT_COMES
+        on_cupy = isinstance(get_array_module(self.network.anchor), CupyNamespace)
+        fused = self.fuses and on_cupy and self.capture is not False and not own
+        step = TrainingStep(self.network, self.optimizer, self.x_train, self.t_train, fused=fused)
+        if own:
+            step.take = lambda x, t, numbers=(): self.train_step(x, t)  # type: ignore[method-assign]  # noqa: ARG005
+            step.recordable = False
+        return step
+
+    def steps(self, at_once: int) -> Steps:
+        """What makes this trainer's steps, up to so many at once; records one now, if it may."""
+        return Steps(
+            self.step(),
+            self.mini_batch_size,
+            self.capture,
+            planned=self.iterations,
+            at_once=at_once,
+            work=self._operations,
+        )
+
+    def _current_steps(self) -> Steps:
+        """What makes the steps; made anew where a callback has changed what was recorded."""
+        recorded = (self.network, self.network.buffers, self.optimizer, _constants(self.optimizer))
+        if self._steps is None or any(a is not b and a != b for a, b in zip(recorded, self._recorded, strict=True)):
+            self._forget_steps()
+            whole = max(1, self.train_size // self.mini_batch_size)
+            self._steps, self._recorded = self.steps(min(self.iterations, whole)), recorded
+        return self._steps
+
+    def _forget_steps(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
 
     def _draw_order(self) -> np.ndarray:
         """The indices of an epoch, drawn on the host so that they are the same on every backend."""
@@ -254,6 +298,15 @@ class Trainer:
 
             widths = (8, 9, 7, 11, 11)
             tqdm.write("".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+_STEP_AS_IT_COMES = Trainer.train_step
+
+
+def _constants(optimizer: Optimizer) -> dict[str, Any]:
+    """What a recording would keep as it was; the attributes that reach a step through `numbers` are not among them."""
+    varying = getattr(optimizer, "varying", ())
+    return {name: v for name, v in vars(optimizer).items() if isinstance(v, int | float | str) and name not in varying}
 
 
 def _first(n: int | None, x: Array, t: Array) -> tuple[Array, Array]:

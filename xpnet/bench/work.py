@@ -13,6 +13,7 @@ from xpnet.cupy_namespace import CupyNamespace
 from xpnet.functions import as_inputs
 from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.network import Network
+from xpnet.step import Losses
 from xpnet.trainer import Trainer
 
 __all__ = [
@@ -194,17 +195,19 @@ class XpnetWorker:
         self.network = case.make(work.seed, self.backend).to(dtype=dtype)
         self.trainer = Trainer(
             self.network, work.images, work.labels, None, None,
-            mini_batch_size=case.batch, optimizer_param={"lr": LEARNING_RATE}, iterations=1, verbose=False,
+            mini_batch_size=case.batch, optimizer_param={"lr": LEARNING_RATE}, iterations=MINIBATCHES, verbose=False,
         )  # fmt: skip
         self.network.flatten()
         self._order = asarray(work.order.reshape(-1), like=self.network.anchor)
+        self._steps = self.trainer.steps(at_once=MINIBATCHES)  # recorded where that can be, as in training
         self._images = self.trainer.x_train[: case.batch, ...]
 
     def train(self, steps: int) -> Array:
         """As `Worker` says."""
+        size = self.trainer.mini_batch_size
         for done in range(0, steps, MINIBATCHES):
-            for x, t in self.trainer._minibatches(self._order, min(MINIBATCHES, steps - done)):
-                self.trainer.train_step(x, t)
+            for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
+                pass
         return self.network.anchor
 
     def predict(self, times: int) -> Array:
@@ -223,7 +226,7 @@ class XpnetWorker:
 
     def gradients(self) -> dict[str, np.ndarray]:
         """As `Worker` says."""
-        x, t = next(iter(self.trainer._minibatches(self._order, 1)))
+        x, t = next(self.trainer.step().minibatches(self._order, self.trainer.mini_batch_size))
         return {name: to_numpy(grad) for name, grad in self.network.gradient(x, t).items()}
 
     def weights(self) -> dict[str, np.ndarray]:

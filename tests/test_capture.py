@@ -1,0 +1,310 @@
+"""Recorded and replayed steps give what the steps themselves give, to the bit, or are refused by name."""
+
+import gc
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+from capturable import Adam, CourseAdam, LazyMomentum, Looking, Masking, Momentum, Noise, RunningMean
+from small_training import make
+
+from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, ThreeLayerNet, Trainer, TwoLayerNet
+from xpnet.errors import ArgumentError, CaptureError
+from xpnet.recorded import RecordedSteps
+
+
+class Decaying(SGD):
+    """The rate changes from step to step."""
+
+    def numbers(self, first, count):
+        return self.lr * 0.98 ** np.arange(first, first + count)[:, None]
+
+
+def network_of(*layers, dtype="float32", last_layer=None):
+    rng = np.random.default_rng(0)
+    first, second = (0.1 * rng.standard_normal(shape).astype(dtype) for shape in ((12, 6), (6, 7)))
+    return Network([Affine(first, np.zeros(6, dtype)), *layers, Affine(second, np.zeros(7, dtype))], last_layer)
+
+
+def trained(network, optimizer, *, capture, **options):
+    trainer = make(network, optimizer=optimizer, iterations=200, capture=capture, **options)
+    trainer.train()
+    return trainer
+
+
+def assert_same(a, b):
+    assert np.array(a.history.loss).tobytes() == np.array(b.history.loss).tobytes()
+    assert a.history.test_acc == b.history.test_acc
+    for key, value in a.network.params.items():
+        assert value.tobytes() == b.network.params[key].tobytes(), key
+    for key, grad in a.network.grads.items():
+        assert grad.tobytes() == b.network.grads[key].tobytes(), key
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """The recordings that are made."""
+    made, init = [], RecordedSteps.__init__
+
+    def counted(self, *arguments):
+        init(self, *arguments)
+        made.append(self)
+
+    monkeypatch.setattr(RecordedSteps, "__init__", counted)
+    return made
+
+
+# --- to the bit -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make_optimizer", [SGD, Decaying, Momentum, Adam])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_optimizer_recorded_equals_plain_over_200_steps(make_optimizer, dtype, recordings):
+    recorded, plain = (
+        trained(TwoLayerNet(12, 6, 7, 0.1, seed=0, dtype=dtype), make_optimizer(), capture=capture)
+        for capture in (True, False)
+    )
+    assert len(recordings) == 1
+    assert_same(recorded, plain)
+    assert len(set(recorded.history.loss)) > 100
+
+
+@pytest.mark.parametrize(
+    "make_network",
+    [
+        lambda: ThreeLayerNet(12, 6, 5, 7, 0.5, seed=0),
+        lambda: ThreeLayerNet(12, 6, 5, 7, 0.5, seed=0, activation="relu"),
+        lambda: network_of(Relu()),
+        lambda: network_of(Sigmoid(), dtype="float64"),
+        lambda: network_of(RunningMean(6)),
+        lambda: network_of(Relu(), RunningMean(6, "float64"), dtype="float64"),
+    ],
+)
+@pytest.mark.parametrize("sampling", ["shuffle", "choice"])
+def test_each_network_recorded_equals_plain(make_network, sampling):
+    recorded, plain = (
+        trained(make_network(), "SGD", capture=capture, sampling=sampling, optimizer_param={"lr": 0.3})
+        for capture in (True, False)
+    )
+    assert_same(recorded, plain)
+
+
+def test_a_running_statistic_is_carried_from_step_to_step():
+    layers = [RunningMean(6), RunningMean(6)]
+    for layer, capture in zip(layers, (True, False), strict=True):
+        trained(network_of(layer), "SGD", capture=capture)
+    assert np.abs(layers[0].mean).max() > 0.01
+    assert layers[0].mean.tobytes() == layers[1].mean.tobytes()
+
+
+def test_a_regression_is_recorded_and_its_data_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((25, 12)), rng.standard_normal((25, 7))
+    recorded, plain = (
+        trained(network_of(Relu(), dtype="float64", last_layer=IdentityWithLoss()), "SGD", capture=capture, x=x, t=t)
+        for capture in (True, False)
+    )
+    assert_same(recorded, plain)
+    assert recorded.x_train.tobytes() == x.tobytes() == np.random.default_rng(0).standard_normal((25, 12)).tobytes()
+
+
+def test_the_rate_may_change_between_epochs_without_a_new_recording(recordings):
+    def halve(trainer):
+        trainer.optimizer.lr /= 2
+
+    recorded, plain = (trained(None, SGD(0.5), capture=capture, callbacks=[halve]) for capture in (True, False))
+    assert_same(recorded, plain)
+    assert len(recordings) == 1
+
+
+def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(recordings):
+    def calm(trainer):
+        trainer.optimizer.momentum *= 0.9
+
+    def another(trainer):
+        trainer.optimizer = SGD(0.1)
+
+    for callback in (calm, another):
+        recorded, plain = (
+            trained(None, Momentum(0.1), capture=capture, callbacks=[callback]) for capture in (True, False)
+        )
+        assert_same(recorded, plain)
+    assert len(recordings) > 2
+
+
+def test_a_second_training_goes_on_where_the_first_ended():
+    recorded, plain = (make(optimizer=Adam(), iterations=100, capture=capture) for capture in (True, False))
+    for trainer in (recorded, plain):
+        trainer.train()
+        trainer.train()
+    assert_same(recorded, plain)
+
+
+def test_recording_changes_nothing(recordings):
+    network = TwoLayerNet(12, 6, 7, 0.1, seed=0).flatten()
+    trainer = make(network, optimizer=Adam(), capture=True)
+    before = {key: value.copy() for key, value in network.params.items()}
+    trainer.steps(at_once=2)
+    assert len(recordings) == 1
+    for key, value in network.params.items():
+        assert value.tobytes() == before[key].tobytes()
+        assert type(value) is np.ndarray
+    assert not any(
+        moment.any() for moments in (trainer.optimizer.m, trainer.optimizer.v) for moment in moments.values()
+    )
+    assert all(network.params[key].base is network.buffers.params for key in network.params)
+
+
+# --- what cannot be recorded ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [(Noise(), "random"), (Masking(), "mask"), (Looking(), r"float\(\)")],
+    ids=["random numbers", "a boolean mask", "a look at a number"],
+)
+def test_a_layer_that_cannot_be_recorded_is_named_and_trains_all_the_same(layer, name):
+    with pytest.raises(CaptureError, match=name):
+        trained(network_of(layer), "SGD", capture=True)
+    with pytest.warns(UserWarning, match=rf"cannot be recorded, because of .*{name}.*capture=False") as told:
+        fallen_back = trained(network_of(layer), "SGD", capture="auto")
+    assert len(told) == 1
+    assert len(fallen_back.history.loss) == 200
+    if isinstance(layer, Noise):
+        return  # which draws on
+    assert_same(fallen_back, trained(network_of(layer), "SGD", capture=False))
+
+
+def test_any_error_within_a_recording_only_ends_the_recording():
+    class Odd(Relu):
+        def forward(self, x):
+            if not isinstance(x, np.ndarray):
+                raise KeyError("odd")
+            return super().forward(x)
+
+    with pytest.warns(UserWarning, match="KeyError: 'odd'"):
+        odd = trained(network_of(Odd()), "SGD", capture="auto")
+    assert len(odd.history.loss) == 200
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (CourseAdam, r"CourseAdam\.iter"),
+        (LazyMomentum, "prepare"),
+        (lambda: WithoutNumbers(), r"numbers\(first, count\)"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_recorded_is_named_and_trains_all_the_same(optimizer, name):
+    with pytest.raises(CaptureError, match=name):
+        trained(None, optimizer(), capture=True)
+    with pytest.warns(UserWarning, match=name):
+        fallen_back = trained(None, optimizer(), capture="auto")
+    assert_same(fallen_back, trained(None, optimizer(), capture=False))
+
+
+class WithoutNumbers:
+    """An optimizer as the course writes one."""
+
+    def update(self, params, grads):
+        for key in params:
+            params[key] -= 0.1 * grads[key]
+
+
+def test_the_courses_adam_recorded_would_train_wrongly(monkeypatch):
+    """That the check is what stands between a user and this: with it taken out, the losses differ."""
+    monkeypatch.setattr("xpnet.step.Attributes.scalars", lambda self: {})
+    monkeypatch.setattr("xpnet.recorded.np.array_equal", lambda a, b, **_: True)
+    recorded, plain = (trained(None, CourseAdam(), capture=capture) for capture in (True, False))
+    assert recorded.history.loss[:1] == plain.history.loss[:1]
+    assert recorded.history.loss[-1] != plain.history.loss[-1]
+
+
+def test_a_number_that_changes_unseen_is_noticed():
+    """Nothing but the results gives away that this layer counts: its counter is in no attribute."""
+    count = iter(range(1, 10_000))
+
+    class Counting(Relu):
+        def forward(self, x):
+            return super().forward(x) * float(next(count))
+
+    with pytest.raises(CaptureError, match="other numbers"):
+        trained(network_of(Counting()), "SGD", capture=True)
+
+
+def test_a_step_of_ones_own_is_called(recordings):
+    class Own(Trainer):
+        def train_step(self, x, t):
+            self.called = getattr(self, "called", 0) + 1
+            return super().train_step(x, t)
+
+    plain = make(iterations=50)
+    own = Own(TwoLayerNet(12, 6, 7, seed=0), plain.x_train, plain.t_train, plain.x_test, plain.t_test, iterations=50,
+              mini_batch_size=10, verbose=False, seed=0, optimizer_param={"lr": 0.1})  # fmt: skip
+    own.train()
+    assert own.called == 50
+    plain.train()
+    assert_same(own, plain)
+    assert len(recordings) == 1
+
+
+def test_where_it_does_not_pay_nothing_is_recorded(recordings, monkeypatch):
+    make(iterations=20).train()
+    monkeypatch.setattr("xpnet.capture._MOST_WORK", 100)
+    make(iterations=200).train()
+    assert not recordings
+
+
+def test_other_array_libraries_are_trained_one_by_one(be):
+    if be.backend.name == "cupy":
+        pytest.skip("CuPy has a way of its own to record")
+    network = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
+    if be.backend.name == "numpy":
+        trained(network, "SGD", capture=True)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(network, iterations=40, capture="auto").train()
+    with pytest.raises(CaptureError, match="its arrays, those of"):
+        make(network, iterations=40, capture=True).train()
+
+
+def test_an_unknown_choice_is_an_error():
+    with pytest.raises(ArgumentError, match="'auto', True or False, got 'always'"):
+        make(capture="always")
+
+
+# --- manners --------------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_within_a_block_loses_nothing_that_was_learned(recordings, monkeypatch):
+    trainer = make(iterations=200, capture=True)
+    run = RecordedSteps.run
+
+    def interrupted(self, indices, numbers, losses):
+        if trainer.history.loss:
+            calls = [lambda: next(steps), *self._calls]
+            monkeypatch.setattr(self, "_calls", calls)
+        run(self, indices, numbers, losses)
+
+    def three_steps():
+        yield from range(1)
+        raise KeyboardInterrupt
+
+    steps = three_steps()
+    monkeypatch.setattr(RecordedSteps, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    plain = trained(None, "SGD", capture=False)
+    assert len(trainer.history.loss) == 4  # the first epoch has two whole minibatches and a short one
+    assert trainer.history.loss == plain.history.loss[:4]
+
+
+def test_a_recording_is_given_back_with_the_training(recordings):
+    trainer = make(iterations=50, capture=True)
+    trainer.train()
+    gone = weakref.ref(recordings.pop())
+    gc.collect()
+    assert gone() is None
+    assert all(type(value) is np.ndarray for value in trainer.network.params.values())

@@ -1,0 +1,161 @@
+"""A block of training steps, recorded once and replayed: by a recorder on NumPy, as a CUDA graph on CuPy.
+
+A step sees four things. *State*: parameters, optimizers' slots, layers' running statistics, which stay where they are
+and are changed in place. *Data*, which nobody changes. A *block*: for each step the indices of its samples, and a row
+of numbers that the host computes, such as the learning rate. And its *losses*. Everything else that a step computes
+with is a constant of the recording; a recording in which that shows is refused, and the steps are made one by one.
+
+The CUDA graph has not yet been run on a GPU.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from xpnet.backend import Array, asarray, get_array_module
+from xpnet.cupy_namespace import CupyNamespace
+from xpnet.errors import CaptureError
+from xpnet.step import Losses, TrainingStep
+
+__all__ = ["Runner", "Steps", "capture"]
+
+_BLOCK = 64  # steps on NumPy between two looks at the clock
+_GRAPH = 200  # nodes are cheap, but a graph only runs whole: what is left of an epoch is run plainly
+_FEWEST = 32  # steps; for fewer a recording, which takes five, does not pay
+_MOST_WORK = 2**30  # floating-point operations a step; where there are more, calling the layers costs next to nothing
+
+
+class Runner(Protocol):
+    """What makes recorded training steps, a block at a time."""
+
+    def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
+        """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""
+
+    def close(self) -> None:
+        """Give back what the recording holds."""
+
+
+def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndarray) -> Runner | None:
+    """Record a training step.
+
+    Whatever the steps change that are made for this is put back: recording leaves everything as it was.
+
+    Parameters
+    ----------
+    step
+        The step.
+    batch_size
+        How many samples each minibatch has.
+    steps
+        How many there are in a block: exactly so many on CuPy.
+    numbers
+        A row such as the step will be given, (m,), float64.
+
+    Returns
+    -------
+    Runner or None
+        None where arrays of the network's kind cannot be recorded.
+
+    Raises
+    ------
+    CaptureError
+        Where this step cannot be recorded; it names the call that stands in the way.
+    """
+    xp = get_array_module(step.network.anchor)
+    if xp is np:
+        from xpnet.recorded import RecordedSteps
+
+        return RecordedSteps(step, batch_size, numbers)
+    if isinstance(xp, CupyNamespace):
+        from xpnet.cuda_graph import CudaGraphRunner
+
+        return CudaGraphRunner(
+            step,
+            batch_size=batch_size,
+            numbers=len(numbers),
+            steps=steps,
+            like=step.network.anchor,
+            state=step.attributes().arrays().values,
+            carried=step.owners(),
+        )
+    return None
+
+
+class Steps:
+    """Makes the steps of an epoch: replays a recording where there is one, and calls the layers where not.
+
+    Parameters
+    ----------
+    step
+        The step.
+    batch_size
+        How many samples a minibatch has.
+    choice
+        ``"auto"``: record, where steps are many and small and arrays of this kind can be recorded; where a step cannot,
+        warn and go on without. True: record, or raise the CaptureError. False: do not record.
+    planned
+        How many steps there will be.
+    at_once
+        How many of them, at most, in an order that `make` is given.
+    work
+        How many floating-point operations a step has.
+    """
+
+    def __init__(
+        self, step: TrainingStep, batch_size: int, choice: bool | str, *, planned: int, at_once: int, work: float
+    ) -> None:
+        self._step = step
+        self._batch_size = batch_size
+        self._runner: Runner | None = None
+        self._block, self._least = _BLOCK, 1
+        on_gpu = isinstance(get_array_module(step.network.anchor), CupyNamespace)
+        if on_gpu:
+            self._block = self._least = max(1, at_once // -(-at_once // _GRAPH))
+        if choice is True or (choice == "auto" and planned >= _FEWEST and (on_gpu or work <= _MOST_WORK)):
+            self._capture(must=choice is True)
+
+    def _capture(self, *, must: bool) -> None:
+        if not self._step.recordable and not must:
+            return
+        try:
+            numbers = self._step.numbers_for_recording()
+            self._runner = capture(self._step, batch_size=self._batch_size, steps=self._block, numbers=numbers)
+            if self._runner is None and must:
+                raise CaptureError(f"its arrays, those of {self._step.network.backend.name}")
+        except CaptureError as error:
+            message = f"Training steps cannot be recorded, because of {error}."
+            if must:
+                raise CaptureError(f"{message} Say  Trainer(..., capture='auto')  to do without.") from error
+            advice = (
+                "They are made one by one, which is slower;  Trainer(..., capture=False)  does so without a warning."
+            )
+            warnings.warn(f"{message} {advice}", stacklevel=4)
+
+    def make(self, order: Array, first: int, losses: Losses) -> Iterator[None]:
+        """Make the steps of an order of samples (n,), the first one being number `first`; yields now and then.
+
+        The losses are there also when it is interrupted.
+        """
+        size, whole = self._batch_size, order.shape[0] // self._batch_size
+        numbers = self._step.numbers(first, -(-order.shape[0] // size))
+        done = 0
+        if self._runner is not None and whole:
+            indices = get_array_module(order).reshape(order[: whole * size], (whole, size))
+            rows = asarray(numbers, like=order, dtype=self._step.network.dtype)
+            while done + self._least <= whole:
+                end = min(done + self._block, whole)
+                self._runner.run(indices[done:end, ...], rows[done:end, ...], losses)
+                done = end
+                yield
+        minibatches = self._step.minibatches(order[done * size :], size)
+        for (x, t), row in zip(minibatches, numbers[done:].tolist(), strict=True):
+            losses.add(self._step.take(x, t, row))
+            yield
+
+    def close(self) -> None:
+        """Give back what the recording holds."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None

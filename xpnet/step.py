@@ -1,0 +1,228 @@
+"""One step of training as an object, and the attributes of other objects that it reads and changes."""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xpnet import kernels
+from xpnet.backend import Array, get_array_module, is_array, to_numpy
+from xpnet.errors import CaptureError
+from xpnet.layers import Layer
+from xpnet.network import Network
+from xpnet.optimizers import Optimizer
+from xpnet.recorder import RecordedArray, wrapped
+
+__all__ = ["Attributes", "Losses", "TrainingStep"]
+
+_GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
+
+
+class TrainingStep:
+    """What happens to a minibatch: gather it, forward, loss, backward, update.
+
+    Parameters
+    ----------
+    network, optimizer
+        What the step changes.
+    x, t
+        The data, beside the network: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
+    fused
+        Compute neighbouring operations in one kernel, where there is such a kernel (see `xpnet.kernels`).
+
+    Attributes
+    ----------
+    recordable
+        Whether every step makes the same array operations, so that it can be recorded.
+    """
+
+    def __init__(self, network: Network, optimizer: Optimizer, x: Array, t: Array, *, fused: bool = False) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.x = x
+        self.t = t
+        self._compute_gradients = network.compute_gradients
+        if fused and type(network).compute_gradients is Network.compute_gradients:
+            self._compute_gradients = functools.partial(network.compute_gradients_through, network.fused())
+        self._gather = kernels.gather if fused else kernels.gather.plain
+        self.recordable = network.recordable
+        if hasattr(optimizer, "prepare"):
+            optimizer.prepare(network.optimizer_view()[0])
+        self._update = getattr(optimizer, "fused_update" if fused else "update", optimizer.update)
+
+    def __call__(self, indices: Array, numbers: Sequence[Any] = ()) -> Array:
+        """A step on the samples of `indices` (B,); returns its loss, on the device."""
+        return self.take(*self.gather(indices), numbers)
+
+    def take(self, x: Array, t: Array, numbers: Sequence[Any] = ()) -> Array:
+        """A step on a minibatch, beside the network and in its dtype; returns its loss, on the device.
+
+        `numbers` are the optimizer's for this step, as floats or 0-d arrays, where it has such.
+        """
+        loss = self._compute_gradients(x, t)
+        self._update(*self.network.optimizer_view(), *((numbers,) if numbers else ()))
+        return loss
+
+    def gather(self, indices: Array) -> tuple[Array, Array]:
+        """The samples of `indices` as inputs in the network's dtype, and their targets."""
+        return self._gather(self.x, self.t, indices, self.network.anchor.dtype)
+
+    def numbers(self, first: int, count: int) -> np.ndarray:
+        """The optimizer's numbers for some steps, (count, m); none where it has no such method."""
+        numbers = getattr(self.optimizer, "numbers", None)
+        return np.empty((count, 0)) if numbers is None else numbers(first, count)
+
+    def numbers_for_recording(self) -> np.ndarray:
+        """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
+        if not hasattr(self.optimizer, "numbers"):
+            raise CaptureError(
+                f"{self.optimizer!r}: it has no  numbers(first, count) , by which a recorded step learns its rate"
+            )
+        if not self.recordable:
+            raise CaptureError(f"{type(self.network).__name__}, or a train_step of one's own: they may do anything")
+        return self.numbers(0, 1)[0]
+
+    def minibatches(self, order: Array, size: int) -> Iterator[tuple[Array, Array]]:
+        """The minibatches of an order, the last one short where need be.
+
+        Several are gathered at once where they are small: fewer operations, and larger ones.
+        """
+        numbers = size * math.prod(self.x.shape[1:])
+        at_once = max(1, _GATHERED_NUMBERS // numbers) * size
+        for start in range(0, order.shape[0], at_once):
+            x, t = self.gather(order[start : min(start + at_once, order.shape[0])])
+            for i in range(0, x.shape[0], size):
+                stop = min(i + size, x.shape[0])
+                yield x[i:stop, ...], t[i:stop, ...]
+
+    def attributes(self) -> "Attributes":
+        """The attributes of the owners."""
+        return Attributes(self.owners())
+
+    def owners(self) -> list[object]:
+        """The objects whose attributes hold what a step changes: layers, buffers and optimizer."""
+        layers = list(_with_inner_layers(self.network.layers.values()))
+        buffers: list[object] = [self.network.buffers] if self.network.buffers else []
+        return [*layers, self.network.last_layer, *buffers, self.optimizer]
+
+
+def _with_inner_layers(values: Any) -> Iterator[Layer]:
+    """Layers, and those that they keep as attributes, also in lists."""
+    for value in values:
+        if isinstance(value, Layer):
+            yield value
+            yield from _with_inner_layers(vars(value).values())
+        elif isinstance(value, list | tuple):
+            yield from _with_inner_layers(value)
+
+
+class Losses:
+    """The losses of some steps, on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Array] = []
+        self._singles: list[Array] = []
+        self.count = 0
+
+    def add(self, loss: Array) -> None:
+        """Add the loss of a step, 0-d."""
+        self._singles.append(loss)
+        self.count += 1
+
+    def add_block(self, losses: Array) -> None:
+        """Add the losses of some steps, (n,)."""
+        self._settle()
+        self._blocks.append(losses)
+        self.count += losses.shape[0]
+
+    def last(self) -> float:
+        """The newest loss; waits for the device."""
+        return float(self._singles[-1] if self._singles else self._blocks[-1][-1])
+
+    def fetch(self) -> list[float]:
+        """All of them, in order; waits for the device, once."""
+        self._settle()
+        if not self.count:
+            return []
+        xp = get_array_module(self._blocks[0])
+        return to_numpy(self._blocks[0] if len(self._blocks) == 1 else xp.concat(self._blocks)).tolist()
+
+    def _settle(self) -> None:
+        if self._singles:
+            self._blocks.append(get_array_module(self._singles[0]).stack(self._singles))
+            self._singles = []
+
+
+class Attributes:
+    """The attributes of some objects, and the arrays in them: to be looked at, kept, and put back.
+
+    Dictionaries and lists are looked into, other objects are not.
+    """
+
+    def __init__(self, owners: Sequence[object]) -> None:
+        self._owners = owners
+
+    def places(self) -> Iterator[tuple[str, Any, Any, Any]]:
+        """Each place: a name such as ``Adam.v.all``, the container, the key in it, and what is there."""
+        seen: Counter[str] = Counter()
+        for owner in self._owners:
+            kind = type(owner).__name__
+            seen[kind] += 1
+            yield from _places_in(vars(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays, by the names of their places."""
+        return {name: value for name, _, _, value in self.places() if _is_array(value)}
+
+    def contents(self) -> dict[str, np.ndarray]:
+        """The numbers in the arrays, copied."""
+        return {name: array.copy() for name, array in self.arrays().items()}
+
+    def scalars(self) -> dict[str, Any]:
+        """The Python numbers, strings and truth values, by the names of their places."""
+        python = (int, float, str)
+        return {name: v for name, _, _, v in self.places() if isinstance(v, python) and not isinstance(v, np.generic)}
+
+    def snapshot(self) -> Callable[[], None]:
+        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too."""
+        kept = [(vars(owner), dict(vars(owner))) for owner in self._owners]
+        kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
+        contents = [(array, array.copy()) for array in {id(a): a for a in self.arrays().values()}.values()]
+
+        def restore() -> None:
+            for container, content in kept:
+                container.clear()
+                container.update(content) if isinstance(container, dict) else container.extend(content)
+            for array, numbers in contents:
+                array[...] = numbers
+
+        return restore
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Inside a ``with`` block have recorded arrays in the place of arrays, and arrays again at its end."""
+        for _, container, key, value in list(self.places()):
+            if isinstance(value, np.ndarray):
+                container[key] = wrapped(value)
+        try:
+            yield
+        finally:
+            for _, container, key, value in list(self.places()):
+                if isinstance(value, RecordedArray):
+                    container[key] = value.array
+
+
+def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in list(items):
+        yield f"{name}.{key}", container, key, value
+        if type(value) in (dict, list):
+            yield from _places_in(value, f"{name}.{key}")
+
+
+def _is_array(value: Any) -> bool:
+    return is_array(value) and not isinstance(value, np.generic)
