@@ -201,7 +201,7 @@ class Trainer:
         first, losses = len(self.history.loss), Losses()
         order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
         try:
-            with blas_threads(self._operations):
+            with blas_threads(self.operations_a_step):
                 for _ in self._current_steps().make(order, first, losses):
                     if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
                         bar.update(first + losses.count - bar.n)
@@ -214,7 +214,7 @@ class Trainer:
             bar.update(len(self.history.loss) - bar.n)
 
     @property
-    def _operations(self) -> float:
+    def operations_a_step(self) -> float:
         """About how many floating-point operations a step has: six, forward and backward, a parameter and sample."""
         return 6.0 * self.network.parameter_count * self.mini_batch_size
 
@@ -237,7 +237,7 @@ class Trainer:
             self.capture,
             planned=self.iterations,
             at_once=at_once,
-            work=self._operations,
+            work=self.operations_a_step,
         )
 
     def _current_steps(self) -> Steps:

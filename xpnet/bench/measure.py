@@ -21,6 +21,7 @@ from xpnet.bench.peers import load_peer
 from xpnet.bench.report import MODES, Peak, Report, Row, Timing
 from xpnet.bench.work import NETWORKS, Case, Worker, Workload, XpnetWorker, operations, place_of
 from xpnet.checks import check_count, check_positive
+from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import ArgumentError, BackendError
 
 if TYPE_CHECKING:
@@ -256,7 +257,8 @@ def _prepared(entrant: Entrant, work: Workload, expected: Results, row: Row, dea
     timings = {}
     for mode in MODES if work.case.trains else MODES[1:]:
         cost = work.case.training_cost() if mode == "training" else work.case.inference_cost()
-        counted = operations(work.case.network)[mode] if entrant.backend else None
+        fused = entrant.backend is not None and isinstance(entrant.backend.xp, CupyNamespace)
+        counted = operations(work.case.network, fused=fused)[mode] if entrant.backend else None
         timings[mode] = Timing(work.case.batch, cost, counted, _steps_of_a_repeat(worker, mode, deadline))
     after = peak_memory(entrant.backend, entrant.place)
     row.peak_memory = None if before is None or after is None else after - before

@@ -13,7 +13,8 @@ from xpnet.cupy_namespace import CupyNamespace
 from xpnet.functions import as_inputs
 from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.network import Network
-from xpnet.step import Losses
+from xpnet.step import Losses, TrainingStep
+from xpnet.threads import blas_threads
 from xpnet.trainer import Trainer
 
 __all__ = [
@@ -205,9 +206,10 @@ class XpnetWorker:
     def train(self, steps: int) -> Array:
         """As `Worker` says."""
         size = self.trainer.mini_batch_size
-        for done in range(0, steps, MINIBATCHES):
-            for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
-                pass
+        with blas_threads(self.trainer.operations_a_step):
+            for done in range(0, steps, MINIBATCHES):
+                for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
+                    pass
         return self.network.anchor
 
     def predict(self, times: int) -> Array:
@@ -273,15 +275,18 @@ def event_seconds(cuda: Any, work: Callable[[], Any]) -> float:
 
 
 @functools.cache
-def operations(network: str) -> dict[str, int]:
+def operations(network: str, *, fused: bool = False) -> dict[str, int]:
     """Calls that make or write an array (on a GPU each at least one launch), of one step alone and of one inference.
 
-    Counted by running them on the backend that counts, gathering and conversion of the pixels included.
+    Counted by running them on the backend that counts, gathering and conversion of the pixels included; `fused` as the
+    steps are on CuPy.
 
     Examples
     --------
     >>> operations("TwoLayerNet")
     {'inference': 7, 'training': 34}
+    >>> operations("TwoLayerNet", fused=True)
+    {'inference': 7, 'training': 13}
     """
     case = Case(network, width=2, batch=2)
     worker = XpnetWorker(Workload.of(case, seed=0), COUNTING)
@@ -289,8 +294,10 @@ def operations(network: str) -> dict[str, int]:
         worker.predict(1)
     counted = {"inference": inference.launches.total()}
     if case.trains:
+        trainer = worker.trainer
+        step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=fused)
         with count_operations() as training:
-            worker.train(1)
+            step(trainer.t_train[: case.batch])  # its labels will do as indices
         counted["training"] = training.launches.total()
     return counted
 
