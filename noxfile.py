@@ -52,7 +52,21 @@ def gpu(session: nox.Session) -> None:
 def cupy_names(session: nox.Session) -> None:
     """Check against CuPy itself, with no GPU, that it has each function that the layers call, with those arguments."""
     session.install("-e", ".[cuda12]", *group("tests"))
-    session.run("pytest", "tests/test_cupy_names.py", *session.posargs, env={"XPNET_NEEDS_CUPY": "1"})
+    names = ("tests/test_cupy_names.py", "tests/test_cublas.py", "tests/test_cuda_graph.py")
+    session.run("pytest", *names, *session.posargs, env={"XPNET_NEEDS_CUPY": "1"})
+
+
+@nox.session(default=False)
+def nvrtc(session: nox.Session) -> None:
+    """Compile every kernel by NVRTC, with no GPU, for each architecture; ``-- cuda13`` for the other toolkit."""
+    toolkit, *rest = session.posargs or ["cuda12"]
+    # The compiler and the headers alone; the extra's whole toolkit is ten times as large.
+    wheels = {
+        "cuda12": ("cupy-cuda12x==14.2.0", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"),
+        "cuda13": ("cupy-cuda13x==14.2.0", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime"),
+    }
+    session.install("-e", ".", *group("tests"), *wheels[toolkit])
+    session.run("pytest", "tests/test_nvrtc.py", "tests/test_kernels.py", *rest, env={"XPNET_NEEDS_NVRTC": "1"})
 
 
 @nox.session
@@ -141,6 +155,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Time the 10,000 iterations on MNIST against PyTorch eager and write benchmarks/results/."""
-    session.install(".", *group("torch"))
-    session.run("python", "benchmarks/train_mnist.py", *session.posargs)
+    """Measure every figure of docs/benchmarks.md beside PyTorch, JAX and scikit-learn, and write that page."""
+    session.install(".", *group("oracles"), *group("jax"))
+    session.run("python", "benchmarks/all.py", *session.posargs)
+    session.run("python", "benchmarks/table.py")

@@ -1,0 +1,23 @@
+"""All benchmarks of a processor, one after the other: about a quarter of an hour on two cores.
+
+    python benchmarks/all.py
+    python benchmarks/table.py
+
+The second line writes docs/benchmarks.md from the results. Do it on a machine that has nothing else to do.
+"""
+
+import sys
+
+import busy_core
+import evaluation
+import grid
+import import_time
+import main_job
+import memory
+import small_network
+from program import main
+
+PROGRAMS = (main_job, small_network, evaluation, memory, grid, busy_core, import_time)
+
+if __name__ == "__main__":
+    sys.exit(main([program.BENCHMARK for program in PROGRAMS], __doc__))

@@ -1,0 +1,120 @@
+"""What is learned: a network of some widths, the data, the order of its minibatches; the same for all who are timed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+
+from xpnet import Affine, Network, Relu, TwoLayerNet, asarray, load_digits, load_mnist
+from xpnet.datasets import Dataset
+from xpnet.functions import as_inputs
+from xpnet.initializers import normal, random_streams
+
+__all__ = ["Job"]
+
+PIXELS, CLASSES = 784, 10
+SYNTHETIC_IMAGES, XOR_POINTS = 60_000, 32_000
+DATASETS = ("mnist", "digits", "synthetic", "xor")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that every peer can do.
+
+    Attributes
+    ----------
+    sizes
+        Inputs, hidden units, classes; a ReLU follows each hidden layer.
+    batch
+        Samples a step.
+    iterations
+        Steps of SGD.
+    dataset
+        ``"mnist"``; ``"digits"``, which come with the package; ``"synthetic"``, images of ten patterns under noise,
+        for a machine without MNIST; or ``"xor"``, points in a square, labelled by their quadrant.
+    lr, weight_std
+        The learning rate, and the standard deviation of the first weights.
+    seed
+        Of the weights, the order and what is synthetic.
+    """
+
+    sizes: tuple[int, ...] = (PIXELS, 50, CLASSES)
+    batch: int = 100
+    iterations: int = 10_000
+    dataset: str = "mnist"
+    lr: float = 0.1
+    weight_std: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dataset not in DATASETS:
+            raise ValueError(f"There is no data set {self.dataset!r}; there are {', '.join(DATASETS)}.")
+
+    @property
+    def name(self) -> str:
+        """Widths and batch: ``"784-50-10, batch 100"``."""
+        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}"
+
+    def tiny(self) -> Self:
+        """The like of it that takes a moment: to see that a program runs, not to learn how fast."""
+        dataset = "xor" if self.dataset == "xor" else "digits"
+        first, *hidden, last = self.sizes
+        sizes = (64 if dataset == "digits" else first, *(min(n, 8) for n in hidden), last)
+        batch, iterations = min(self.batch, 20), min(self.iterations, 30)
+        return replace(self, dataset=dataset, sizes=sizes, batch=batch, iterations=iterations)
+
+    def data(self) -> Dataset:
+        """((x_train, t_train), (x_test, t_test)): pixels as bytes, or float32 points; int64 labels.
+
+        The training set is cut to whole minibatches, for those who can only take minibatches of one size.
+        """
+        (x, t), test = self._whole_data()
+        n = len(x) - len(x) % self.batch
+        return (x[:n], t[:n]), test
+
+    def _whole_data(self) -> Dataset:
+        if self.dataset == "mnist":
+            return load_mnist(normalize=False)
+        if self.dataset == "digits":
+            return load_digits(normalize=False)
+        rng = np.random.default_rng(self.seed)
+        if self.dataset == "xor":
+            n = XOR_POINTS
+            x = rng.uniform(-1, 1, (2 * n, self.sizes[0])).astype(np.float32)
+            t = np.asarray(np.prod(x, axis=1) > 0, dtype=np.int64)
+            return (x[:n], t[:n]), (x[n:], t[n:])
+        n = SYNTHETIC_IMAGES
+        t = rng.integers(0, self.sizes[-1], n + n // 6)
+        pattern = rng.integers(0, 256, (self.sizes[-1], self.sizes[0]), dtype=np.uint8)
+        noise = rng.integers(0, 256, (len(t), self.sizes[0]), dtype=np.uint8)
+        images = pattern[t] // 4 + noise // 4 * 3
+        return (images[:n], t[:n]), (images[n:], t[n:])
+
+    def float_data(self) -> Dataset:
+        """`data` with inputs of float32 from 0 to 1, for a library that does not take bytes."""
+        return tuple((as_inputs(x, np.dtype(np.float32)), t) for x, t in self.data())  # type: ignore[return-value]
+
+    def network(self, backend: str = "numpy") -> Network:
+        """The network before it has learned anything, float32; the same first weights on every backend."""
+        if len(self.sizes) == 3:
+            return TwoLayerNet(*self.sizes, self.weight_std, seed=self.seed, backend=backend)
+        rng, layers = random_streams(self.seed).weights, []
+        for n_in, n_out in pairwise(self.sizes):
+            weights = (normal(rng, (n_in, n_out), self.weight_std), np.zeros(n_out))
+            layers += [Affine(*(asarray(a, dtype="float32", backend=backend) for a in weights)), Relu()]
+        return Network(layers[:-1])  # no activation after the last
+
+    def first_weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(W, b) of each affine layer, W being (inputs, outputs)."""
+        arrays = list(self.network().params.values())
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+    def blocks(self, samples: int) -> Iterator[np.ndarray]:
+        """The Trainer's order: for each epoch the indices (steps, batch) of its minibatches, drawn when asked for."""
+        rng, left = random_streams(self.seed).order, self.iterations
+        while left > 0:
+            block = rng.permutation(samples).reshape(-1, self.batch)[:left]
+            left -= len(block)
+            yield block

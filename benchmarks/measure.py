@@ -1,0 +1,44 @@
+"""One measurement, in this process: what `benchmark.measurement` makes a command of. Prints a `Run` as JSON."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from job import Job
+from peers import device, equal_weights, jax_scan, products, sklearn_fit, training, xpnet_loop
+from taking_turns import Run
+from torch_peer import torch_loop
+
+from xpnet import XpnetError
+
+MEASURES: dict[str, Callable[..., Run]] = {
+    "xpnet": xpnet_loop,
+    "training": training,
+    "products": products,
+    "equal_weights": equal_weights,
+    "device": device,
+    "torch": torch_loop,
+    "jax": jax_scan,
+    "sklearn": sklearn_fit,
+}
+
+
+def measured(measure: str, job: Job, **options: Any) -> Run:
+    """The run, and of what job."""
+    return MEASURES[measure](job, **options) | {"job": job.name, "batch": job.batch, "steps": job.iterations}
+
+
+def main(text: str) -> int:
+    what = json.loads(text)
+    job = Job(**what["job"] | {"sizes": tuple(what["job"]["sizes"])})
+    try:
+        print(json.dumps(measured(what["measure"], job, **what["options"])))
+    except XpnetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,268 @@
+"""xpnet and its rivals doing a `Job`, each as its users write it; a call is one measurement, in a process of its own.
+
+Each gives a `Run`: ``seconds`` of the loop alone, the first ``losses``, ``test_accuracy``, ``versions``.
+PyTorch has a file of its own, `torch_peer`.
+"""
+
+import time
+import warnings
+from functools import partial
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from job import Job
+from taking_turns import Run
+
+import xpnet
+from xpnet import Network, Trainer, asarray, get_array_module, get_backend, to_numpy
+from xpnet.backend import Array, synchronize
+from xpnet.step import TrainingStep
+
+__all__ = [
+    "FIRST",
+    "WARM_UP",
+    "device",
+    "equal_weights",
+    "jax_scan",
+    "products",
+    "sklearn_fit",
+    "training",
+    "xpnet_loop",
+]
+
+WARM_UP = 20  # steps on a network of their own, before the clock runs
+FIRST = 20  # losses to compare
+Samples = tuple[Any, Any]  # inputs and labels
+
+
+# --- xpnet ----------------------------------------------------------------------------------------------------------
+
+
+def xpnet_loop(job: Job, capture: str | bool = "auto", backend: str = "numpy", fused: bool | None = None) -> Run:
+    """Train with the Trainer, on the pixels as bytes; the seconds are those of its history, evaluations left out."""
+    train, test = job.data()
+    how: dict[str, Any] = {"capture": capture, "backend": backend, "fused": fused}
+    _trained(job, train, iterations=WARM_UP, **how)
+    trainer = _trained(job, train, **how)
+    return _run_of(trainer) | {"test_accuracy": trainer.network.accuracy(*_beside(trainer.network, test))}
+
+
+def training(job: Job, evaluated: int | None = None) -> Run:
+    """All that a user's training does, both sets evaluated once an epoch: on `evaluated` samples, or None for all.
+
+    Gives ``evaluation_seconds`` and the ``peak_bytes`` of the process as well.
+    """
+    train, test = job.data()
+    trainer = _trained(job, train, test=test, evaluated=evaluated)
+    measured = {"evaluation_seconds": trainer.history.evaluation_seconds, "peak_bytes": _peak_bytes()}
+    return _run_of(trainer) | measured | {"test_accuracy": trainer.network.accuracy(*test)}
+
+
+def _trained(
+    job: Job,
+    train: Samples,
+    *,
+    capture: str | bool = "auto",
+    backend: str = "numpy",
+    fused: bool | None = None,
+    iterations: int | None = None,
+    test: Samples = (None, None),
+    evaluated: int | None = 1,
+) -> Trainer:
+    trainer = Trainer(
+        job.network(backend), *train, *test, mini_batch_size=job.batch, optimizer="SGD",
+        optimizer_param={"lr": job.lr}, iterations=iterations or job.iterations, seed=job.seed,
+        evaluate_sample_num_per_epoch=evaluated, verbose=False, capture=capture,
+    )  # fmt: skip
+    if fused is not None:
+        _fuse(trainer, fused)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a step that cannot be recorded is made plain, with a warning
+        trainer.train()
+    return trainer
+
+
+def _fuse(trainer: Trainer, fused: bool) -> None:
+    """Let the steps be fused or not, whatever the trainer would choose: to see what fusion saves, captured or plain."""
+    parts = (trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train)
+    trainer.__dict__["step"] = partial(TrainingStep, *parts, fused=fused)
+
+
+def _beside(network: Network, data: Samples) -> tuple[Array, Array]:
+    return asarray(data[0], like=network.anchor), asarray(data[1], like=network.anchor)
+
+
+def _run_of(trainer: Trainer) -> Run:
+    return {
+        "seconds": trainer.history.seconds,
+        "losses": trainer.history.loss[:FIRST],
+        "versions": _versions(),
+        "device": trainer.network.backend.describe_device(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    from threadpoolctl import threadpool_info
+
+    blas = [of for of in threadpool_info() if of["user_api"] == "blas"]
+    names = ", ".join(f"{of['internal_api']} {of['version']} ({of.get('architecture')})" for of in blas)
+    return {"xpnet": xpnet.__version__, "numpy": np.__version__, "numpy's BLAS": names or "unknown"}
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had; what a parent had is not counted, where Linux tells them apart."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = (line.split() for line in status.read_text(encoding="ascii").splitlines())
+        return next(1024 * int(words[1]) for words in lines if words[0] == "VmHWM:")
+    from xpnet.bench.device import peak_memory  # here, so that it does not count itself
+
+    return peak_memory(None, "CPU") or 0
+
+
+def equal_weights(job: Job, backend: str, fused: bool | None = None) -> Run:
+    """Train twice, captured and plain: how many weights ``differ`` in any bit."""
+    train, _ = job.data()
+
+    def weights(capture: str | bool) -> np.ndarray:
+        network = _trained(job, train, capture=capture, backend=backend, fused=fused).network
+        return np.concatenate([to_numpy(a).ravel() for a in network.params.values()])
+
+    captured, plain = weights(True), weights(False)
+    return {"differ": int(np.sum(captured.view(np.uint32) != plain.view(np.uint32))), "versions": _versions()}
+
+
+def device(_: Job, backend: str) -> Run:
+    """What a backend computes on, in words; an error where it cannot."""
+    return {"device": get_backend(backend).describe_device()}
+
+
+# --- its matrix products alone --------------------------------------------------------------------------------------
+
+
+def products(job: Job, backend: str = "numpy") -> Run:
+    """The matrix products of the steps and nothing else, each written into memory that is there already.
+
+    Of a layer of D inputs and H outputs: forward x @ W, backward x.T @ dout, and but for the first dout @ W.T.
+    """
+    network = job.network(backend)
+    anchor, xp = network.anchor, get_array_module(network.anchor)
+    rng = np.random.default_rng(job.seed)
+
+    def drawn(*shape: int) -> Array:
+        return asarray(rng.standard_normal(shape), dtype="float32", like=anchor)
+
+    calls: list[tuple[Array, Array, Array]] = []
+    for i, (D, H) in enumerate(pairwise(job.sizes)):
+        x, W, dout = drawn(job.batch, D), drawn(D, H), drawn(job.batch, H)
+        calls += [(x, W, drawn(job.batch, H)), (x.T, dout, drawn(D, H))]
+        calls += [(dout, W.T, drawn(job.batch, D))] if i else []
+
+    def loop(steps: int) -> float:
+        synchronize(anchor)
+        begun = time.perf_counter()
+        for _ in range(steps):
+            for a, b, out in calls:
+                xp.matmul(a, b, out=out)
+        synchronize(anchor)
+        return time.perf_counter() - begun
+
+    loop(WARM_UP)
+    return {"seconds": loop(job.iterations), "versions": _versions()}
+
+
+# --- JAX ------------------------------------------------------------------------------------------------------------
+
+
+def jax_scan(job: Job, precision: str | None = None) -> Run:
+    """JAX: an epoch is one call, a `lax.scan` over its minibatches, compiled by ``jit``, the parameters donated.
+
+    The data are at hand as floats, the indices of an epoch are drawn on the host. The whole training is gone through
+    once before the clock runs, so that everything is compiled.
+    """
+    jax: Any = import_module("jax")
+    jnp = jax.numpy
+    if precision:
+        jax.config.update("jax_default_matmul_precision", precision)
+    (x, t), (x_test, t_test) = ((jnp.asarray(x), jnp.asarray(t, jnp.int32)) for x, t in job.float_data())
+
+    def scores_of(params: Any, x: Any) -> Any:
+        for W, b in params[:-1]:
+            x = jax.nn.relu(x @ W + b)
+        W, b = params[-1]
+        return x @ W + b
+
+    def loss_of(params: Any, x: Any, t: Any) -> Any:
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores_of(params, x)), t[:, None], axis=1))
+
+    def epoch(params: Any, x: Any, t: Any, block: Any) -> Any:
+        def step(params: Any, indices: Any) -> Any:
+            loss, grads = jax.value_and_grad(loss_of)(params, x[indices], t[indices])
+            return jax.tree.map(lambda p, grad: p - job.lr * grad, params, grads), loss
+
+        return jax.lax.scan(step, params, block)
+
+    compiled = jax.jit(epoch, donate_argnums=0)
+
+    def trained() -> tuple[Any, np.ndarray, float]:
+        params = [tuple(jnp.array(a) for a in weights) for weights in job.first_weights()]
+        jax.block_until_ready((params, x, t))
+        losses = []
+        begun = time.perf_counter()
+        for block in job.blocks(len(x)):
+            params, of_block = compiled(params, x, t, jnp.asarray(block, jnp.int32))
+            losses.append(of_block)
+        fetched = np.concatenate([np.asarray(of_block) for of_block in losses])
+        jax.block_until_ready(params)
+        return params, fetched, time.perf_counter() - begun
+
+    trained()
+    params, losses, seconds = trained()
+    return {
+        "seconds": seconds,
+        "losses": losses[:FIRST].tolist(),
+        "test_accuracy": float(jnp.mean(jnp.argmax(scores_of(params, x_test), axis=1) == t_test)),
+        "versions": {"jax": jax.__version__},
+        "device": str(jax.devices()[0]),
+    }
+
+
+# --- scikit-learn ---------------------------------------------------------------------------------------------------
+
+
+def sklearn_fit(job: Job) -> Run:
+    """scikit-learn: `MLPClassifier.fit`, plain SGD, scaled from whole epochs to the job's steps.
+
+    It draws its own order, and its own first weights (Glorot), so there are no losses to compare.
+    """
+    sklearn: Any = import_module("sklearn")
+    neural_network: Any = import_module("sklearn.neural_network")
+    (x, t), (x_test, t_test) = job.float_data()
+    n = min(len(x), job.iterations * job.batch)
+    epochs = -(-job.iterations * job.batch // n)
+
+    def fitted(n: int, epochs: int) -> tuple[Any, float]:
+        model = neural_network.MLPClassifier(
+            job.sizes[1:-1], solver="sgd", alpha=0.0, batch_size=job.batch, learning_rate="constant",
+            learning_rate_init=job.lr, momentum=0.0, nesterovs_momentum=False, max_iter=epochs, tol=0.0,
+            n_iter_no_change=epochs + 1, early_stopping=False, random_state=job.seed,
+        )  # fmt: skip
+        begun = time.perf_counter()
+        model.fit(x[:n], t[:n])
+        return model, time.perf_counter() - begun
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", sklearn.exceptions.ConvergenceWarning
+        )  # that it stops after so many epochs is what is wanted
+        fitted(min(n, WARM_UP * job.batch), 1)
+        model, seconds = fitted(n, epochs)
+    return {
+        "seconds": seconds * job.iterations / (epochs * n // job.batch),
+        "losses": None,
+        "test_accuracy": float(model.score(x_test, t_test)),
+        "versions": {"scikit-learn": sklearn.__version__},
+    }

@@ -1,0 +1,115 @@
+"""The record of a benchmark's runs: its file of results, and its table for the terminal."""
+
+import json
+import platform
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark import Benchmark, Options, Verdict
+from taking_turns import HERE, Entrant, Run, Runs, figures
+
+from xpnet.bench.report import machine as this_machine
+from xpnet.files import write_whole
+
+__all__ = ["record_of", "summary_of", "table_of", "write_record"]
+
+_SAME = ("job", "batch", "steps", "device")  # of all runs of an entrant
+
+
+def record_of(benchmark: Benchmark, options: Options, entrants: Sequence[Entrant], runs: Runs) -> dict[str, Any]:
+    """All that is known of the runs, for the file of results."""
+    of_machine = this_machine()
+    versions = {"python": platform.python_version()}
+    for run in (run for taken in runs.values() for run in taken):
+        versions |= run.get("versions", {})
+    return {
+        "benchmark": benchmark.name,
+        "what": benchmark.what,
+        "quick": options.quick,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "commit": commit(),
+        "machine": {name: of_machine[name] for name in ("processor", "cores", "system")},
+        "versions": versions,
+        "runs": {entrant.name: summary_of(entrant, runs[entrant.name]) for entrant in entrants if runs[entrant.name]},
+        "verdicts": [asdict(verdict) for verdict in benchmark.verdicts(runs)],
+    }
+
+
+def summary_of(entrant: Entrant, taken: Sequence[Run]) -> dict[str, Any]:
+    """The runs of one, together: times, steps and samples a second by the median, and whatever else each gave."""
+    first, summary = taken[0], {"environment": dict(entrant.environment)}
+    summary |= {name: first[name] for name in _SAME if name in first}
+    if "seconds" in first:
+        summary |= figures([run["seconds"] for run in taken])
+    if "seconds" in first and "steps" in first:
+        a_step = summary["median_seconds"] / first["steps"]
+        summary |= {"us_per_step": a_step * 1e6, "samples_per_second": first["batch"] / a_step}
+    of_each = first.keys() - {*_SAME, "seconds", "losses", "versions"}
+    return summary | {name: [run[name] for run in taken] for name in sorted(of_each)}
+
+
+def write_record(record: Mapping[str, Any], folder: Path) -> Path:
+    """Its file: of the same benchmark on the same processor, or GPU, there is one, and the newest replaces it."""
+    machine = record["machine"]
+    processor, cores = machine.get("gpu", machine["processor"]), machine["cores"]
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
+    return write_whole(
+        folder / f"{record['benchmark']}-{slug}-{cores}cores.json", json.dumps(record, indent=1) + "\n"
+    )  # fmt: skip
+
+
+def commit() -> dict[str, Any] | None:
+    """Which version was measured, and whether xpnet or these programs had been changed since; None without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(HERE.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "xpnet", "benchmarks/*.py")
+        return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+def table_of(record: Mapping[str, Any]) -> str:
+    """For the terminal: the times of each, and the verdicts."""
+    from tabulate import tabulate
+
+    columns = ("min_seconds", "median_seconds", "max_seconds", "us_per_step", "samples_per_second", "test_accuracy")
+    headers = ("", "min s", "median s", "max s", "us a step", "samples a second", "test accuracy")
+    rows = []
+    for name, of in record["runs"].items():
+        accuracy = of.get("test_accuracy")
+        rows.append([name, *(of.get(column) for column in columns[:-1]), accuracy and statistics.median(accuracy)])
+    lines = [
+        f"{record['benchmark']}: {record['what']}",
+        f"{record['machine']['processor']}, {record['machine']['cores']} cores"
+        + (" - quick, so the times say nothing" if record["quick"] else ""),
+        "",
+        tabulate(rows, headers, floatfmt=("", ".3f", ".3f", ".3f", ".1f", ",.0f", ".4f")),
+        "",
+        *_verdict_lines(Verdict(**verdict) for verdict in record["verdicts"]),
+    ]
+    return "\n".join(lines)
+
+
+def _verdict_lines(verdicts: Iterator[Verdict]) -> Iterator[str]:
+    for verdict in verdicts:
+        target = (
+            "" if verdict.at_most is None else f" (at most {verdict.at_most:g}: {'met' if verdict.met else 'NOT MET'})"
+        )
+        by_round = " ".join(f"{figure:.2f}" for figure in verdict.by_round)
+        yield f"{verdict.what}: {verdict.figure:.2f}{verdict.unit and ' ' + verdict.unit}{target}; by round {by_round}"

@@ -1,0 +1,211 @@
+"""Measurements that take turns, each a process of its own; what their times come to; whether all learned the same."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "PEERS",
+    "BenchmarkError",
+    "Entrant",
+    "Run",
+    "Runs",
+    "check_agreement",
+    "check_installed",
+    "figures",
+    "in_a_process",
+    "ratio",
+    "take_turns",
+]
+
+HERE = Path(__file__).resolve().parent
+Run = dict[str, Any]
+Runs = dict[str, list[Run]]
+
+PEERS = {
+    "torch": ("PyTorch", "torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"),
+    "jax": ("JAX", "jax"),
+    "sklearn": ("scikit-learn", "scikit-learn"),
+}
+"""By the name to import: what people call it, and what to install."""
+
+# What a user may have set for other programs would be in the way: each entrant says what it wants set.
+_CLEARED = (
+    *(f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")),
+    "VECLIB_MAXIMUM_THREADS", "XPNET_BACKEND", "JAX_ENABLE_X64", "CUPY_TF32",
+)  # fmt: skip
+
+
+class BenchmarkError(Exception):
+    """Why there is nothing to report."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One who is timed.
+
+    Attributes
+    ----------
+    name
+        As the tables call it.
+    command
+        A program that prints its `Run` as JSON, in its last line.
+    environment
+        What is set for it, besides what the user has set; no variable of threads is passed on.
+    group
+        Those of a group must learn the same as its first; ``""`` for one that learns nothing.
+    loss_tolerance
+        By how much of themselves its first losses may be off.
+    beside
+        A program to run meanwhile, as a disturbance.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    loss_tolerance: float = 1e-4
+    beside: tuple[str, ...] | None = None
+
+
+def check_installed(peers: Sequence[str]) -> None:
+    """Raise a BenchmarkError that names the first missing peer, and says how to install it."""
+    for name in peers:
+        if importlib.util.find_spec(name) is None:
+            title, install = PEERS[name]
+            others = " ".join(other for other in peers if other != name)
+            raise BenchmarkError(
+                f"{title} is not installed. Install it with  python -m pip install {install} , "
+                f"or leave it out with  --peers {others}".rstrip()
+            )
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def in_a_process(entrant: Entrant, limit: float | None = None) -> Run:
+    """One measurement.
+
+    Raises
+    ------
+    BenchmarkError
+        With the last of what it wrote to its standard error, or that it took longer than `limit` seconds.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    paths = [str(HERE.parent), *filter(None, [kept.get("PYTHONPATH")])]  # this checkout's xpnet, installed or not
+    environment = kept | {"PYTHONPATH": os.pathsep.join(paths)} | dict(entrant.environment)
+    with contextlib.ExitStack() as processes:
+        disturbance = processes.enter_context(_started(entrant.beside, environment)) if entrant.beside else None
+        process = processes.enter_context(_started(entrant.command, environment))
+        try:
+            output, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(f"{entrant.name} took longer than {limit:.3g} s") from error
+        if disturbance and disturbance.poll() is not None:
+            raise BenchmarkError(f"the disturbance of {entrant.name} ended early")
+    if process.returncode:
+        raise BenchmarkError(f"the measurement of {entrant.name} failed:\n{errors.strip()[-2000:]}")
+    run: Run = json.loads(output.strip().rpartition("\n")[2])
+    return run
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[str]]":
+    """A process, in a group of its own: at the end it is killed with all that it began, such as a compiler."""
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all have ended
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def take_turns(entrants: Sequence[Entrant], rounds: int, done: Callable[[Entrant], None] = lambda _: None) -> Runs:
+    """Each entrant once a round, in order, so that a machine that slows down slows all; each round is checked.
+
+    Parameters
+    ----------
+    entrants
+        With names of their own.
+    rounds
+        How often each is measured.
+    done
+        Called after each measurement.
+
+    Returns
+    -------
+    dict
+        By the entrants' names, a `Run` a round.
+    """
+    runs: Runs = {entrant.name: [] for entrant in entrants}
+    for _ in range(rounds):
+        for entrant in entrants:
+            runs[entrant.name].append(in_a_process(entrant))
+            done(entrant)
+        check_agreement(entrants, {name: taken[-1] for name, taken in runs.items()})
+    return runs
+
+
+# --- what the runs come to ------------------------------------------------------------------------------------------
+
+ACCURACY, LOOSE_ACCURACY = 0.005, 0.01  # by how much test accuracies may differ: after the same steps, after others
+LEARNED = 1000  # steps, after which a network that began with other weights must have come as far
+
+
+def check_agreement(entrants: Sequence[Entrant], round_: Mapping[str, Run]) -> None:
+    """Raise a BenchmarkError unless all of a group learned the same: times of different trainings say nothing.
+
+    First losses must agree, and test accuracies to 0.005. One that has no ``losses`` began with weights of its own, and
+    its accuracy alone is compared, to 0.01, where there were enough ``steps`` for the beginning to be forgotten.
+    """
+    references: dict[str, tuple[str, Run]] = {}
+    for entrant in entrants:
+        if not entrant.group or entrant.name not in round_:
+            continue
+        run = round_[entrant.name]
+        name, expected = references.setdefault(entrant.group, (entrant.name, run))
+        who = f"{entrant.name} does not learn what {name} learns"
+        if run["losses"] is None:
+            if run["steps"] < LEARNED:
+                continue
+            allowed = LOOSE_ACCURACY
+        else:
+            allowed = ACCURACY
+            _check_losses(who, run["losses"], expected["losses"], entrant.loss_tolerance)
+        if not abs(run["test_accuracy"] - expected["test_accuracy"]) <= allowed:  # so that a NaN is a disagreement, too
+            accuracies = f"{run['test_accuracy']:.4f} and {expected['test_accuracy']:.4f}"
+            raise BenchmarkError(f"{who}: the test accuracies {accuracies} differ by more than {allowed:g}.")
+
+
+def _check_losses(who: str, losses: Sequence[float], expected: Sequence[float], tolerance: float) -> None:
+    if len(losses) != len(expected):
+        raise BenchmarkError(f"{who}: there are {len(losses)} first losses, and not {len(expected)}.")
+    for i, (loss, other) in enumerate(zip(losses, expected, strict=True)):
+        if not abs(loss - other) <= tolerance * abs(other):
+            raise BenchmarkError(f"{who}: loss {i} is {loss:.6f}, and not {other:.6f} within {tolerance:g} of it.")
+
+
+def figures(seconds: Sequence[float]) -> dict[str, Any]:
+    """All times, the shortest, the median and the longest."""
+    return {
+        "seconds": list(seconds),
+        "min_seconds": min(seconds),
+        "median_seconds": statistics.median(seconds),
+        "max_seconds": max(seconds),
+    }
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, list[float]]:
+    """Of the medians, and round by round."""
+    of_medians = statistics.median(ours) / statistics.median(theirs)
+    return of_medians, [a / b for a, b in zip(ours, theirs, strict=True)]
