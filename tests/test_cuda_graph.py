@@ -1,0 +1,440 @@
+"""What a CUDA graph of training steps must do, on a stand-in for CuPy that works late and reuses its memory."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from fake_cupy import Graph, Memory, MemoryPool, Stream, cupy, get_current_stream
+from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
+
+from xpnet import Affine, Relu, SoftmaxWithLoss, cuda_graph, get_array_module
+from xpnet.cuda_graph import CudaGraphRunner
+from xpnet.errors import CaptureError, ShapeError
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+@pytest.fixture(autouse=True)
+def _fake_is_machinery(monkeypatch):
+    """Frames of the stand-in are passed over where something is named, as CuPy's are."""
+    monkeypatch.setattr(cuda_graph, "_MACHINERY", (*cuda_graph._MACHINERY, cupy.__class__.__module__))
+
+
+STEPS, BATCH, SAMPLES = 3, 4, 20
+RNG = np.random.default_rng(0)
+X, T = RNG.random((SAMPLES, 5)).astype(np.float32), RNG.integers(0, 3, SAMPLES)
+ORDERS = [RNG.permutation(SAMPLES)[: STEPS * BATCH].reshape(STEPS, BATCH) for _ in range(3)]
+RATES = [np.float32([[0.5], [0.4], [0.3]]) / (1 + k) for k in range(3)]
+
+
+class Centre:
+    """Subtracts a running mean, which it binds anew at each step."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def forward(self, x):
+        xp = get_array_module(x)
+        self.mean = 0.9 * self.mean + 0.1 * xp.mean(x, axis=0)
+        return x - self.mean
+
+    def backward(self, dout):
+        return dout
+
+
+class Momentum:
+    """Its velocities are changed in place, and the learning rate comes from outside."""
+
+    def __init__(self, arrays):
+        self.v = {name: get_array_module(a).zeros_like(a) for name, a in arrays.items()}
+
+
+class Training:
+    """A network of two layers with all that a step can change; `step` is what is captured."""
+
+    def __init__(self, put=cupy.asarray):
+        rng = np.random.default_rng(1)
+        weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((5, 6), 6, (6, 3), 3)]
+        W1, b1, W2, b2 = map(put, weights)
+        self.x, self.t = put(X), put(T)
+        self.layers = [Centre(put(np.zeros(5, np.float32))), Affine(W1, b1), Relu(), Affine(W2, b2)]
+        self.loss = SoftmaxWithLoss()
+        self.params = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+        self.optimizer = Momentum(self.params)
+        self.owners = [*self.layers, self.loss, self.optimizer]
+
+    def step(self, indices, numbers):
+        xp = get_array_module(indices)
+        y, t = xp.take(self.x, indices, axis=0), xp.take(self.t, indices, axis=0)
+        for layer in self.layers:
+            y = layer.forward(y)
+        loss = self.loss.forward(y, t)
+        dout = self.loss.backward()
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        _, first, _, second = self.layers
+        grads = {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+        v = self.optimizer.v
+        for name, grad in grads.items():
+            v[name] *= 0.9
+            v[name] -= numbers[0] * grad
+            self.params[name] += v[name]
+        return loss
+
+    def state(self):
+        return [*self.params.values(), *self.optimizer.v.values(), self.layers[0].mean]
+
+    def numbers(self):
+        """All that training changes, on the host."""
+        return [a if isinstance(a, np.ndarray) else a.get() for a in self.state()]
+
+    def runner(self, step=None, **options):
+        options = {"batch_size": BATCH, "numbers": 1, "steps": STEPS, "carried": self.owners, **options}
+        return CudaGraphRunner(step or self.step, like=self.params["W1"], state=self.state, **options)
+
+    def plain(self, order, rates):
+        """A block of steps without a graph; returns the losses."""
+        put = cupy.asarray if isinstance(self.x, cupy.ndarray) else np.asarray
+        losses = [
+            self.step(put(i), tuple(put(row)[i, ...] for i in range(1))) for i, row in zip(order, rates, strict=True)
+        ]
+        return np.array([float(loss) for loss in losses])
+
+
+def same(a, b):
+    return all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+
+
+def run(runner, block):
+    return runner.run(cupy.asarray(ORDERS[block]), cupy.asarray(RATES[block]))
+
+
+def test_blocks_equal_plain_steps_to_the_bit_and_numpy_closely():
+    captured, plain, numpys = Training(), Training(), Training(np.array)
+    runner = captured.runner()
+    for block in range(3):
+        losses = run(runner, block).get()
+        assert losses.dtype == np.float32
+        assert losses.tolist() == plain.plain(ORDERS[block], RATES[block]).tolist()
+        assert same(captured.numbers(), plain.numbers())
+        np.testing.assert_allclose(losses, numpys.plain(ORDERS[block], RATES[block]), rtol=1e-4)
+    for a, b in zip(captured.numbers(), numpys.numbers(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert len(set(map(float, losses))) == STEPS
+    runner.close()
+
+
+def test_making_one_changes_nothing():
+    training = Training()
+    before, attributes = training.numbers(), [dict(vars(owner)) for owner in training.owners]
+    velocities = dict(training.optimizer.v)
+    runner = training.runner()
+    assert same(training.numbers(), before)
+    assert training.optimizer.v == velocities
+    assert all(
+        vars(o)[name] is value
+        for o, old in zip(training.owners[1:], attributes[1:], strict=True)
+        for name, value in old.items()
+    )
+    runner.close()
+
+
+def test_the_losses_are_the_callers_own():
+    runner = Training().runner()
+    first = run(runner, 0)
+    kept = first.get()
+    run(runner, 1).get()
+    assert first.get().tolist() == kept.tolist()
+    runner.close()
+
+
+def test_plain_steps_between_blocks_are_gone_on_from():
+    captured, plain = Training(), Training()
+    runner = captured.runner()
+    for block in range(3):
+        run(runner, block)
+        captured.plain(ORDERS[block][:2], RATES[block][:2])  # binds the running mean anew
+        plain.plain(ORDERS[block], RATES[block])
+        plain.plain(ORDERS[block][:2], RATES[block][:2])
+    assert same(captured.numbers(), plain.numbers())
+    runner.close()
+
+
+def test_what_is_carried_is_a_copy_and_never_the_users_data():
+    training = Training()
+    # An evaluation of one minibatch leaves views of the data in the layers, and the steps put arrays of the same form.
+    training.layers[0].seen = training.x[:BATCH]
+
+    def step(indices, numbers):
+        training.layers[0].seen = cupy.take(training.x, indices, axis=0) + 1.0
+        return training.step(indices, numbers)
+
+    runner = training.runner(step)
+    run(runner, 0)
+    assert training.x.get().tobytes() == X.tobytes()
+    assert training.layers[0].seen.get().tolist() == (X[ORDERS[0][-1]] + 1).tolist()
+    runner.close()
+
+
+def test_one_carried_array_may_be_the_old_value_of_another():
+    training = Training()
+    owner = training.layers[0]
+    for first, second in (("now", "before"), ("before", "now")):  # in both orders of the attributes
+        vars(owner).pop("now", None), vars(owner).pop("before", None)
+        setattr(owner, first, cupy.asarray(np.float32([0.0])))
+        setattr(owner, second, cupy.asarray(np.float32([0.0])))
+
+        def step(indices, numbers):
+            owner.before = owner.now
+            owner.now = owner.now + 1.0
+            return training.step(indices, numbers)
+
+        runner = training.runner(step, steps=1)
+        for count in (1.0, 2.0, 3.0):
+            runner.run(cupy.asarray(ORDERS[0][:1]), cupy.asarray(RATES[0][:1]))
+            assert (owner.now.get()[0], owner.before.get()[0]) == (count, count - 1)
+        runner.close()
+
+
+def test_nobody_else_is_given_the_graphs_memory():
+    captured, plain = Training(), Training()
+    runner = captured.runner()
+    # As many arrays as there may be blocks, in all sizes, on the runner's own stream too.
+    with runner._resources.stream:
+        noise = [cupy.asarray(np.full(n, 1e9, np.float32)) for n in range(1, 200) for _ in range(3)]
+    noise += [cupy.asarray(np.full(n, 1e9, np.float32)) for n in range(1, 200) for _ in range(3)]
+    run(runner, 0)
+    plain.plain(ORDERS[0], RATES[0])
+    assert same(captured.numbers(), plain.numbers())
+    assert all(a.get()[0] == 1e9 for a in noise[::50])
+    runner.close()
+
+
+def test_a_graph_keeps_alive_what_it_reads():
+    def make():
+        training = Training()
+        training.temporary = cupy.asarray(np.zeros(3, np.float32))
+
+        def step(indices, numbers):
+            return training.step(indices, numbers) + cupy.sum(training.temporary)
+
+        return training.runner(step)
+
+    runner = make()
+    gc.collect()
+    noise = [cupy.asarray(np.full(n, 1e9, np.float32)) for n in range(1, 100) for _ in range(3)]
+    assert run(runner, 0).get().tolist() == Training().plain(ORDERS[0], RATES[0]).tolist()
+    del noise
+    runner.close()
+
+
+def test_no_garbage_is_collected_in_a_capture():
+    training, collecting = Training(), set()
+
+    def step(indices, numbers):
+        collecting.add((get_current_stream().is_capturing(), gc.isenabled()))
+        return training.step(indices, numbers)
+
+    training.runner(step).close()
+    assert collecting == {(False, True), (True, False)}
+    assert gc.isenabled()
+
+
+def test_a_block_waits_for_the_callers_stream_and_that_for_the_block():
+    training, plain = Training(), Training()
+    runner = training.runner()
+    get_current_stream().synchronize()
+    with Stream(non_blocking=True):
+        order, rates = cupy.asarray(np.zeros_like(ORDERS[0])), cupy.asarray(np.zeros_like(RATES[0]))
+        order[...] = cupy.asarray(ORDERS[0])  # late
+        rates[...] = cupy.asarray(RATES[0])
+        training.params["W1"] *= 0.5
+        losses = runner.run(order, rates)
+        order[...] = 0  # and too late to matter
+        rates[...] = 0
+        assert get_current_stream().pending
+        doubled = (losses * 2.0).get()
+        weights = training.params["W1"].get()
+    plain.params["W1"] *= 0.5
+    expected = plain.plain(ORDERS[0], RATES[0])
+    assert (doubled / 2).tolist() == expected.tolist()
+    assert weights.tobytes() == plain.params["W1"].get().tobytes()
+    runner.close()
+
+
+@pytest.mark.parametrize("name", ["indices", "numbers"])
+def test_a_block_of_another_shape_is_refused(name):
+    runner = Training().runner()
+    block = {"indices": cupy.asarray(ORDERS[0]), "numbers": cupy.asarray(RATES[0])}
+    block[name] = block[name][:2]
+    with pytest.raises(ShapeError, match=rf"captured for {name} of shape \(3, \d\), got \(2, \d\)"):
+        runner.run(**block)
+    runner.close()
+
+
+def test_steps_without_numbers():
+    training = Training()
+    runner = training.runner(lambda indices, numbers: training.step(indices, (0.5,)), numbers=0)
+    expected = Training().plain(ORDERS[0], np.full((STEPS, 1), 0.5, np.float32))
+    assert runner.run(cupy.asarray(ORDERS[0]), cupy.asarray(np.zeros((STEPS, 0)))).get().tolist() == expected.tolist()
+    runner.close()
+
+
+# --- closing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def living():
+    """What is alive on the device: graphs, pools, streams."""
+    gc.collect()
+    sets = [Graph.living, MemoryPool.living, Stream.living]
+    before = [set(map(id, s)) for s in sets]
+
+    def count():
+        get_current_stream().synchronize()  # what waits there for another stream holds that
+        gc.collect()
+        return [sum(id(x) not in old for x in s) for s, old in zip(sets, before, strict=True)]
+
+    return count
+
+
+@pytest.mark.parametrize("how", ["close", "forget", "forget in a circle"])
+def test_closing_and_forgetting_free_everything(living, library, how):  # noqa: F811
+    training = Training()
+    before = training.numbers()
+    runner = training.runner()
+    stream = weakref.ref(runner._resources.stream)
+    assert living() == [1, 1, 1]
+    assert len(library.handles) == 1
+    run(runner, 0)
+    if how == "close":
+        runner.close()
+        runner.close()
+        with pytest.raises(CaptureError, match="closed"):
+            run(runner, 0)
+        assert living()[:2] == [0, 0]
+        assert not library.handles
+    elif how == "forget in a circle":
+        training.self = training
+        runner.self = runner
+    after = training.numbers()
+    assert not same(before, after)  # the block was waited for
+    del runner
+    assert living() == [0, 0, 0]
+    assert stream() is None
+    assert not library.handles
+    training.plain(ORDERS[1], RATES[1])  # what the layers still hold of the pool is theirs
+    assert np.isfinite(training.numbers()[0]).all()
+
+
+# --- what cannot be captured -----------------------------------------------------------------------------------------
+
+
+def synchronizes(training, y):
+    get_current_stream().synchronize()
+
+
+PLACE = r"' in <lambda>, test_cuda_graph\.py, line \d+"
+OBSTACLES = {
+    "float": (lambda training, y: float(y[0, 0]), rf"float\(y\[0, 0\]\).*{PLACE}, of which CuPy says: .*D2H"),
+    "mask": (lambda training, y: y[y > 0], rf"y\[y > 0\].*{PLACE}, of which CuPy says: .*D2H"),
+    "at": (lambda training, y: y @ y.T, rf"y @ y\.T.*{PLACE}, of which CuPy says: calling cuBLAS"),
+    "asarray": (
+        lambda training, y: NAMESPACE.asarray([1.0]),
+        rf"^xp\.asarray of a value on the host \(list\).*{PLACE}",
+    ),
+    "random": (lambda training, y: NAMESPACE.random.random(3), rf"^xp\.random: captured steps would draw.*{PLACE}"),
+    "batched": (lambda training, y: NAMESPACE.matmul(y[None], y.T), rf"^xp\.matmul of float32 \(1, 4, 5\).*{PLACE}"),
+    "wait": (
+        synchronizes,
+        r"^'get_current_stream\(\)\.synchronize\(\)' in synchronizes, .*cudaErrorStreamCaptureUnsup",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OBSTACLES)
+def test_what_stands_in_the_way_is_named_and_all_is_as_before(name, living, library):  # noqa: F811
+    obstacle, says = OBSTACLES[name]
+    training, plain = Training(), Training()
+    attributes = [dict(vars(owner)) for owner in training.owners]
+
+    def step(indices, numbers):
+        obstacle(training, get_array_module(indices).take(training.x, indices, axis=0))
+        return training.step(indices, numbers)
+
+    with pytest.raises(CaptureError, match=says) as caught:
+        training.runner(step)
+    assert not library.handles
+    assert living()[:2] == [0, 0]  # also while the error is looked at, whose frames hold the runner
+    del caught
+    assert [dict(vars(owner)) for owner in training.owners] == attributes
+    assert not get_current_stream().is_capturing()
+    assert living() == [0, 0, 0]
+    assert gc.isenabled()
+    assert training.plain(ORDERS[0], RATES[0]).tolist() == plain.plain(ORDERS[0], RATES[0]).tolist()
+    assert same(training.numbers(), plain.numbers())
+
+
+def test_a_number_that_changes_from_step_to_step_is_named():
+    training = Training()
+    training.optimizer.iteration = 0
+    before = training.numbers()
+
+    def step(indices, numbers):
+        training.optimizer.iteration += 1
+        return training.step(indices, numbers)
+
+    with pytest.raises(CaptureError, match=r"Momentum\.iteration, which changes from step to step \(from 1 to 2\)"):
+        training.runner(step)
+    assert training.optimizer.iteration == 0
+    assert same(training.numbers(), before)
+
+
+def test_a_mistake_in_the_step_is_no_matter_of_capture():
+    training = Training()
+    with pytest.raises(ZeroDivisionError):
+        training.runner(lambda indices, numbers: 1 / 0)
+
+
+def test_an_interrupt_ends_the_capture(living):
+    training = Training()
+    calls = []
+
+    def step(indices, numbers):
+        calls.append(1)
+        if get_current_stream().is_capturing():
+            raise KeyboardInterrupt
+        return training.step(indices, numbers)
+
+    with pytest.raises(KeyboardInterrupt):
+        training.runner(step)
+    assert len(calls) == 3
+    assert living() == [0, 0, 0]
+
+
+def test_too_little_memory_is_named_and_nothing_that_the_graph_uses_is_freed(monkeypatch, living):
+    training = Training()
+    kept, freed = [], []
+    monkeypatch.setattr(MemoryPool, "free_all_blocks", lambda pool: freed.append(get_current_stream().is_capturing()))
+
+    def step(indices, numbers):
+        if get_current_stream().is_capturing():
+            monkeypatch.setattr(Memory, "limit", 0)
+            kept.append(cupy.zeros((1000,)))
+        return training.step(indices, numbers)
+
+    with pytest.raises(CaptureError, match="the block of 3 steps, for which the GPU's memory is too small"):
+        training.runner(step)
+    assert True not in freed
+
+
+def test_a_capture_that_is_found_invalid_at_its_end():
+    training = Training()
+
+    def step(indices, numbers):
+        get_current_stream().invalid = True  # as after a query of a stream, which does not complain
+        return training.step(indices, numbers)
+
+    with pytest.raises(CaptureError, match=r"the block of steps; at the end of its capture CuPy says: cudaErrorStream"):
+        training.runner(step)

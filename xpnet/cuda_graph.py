@@ -1,0 +1,340 @@
+"""A block of training steps on CuPy as a CUDA graph: captured once, then launched with one call for the whole block.
+
+A small kernel takes a GPU about a microsecond, and takes Python several to launch; a graph launches thousands at once.
+It holds kernels with the addresses of their arguments. So whatever a step reads and writes must lie where it lay at the
+capture, in memory that nobody else is given meanwhile, and what is new in a block comes in through buffers.
+
+Not yet run on a GPU.
+"""
+
+import contextlib
+import gc
+import linecache
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Real
+from pathlib import PurePath
+from typing import Any
+
+from xpnet.arrays import Array, get_array_module, is_array
+from xpnet.cublas import Cublas
+from xpnet.cupy_namespace import CupyNamespace
+from xpnet.errors import CaptureError, ShapeError
+
+__all__ = ["CudaGraphRunner"]
+
+_WARM_UP_STEPS = 2  # one compiles the kernels and fills the pool; the second shows which numbers change at every step
+
+# Frames of these are not where a user wrote what cannot be captured.
+_MACHINERY = ("cupy", "cupyx", "cupy_backends", "xpnet.cupy_namespace", "xpnet.cublas", __name__)
+
+# The attributes of an object, or a list or dictionary among them, and a key of it.
+_Place = tuple[Any, Any]
+
+
+class CudaGraphRunner:
+    """Captures a block of training steps in a CUDA graph, and launches it.
+
+    Parameters
+    ----------
+    step
+        ``step(indices, numbers)`` takes a training step and returns its loss, (), on the device; `indices` are
+        (batch_size,) int64, `numbers` a tuple of arrays (), of the dtype of `like`. It changes parameters and optimizer
+        in place, and may bind attributes of `carried` anew.
+    batch_size, numbers, steps
+        How many samples a step takes, how many numbers it is given, and how many steps make a block.
+    like
+        An array of the network: its device and dtype.
+    state
+        Gives all arrays that a step changes in place. They must stay where they are as long as the runner is used.
+    carried
+        Layers and optimizer. An array among their attributes (also in a dictionary or list) for which the steps put
+        another of the same form is carried from block to block, as running statistics are.
+
+    Raises
+    ------
+    CaptureError
+        When something in the step cannot be captured, naming it. State and attributes are then as they were.
+
+    Notes
+    -----
+    Two steps are taken before the capture, on the samples 0 to batch_size-1 and with numbers 1, and what they changed
+    is put back: kernels are compiled and modules loaded at their first use, which cannot happen during a capture.
+
+    The capture's mode is CuPy's own, "relaxed": the pool may have to grow. The pool is private, because a block that is
+    free again at the end of the capture is still used by every launch. No garbage is collected meanwhile: what dies may
+    wait for the device, and that ends a capture.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Array, tuple[Array, ...]], Array],
+        *,
+        batch_size: int,
+        numbers: int,
+        steps: int,
+        like: Array,
+        state: Callable[[], Iterable[Array]],
+        carried: Sequence[object],
+    ) -> None:
+        self._xp: CupyNamespace = get_array_module(like)
+        self._cuda = self._xp.cuda
+        self._step: Any = step
+        self._owners = carried  # kept, as the step is, because the graph has the addresses of arrays in them
+        self._carried: list[tuple[_Place, Array]] = []
+        self._device = like.device
+        try:
+            with self._device:
+                self._resources = _Resources(self._xp)
+                self._finalizer = weakref.finalize(self, self._resources.close)
+                self._finalizer.atexit = False  # the process frees it with all else, and CUDA may be gone by then
+                self._before, self._after = (self._cuda.Event(disable_timing=True) for _ in range(2))
+            with self._closed_on_error(), self._on_stream():
+                self._order = self._xp.empty((steps, batch_size), dtype=self._xp.int64)
+                self._numbers = self._xp.ones((steps, numbers), dtype=like.dtype)
+                self._losses = self._xp.empty((steps,), dtype=like.dtype)
+                self._order[...] = self._xp.arange(batch_size)
+                self._prepare_and_capture(_Snapshot(carried, state()))
+        except MemoryError as error:
+            raise CaptureError(f"the block of {steps} steps, for which the GPU's memory is too small") from error
+
+    def run(self, indices: Array, numbers: Array) -> Array:
+        """Take a block of steps; nothing waits, neither here nor in what the caller's stream was given before.
+
+        Parameters
+        ----------
+        indices, numbers
+            On the device: the samples of each step, (steps, batch_size), and its numbers, (steps, numbers).
+
+        Returns
+        -------
+        Array
+            The losses, (steps,), an array of the caller's own.
+        """
+        with self._on_stream() as stream:
+            for name, array, buffer in (("indices", indices, self._order), ("numbers", numbers, self._numbers)):
+                if array.shape != buffer.shape:
+                    raise ShapeError(f"The graph was captured for {name} of shape {buffer.shape}, got {array.shape}.")
+            for (container, key), own in self._carried:
+                value = _item(container, key)
+                if value is not own and _same_form(value, own):  # a step outside of the graph has come between
+                    own[...] = value
+                    container[key] = own
+            self._order[...] = indices
+            self._numbers[...] = numbers
+            self._resources.graph.launch(stream)
+            return self._losses.copy()
+
+    def close(self) -> None:
+        """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
+        self._finalizer()
+        self._step, self._owners, self._carried = None, (), []
+        self._order = self._numbers = self._losses = None
+
+    @contextlib.contextmanager
+    def _on_stream(self) -> Iterator[Any]:
+        """Work on the runner's stream: after what the caller's was given before, and before what it will be given."""
+        stream = self._resources.stream
+        if stream is None:
+            raise CaptureError("this CUDA graph, which is closed")
+        with self._device:
+            caller = self._cuda.get_current_stream()
+            self._before.record(caller)
+            stream.wait_event(self._before)
+            try:
+                with stream:
+                    yield stream
+            finally:
+                self._after.record(stream)
+                caller.wait_event(self._after)
+
+    @contextlib.contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    # --- making the graph --------------------------------------------------------------------------------------------
+
+    def _prepare_and_capture(self, snapshot: "_Snapshot") -> None:
+        """Warm up, put everything back, capture; put everything back as well where that fails."""
+        resources = self._resources
+        try:
+            with self._xp.capturing(resources.cublas):
+                with self._cuda.using_allocator(resources.pool.malloc):
+                    rebound = self._warm_up(snapshot)
+                snapshot.restore()
+                for container, key in rebound:
+                    # A copy of our own: what is there may be a view of the user's data, which must not be written to.
+                    container[key] = container[key].copy()
+                    self._carried.append(((container, key), container[key]))
+                with self._cuda.using_allocator(resources.pool.malloc), _no_garbage_collected():
+                    self._capture()
+            resources.graph.upload(resources.stream)
+        except BaseException:
+            snapshot.restore()
+            raise
+
+    def _warm_up(self, snapshot: "_Snapshot") -> list[_Place]:
+        """Take steps outside of the capture; returns the places where they put another array of the same form."""
+        scalars: list[dict[Any, Any]] = []
+        for _ in range(_WARM_UP_STEPS):
+            try:
+                self._losses[0, ...] = self._step(self._order[0], self._row(0))
+            except CaptureError as error:
+                raise _explained(error) from error
+            scalars.append(snapshot.scalars())
+        self._resources.stream.synchronize()  # an error of the step's own comes up here rather than at the capture
+        before, after = scalars[-2:]
+        for place, value in after.items():
+            if place in before and before[place] is not value and before[place] != value:
+                raise CaptureError(
+                    f"{place[1]}, which changes from step to step (from {before[place]!r} to {value!r}) on the host, "
+                    "where a graph does not see it; let the optimizer's  numbers(first, count)  give what depends on it"
+                )
+        return snapshot.rebound()
+
+    def _capture(self) -> None:
+        """Record the block in a graph; the kernels are noted and not run."""
+        stream = self._resources.stream
+        stream.begin_capture()
+        try:
+            for k in range(self._order.shape[0]):
+                self._losses[k, ...] = self._step(self._order[k], self._row(k))
+            # All are copied before any is overwritten: one may be the old value of another.
+            fresh = [_item(*place).copy() for place, _ in self._carried]
+            for ((container, key), own), value in zip(self._carried, fresh, strict=True):
+                own[...] = value
+                container[key] = own
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # it would say again that the capture has failed
+                stream.end_capture()
+            if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                raise
+            raise _explained(error) from error
+        try:
+            self._resources.graph = stream.end_capture()
+        except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
+            raise CaptureError(f"the block of steps; at the end of its capture CuPy says: {error}") from error
+
+    def _row(self, k: int) -> tuple[Array, ...]:
+        return tuple(self._numbers[k, i] for i in range(self._numbers.shape[1]))
+
+
+class _Resources:
+    """What a CUDA graph holds on the current device, apart from arrays."""
+
+    def __init__(self, xp: CupyNamespace) -> None:
+        cuda = xp.cuda
+        self._device = cuda.Device()
+        # A blocking stream could not be captured while anything is given to the default stream.
+        self.stream = stream = cuda.Stream(non_blocking=True)
+
+        def allocate(size: int) -> Any:
+            try:
+                return cuda.MemoryPointer(cuda.Memory(size), 0)
+            except cuda.runtime.CUDARuntimeError as error:
+                if not stream.is_capturing():
+                    raise
+                # The pool would free its free blocks and try again: blocks that the graph is going to use.
+                raise MemoryError(str(error)) from error
+
+        self.pool = cuda.MemoryPool(allocate)
+        self.pool.set_limit(size=0)  # none: at a limit, too, it would free blocks
+        self.cublas: Any = Cublas(xp.cupy, stream)
+        self.graph: Any = None
+
+    def close(self) -> None:
+        """Wait, then free everything, each before what it needs."""
+        with self._device:
+            self.stream.synchronize()
+            self.graph = None
+            self.cublas.close()
+            self.pool.free_all_blocks()
+        self.cublas = self.pool = self.stream = None
+
+
+class _Snapshot:
+    """The attributes of some objects, and arrays, as they are now: to be put back."""
+
+    def __init__(self, owners: Sequence[object], state: Iterable[Array]) -> None:
+        self._owners = owners
+        self._contents = [(array, array.copy()) for array in {id(a): a for a in state}.values()]
+        containers = [container for _, container in _containers(owners)]
+        self._containers = [(container, container.copy()) for container in containers]
+        self._arrays = [((c, key), value) for c in containers for key, value in _items(c) if is_array(value)]
+
+    def rebound(self) -> list[_Place]:
+        """Where another array of the same form is now."""
+        return [place for place, old in self._arrays if (new := _item(*place)) is not old and _same_form(new, old)]
+
+    def scalars(self) -> dict[tuple[int, str], Any]:
+        """The numbers among the attributes now, by their containers and names such as ``Adam.iteration``."""
+        return {
+            (id(container), f"{name}.{key}"): value
+            for name, container in _containers(self._owners)
+            for key, value in _items(container)
+            if isinstance(value, Real)
+        }
+
+    def restore(self) -> None:
+        """Put the attributes back, and the numbers in the arrays."""
+        for container, content in self._containers:
+            container.clear()
+            container.update(content) if isinstance(container, dict) else container.extend(content)
+        for array, content in self._contents:
+            array[...] = content
+
+
+def _containers(owners: Sequence[object]) -> Iterator[tuple[str, Any]]:
+    """The attributes of each object, and each dictionary or list among them, with names."""
+    left: list[tuple[str, Any]] = [(type(owner).__name__, vars(owner)) for owner in owners]
+    while left:
+        name, container = left.pop()
+        yield name, container
+        left += [(f"{name}.{key}", value) for key, value in _items(container) if type(value) in (dict, list)]
+
+
+def _items(container: Any) -> list[tuple[Any, Any]]:
+    return list(container.items() if isinstance(container, dict) else enumerate(container))
+
+
+def _item(container: Any, key: Any) -> Any:
+    """What is there, or None."""
+    try:
+        return container[key]
+    except LookupError:
+        return None
+
+
+def _same_form(a: Any, b: Array) -> bool:
+    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _explained(error: Exception) -> CaptureError:
+    """What cannot be captured, and where it was called: CuPy's messages speak of streams and not of the call."""
+    call = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module not in _MACHINERY and module.partition(".")[0] not in _MACHINERY:
+            code = frame.f_code
+            text = linecache.getline(code.co_filename, line).strip()
+            call = f"{text!r} in {code.co_qualname}, {PurePath(code.co_filename).name}, line {line}"
+    if isinstance(error, CaptureError):
+        return CaptureError(f"{error}: {call}" if call else str(error))
+    return CaptureError(f"{call or 'the step'}, of which CuPy says: {error or type(error).__name__}")
