@@ -9,7 +9,19 @@ import pytest
 from capturable import Adam, CourseAdam, LazyMomentum, Looking, Masking, Momentum, Noise, RunningMean
 from small_training import make
 
-from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, ThreeLayerNet, Trainer, TwoLayerNet
+from xpnet import (
+    SGD,
+    Affine,
+    IdentityWithLoss,
+    Layer,
+    Network,
+    Relu,
+    Sigmoid,
+    ThreeLayerNet,
+    Trainer,
+    TwoLayerNet,
+    get_array_module,
+)
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.recorded import RecordedSteps
 
@@ -107,6 +119,36 @@ def test_a_regression_is_recorded_and_its_data_stay_as_they_are():
     )
     assert_same(recorded, plain)
     assert recorded.x_train.tobytes() == x.tobytes() == np.random.default_rng(0).standard_normal((25, 12)).tobytes()
+
+
+def test_data_that_may_only_be_read_are_only_read():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((25, 12))
+    x.setflags(write=False)
+    network = network_of(RunningMean(6, "float64"), dtype="float64")
+    assert len(trained(network, "SGD", capture=True, x=x).history.loss) == 200
+
+
+class Chained(Layer):
+    """Two statistics, each the other's old value: both must be looked at before one is changed."""
+
+    def __init__(self):
+        self.a, self.b = np.zeros(6), np.ones(6)
+
+    def forward(self, x):
+        if self.train:
+            self.a, self.b = self.b, 0.5 * self.a + get_array_module(x).mean(x, axis=0)
+        return x + self.a
+
+    def backward(self, dout):
+        return dout
+
+
+def test_a_statistic_may_be_the_old_value_of_another():
+    recorded, plain = (
+        trained(network_of(Chained(), dtype="float64"), "SGD", capture=capture) for capture in (True, False)
+    )
+    assert_same(recorded, plain)
 
 
 def test_the_rate_may_change_between_epochs_without_a_new_recording(recordings):
@@ -214,7 +256,7 @@ class WithoutNumbers:
 
 def test_the_courses_adam_recorded_would_train_wrongly(monkeypatch):
     """That the check is what stands between a user and this: with it taken out, the losses differ."""
-    monkeypatch.setattr("xpnet.step.Attributes.scalars", lambda self: {})
+    monkeypatch.setattr("xpnet.attributes.Attributes.scalars", lambda self: {})
     monkeypatch.setattr("xpnet.recorded.np.array_equal", lambda a, b, **_: True)
     recorded, plain = (trained(None, CourseAdam(), capture=capture) for capture in (True, False))
     assert recorded.history.loss[:1] == plain.history.loss[:1]

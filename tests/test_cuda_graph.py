@@ -90,8 +90,8 @@ class Training:
         return [a if isinstance(a, np.ndarray) else a.get() for a in self.state()]
 
     def runner(self, step=None, **options):
-        options = {"batch_size": BATCH, "numbers": 1, "steps": STEPS, "carried": self.owners, **options}
-        return CudaGraphRunner(step or self.step, like=self.params["W1"], state=self.state, **options)
+        options = {"batch_size": BATCH, "numbers": 1, "steps": STEPS, "owners": self.owners, **options}
+        return CudaGraphRunner(step or self.step, like=self.params["W1"], **options)
 
     def plain(self, order, rates):
         """A block of steps without a graph; returns the losses."""

@@ -19,7 +19,7 @@ from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import CaptureError
 from xpnet.step import Losses, TrainingStep
 
-__all__ = ["Runner", "Steps", "capture"]
+__all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
 
 _BLOCK = 64  # steps on NumPy between two looks at the clock
 _GRAPH = 200  # nodes are cheap, but a graph only runs whole: what is left of an epoch is run plainly
@@ -69,18 +69,34 @@ def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndar
 
         return RecordedSteps(step, batch_size, numbers)
     if isinstance(xp, CupyNamespace):
+        return GraphedSteps(step, batch_size, steps, numbers)
+    return None
+
+
+class GraphedSteps:
+    """Training steps on CuPy, as a CUDA graph of so many.
+
+    Parameters
+    ----------
+    step, batch_size, steps, numbers
+        As for `capture`.
+    """
+
+    def __init__(self, step: TrainingStep, batch_size: int, steps: int, numbers: np.ndarray) -> None:
         from xpnet.cuda_graph import CudaGraphRunner
 
-        return CudaGraphRunner(
-            step,
-            batch_size=batch_size,
-            numbers=len(numbers),
-            steps=steps,
-            like=step.network.anchor,
-            state=step.attributes().arrays().values,
-            carried=step.owners(),
+        like, owners = step.network.anchor, step.owners()
+        self._graph = CudaGraphRunner(
+            step, batch_size=batch_size, numbers=len(numbers), steps=steps, like=like, owners=owners
         )
-    return None
+
+    def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
+        """A block of steps; adds its losses."""
+        losses.add_block(self._graph.run(indices, numbers))
+
+    def close(self) -> None:
+        """Give back the graph and its memory."""
+        self._graph.close()
 
 
 class Steps:

@@ -12,12 +12,12 @@ import gc
 import linecache
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Real
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from xpnet.arrays import Array, get_array_module, is_array
+from xpnet.arrays import Array, get_array_module
+from xpnet.attributes import Attributes, Carried
 from xpnet.cublas import Cublas
 from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import CaptureError, ShapeError
@@ -29,9 +29,6 @@ _WARM_UP_STEPS = 2  # one compiles the kernels and fills the pool; the second sh
 # Frames of these are not where a user wrote what cannot be captured.
 _MACHINERY = ("cupy", "cupyx", "cupy_backends", "xpnet.cupy_namespace", "xpnet.cublas", __name__)
 
-# The attributes of an object, or a list or dictionary among them, and a key of it.
-_Place = tuple[Any, Any]
-
 
 class CudaGraphRunner:
     """Captures a block of training steps in a CUDA graph, and launches it.
@@ -40,16 +37,15 @@ class CudaGraphRunner:
     ----------
     step
         ``step(indices, numbers)`` takes a training step and returns its loss, (), on the device; `indices` are
-        (batch_size,) int64, `numbers` a tuple of arrays (), of the dtype of `like`. It changes parameters and optimizer
-        in place, and may bind attributes of `carried` anew.
+        (batch_size,) int64, `numbers` a tuple of arrays (), of the dtype of `like`. It changes arrays of `owners` in
+        place, and may bind attributes of theirs anew.
     batch_size, numbers, steps
         How many samples a step takes, how many numbers it is given, and how many steps make a block.
     like
         An array of the network: its device and dtype.
-    state
-        Gives all arrays that a step changes in place. They must stay where they are as long as the runner is used.
-    carried
-        Layers and optimizer. An array among their attributes (also in a dictionary or list) for which the steps put
+    owners
+        Layers, optimizer: what holds the arrays that a step changes in place, which must stay where they are as long as
+        the runner is used. An array among their attributes (also in a dictionary or list) for which the steps put
         another of the same form is carried from block to block, as running statistics are.
 
     Raises
@@ -75,14 +71,13 @@ class CudaGraphRunner:
         numbers: int,
         steps: int,
         like: Array,
-        state: Callable[[], Iterable[Array]],
-        carried: Sequence[object],
+        owners: Sequence[object],
     ) -> None:
         self._xp: CupyNamespace = get_array_module(like)
         self._cuda = self._xp.cuda
         self._step: Any = step
-        self._owners = carried  # kept, as the step is, because the graph has the addresses of arrays in them
-        self._carried: list[tuple[_Place, Array]] = []
+        self._owners = owners  # kept, as the step is, because the graph has the addresses of arrays in them
+        self._carried = Carried(Attributes(()), set())
         self._device = like.device
         try:
             with self._device:
@@ -95,7 +90,7 @@ class CudaGraphRunner:
                 self._numbers = self._xp.ones((steps, numbers), dtype=like.dtype)
                 self._losses = self._xp.empty((steps,), dtype=like.dtype)
                 self._order[...] = self._xp.arange(batch_size)
-                self._prepare_and_capture(_Snapshot(carried, state()))
+                self._prepare_and_capture(Attributes(owners))
         except MemoryError as error:
             raise CaptureError(f"the block of {steps} steps, for which the GPU's memory is too small") from error
 
@@ -116,11 +111,7 @@ class CudaGraphRunner:
             for name, array, buffer in (("indices", indices, self._order), ("numbers", numbers, self._numbers)):
                 if array.shape != buffer.shape:
                     raise ShapeError(f"The graph was captured for {name} of shape {buffer.shape}, got {array.shape}.")
-            for (container, key), own in self._carried:
-                value = _item(container, key)
-                if value is not own and _same_form(value, own):  # a step outside of the graph has come between
-                    own[...] = value
-                    container[key] = own
+            self._carried.bring()
             self._order[...] = indices
             self._numbers[...] = numbers
             self._resources.graph.launch(stream)
@@ -129,7 +120,8 @@ class CudaGraphRunner:
     def close(self) -> None:
         """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
         self._finalizer()
-        self._step, self._owners, self._carried = None, (), []
+        self._step, self._owners = None, ()
+        self._carried = Carried(Attributes(()), set())
         self._order = self._numbers = self._losses = None
 
     @contextlib.contextmanager
@@ -159,43 +151,34 @@ class CudaGraphRunner:
 
     # --- making the graph --------------------------------------------------------------------------------------------
 
-    def _prepare_and_capture(self, snapshot: "_Snapshot") -> None:
+    def _prepare_and_capture(self, attributes: Attributes) -> None:
         """Warm up, put everything back, capture; put everything back as well where that fails."""
-        resources = self._resources
+        resources, restore = self._resources, attributes.snapshot()
         try:
             with self._xp.capturing(resources.cublas):
                 with self._cuda.using_allocator(resources.pool.malloc):
-                    rebound = self._warm_up(snapshot)
-                snapshot.restore()
-                for container, key in rebound:
-                    # A copy of our own: what is there may be a view of the user's data, which must not be written to.
-                    container[key] = container[key].copy()
-                    self._carried.append(((container, key), container[key]))
+                    rebound = self._warm_up(attributes)
+                restore()
+                self._carried = Carried(attributes, rebound)
                 with self._cuda.using_allocator(resources.pool.malloc), _no_garbage_collected():
                     self._capture()
             resources.graph.upload(resources.stream)
         except BaseException:
-            snapshot.restore()
+            restore()
             raise
 
-    def _warm_up(self, snapshot: "_Snapshot") -> list[_Place]:
-        """Take steps outside of the capture; returns the places where they put another array of the same form."""
-        scalars: list[dict[Any, Any]] = []
+    def _warm_up(self, attributes: Attributes) -> set[str]:
+        """Take steps outside of the capture; returns the names of what they make anew."""
+        arrays, scalars = attributes.arrays(), []
         for _ in range(_WARM_UP_STEPS):
             try:
                 self._losses[0, ...] = self._step(self._order[0], self._row(0))
             except CaptureError as error:
                 raise _explained(error) from error
-            scalars.append(snapshot.scalars())
+            scalars.append(attributes.scalars())
         self._resources.stream.synchronize()  # an error of the step's own comes up here rather than at the capture
-        before, after = scalars[-2:]
-        for place, value in after.items():
-            if place in before and before[place] is not value and before[place] != value:
-                raise CaptureError(
-                    f"{place[1]}, which changes from step to step (from {before[place]!r} to {value!r}) on the host, "
-                    "where a graph does not see it; let the optimizer's  numbers(first, count)  give what depends on it"
-                )
-        return snapshot.rebound()
+        attributes.check_constant(scalars[-2])
+        return attributes.rebound(arrays)
 
     def _capture(self) -> None:
         """Record the block in a graph; the kernels are noted and not run."""
@@ -204,11 +187,7 @@ class CudaGraphRunner:
         try:
             for k in range(self._order.shape[0]):
                 self._losses[k, ...] = self._step(self._order[k], self._row(k))
-            # All are copied before any is overwritten: one may be the old value of another.
-            fresh = [_item(*place).copy() for place, _ in self._carried]
-            for ((container, key), own), value in zip(self._carried, fresh, strict=True):
-                own[...] = value
-                container[key] = own
+            self._carried.bring()
         except BaseException as error:
             with contextlib.suppress(Exception):  # it would say again that the capture has failed
                 stream.end_capture()
@@ -255,63 +234,6 @@ class _Resources:
             self.cublas.close()
             self.pool.free_all_blocks()
         self.cublas = self.pool = self.stream = None
-
-
-class _Snapshot:
-    """The attributes of some objects, and arrays, as they are now: to be put back."""
-
-    def __init__(self, owners: Sequence[object], state: Iterable[Array]) -> None:
-        self._owners = owners
-        self._contents = [(array, array.copy()) for array in {id(a): a for a in state}.values()]
-        containers = [container for _, container in _containers(owners)]
-        self._containers = [(container, container.copy()) for container in containers]
-        self._arrays = [((c, key), value) for c in containers for key, value in _items(c) if is_array(value)]
-
-    def rebound(self) -> list[_Place]:
-        """Where another array of the same form is now."""
-        return [place for place, old in self._arrays if (new := _item(*place)) is not old and _same_form(new, old)]
-
-    def scalars(self) -> dict[tuple[int, str], Any]:
-        """The numbers among the attributes now, by their containers and names such as ``Adam.iteration``."""
-        return {
-            (id(container), f"{name}.{key}"): value
-            for name, container in _containers(self._owners)
-            for key, value in _items(container)
-            if isinstance(value, Real)
-        }
-
-    def restore(self) -> None:
-        """Put the attributes back, and the numbers in the arrays."""
-        for container, content in self._containers:
-            container.clear()
-            container.update(content) if isinstance(container, dict) else container.extend(content)
-        for array, content in self._contents:
-            array[...] = content
-
-
-def _containers(owners: Sequence[object]) -> Iterator[tuple[str, Any]]:
-    """The attributes of each object, and each dictionary or list among them, with names."""
-    left: list[tuple[str, Any]] = [(type(owner).__name__, vars(owner)) for owner in owners]
-    while left:
-        name, container = left.pop()
-        yield name, container
-        left += [(f"{name}.{key}", value) for key, value in _items(container) if type(value) in (dict, list)]
-
-
-def _items(container: Any) -> list[tuple[Any, Any]]:
-    return list(container.items() if isinstance(container, dict) else enumerate(container))
-
-
-def _item(container: Any, key: Any) -> Any:
-    """What is there, or None."""
-    try:
-        return container[key]
-    except LookupError:
-        return None
-
-
-def _same_form(a: Any, b: Array) -> bool:
-    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
 
 
 @contextlib.contextmanager

@@ -1,23 +1,20 @@
-"""One step of training as an object, and the attributes of other objects that it reads and changes."""
+"""One step of training as an object: what it computes, and the objects that it changes."""
 
 import functools
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from xpnet import kernels
-from xpnet.backend import Array, get_array_module, is_array, to_numpy
+from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
 from xpnet.layers import Layer
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
-from xpnet.recorder import RecordedArray, wrapped
 
-__all__ = ["Attributes", "Losses", "TrainingStep"]
+__all__ = ["Losses", "TrainingStep"]
 
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 
@@ -99,10 +96,6 @@ class TrainingStep:
                 stop = min(i + size, x.shape[0])
                 yield x[i:stop, ...], t[i:stop, ...]
 
-    def attributes(self) -> "Attributes":
-        """The attributes of the owners."""
-        return Attributes(self.owners())
-
     def owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers and optimizer."""
         layers = list(_with_inner_layers(self.network.layers.values()))
@@ -155,74 +148,3 @@ class Losses:
         if self._singles:
             self._blocks.append(get_array_module(self._singles[0]).stack(self._singles))
             self._singles = []
-
-
-class Attributes:
-    """The attributes of some objects, and the arrays in them: to be looked at, kept, and put back.
-
-    Dictionaries and lists are looked into, other objects are not.
-    """
-
-    def __init__(self, owners: Sequence[object]) -> None:
-        self._owners = owners
-
-    def places(self) -> Iterator[tuple[str, Any, Any, Any]]:
-        """Each place: a name such as ``Adam.v.all``, the container, the key in it, and what is there."""
-        seen: Counter[str] = Counter()
-        for owner in self._owners:
-            kind = type(owner).__name__
-            seen[kind] += 1
-            yield from _places_in(vars(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
-
-    def arrays(self) -> dict[str, Array]:
-        """The arrays, by the names of their places."""
-        return {name: value for name, _, _, value in self.places() if _is_array(value)}
-
-    def contents(self) -> dict[str, np.ndarray]:
-        """The numbers in the arrays, copied."""
-        return {name: array.copy() for name, array in self.arrays().items()}
-
-    def scalars(self) -> dict[str, Any]:
-        """The Python numbers, strings and truth values, by the names of their places."""
-        python = (int, float, str)
-        return {name: v for name, _, _, v in self.places() if isinstance(v, python) and not isinstance(v, np.generic)}
-
-    def snapshot(self) -> Callable[[], None]:
-        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too."""
-        kept = [(vars(owner), dict(vars(owner))) for owner in self._owners]
-        kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
-        contents = [(array, array.copy()) for array in {id(a): a for a in self.arrays().values()}.values()]
-
-        def restore() -> None:
-            for container, content in kept:
-                container.clear()
-                container.update(content) if isinstance(container, dict) else container.extend(content)
-            for array, numbers in contents:
-                array[...] = numbers
-
-        return restore
-
-    @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Inside a ``with`` block have recorded arrays in the place of arrays, and arrays again at its end."""
-        for _, container, key, value in list(self.places()):
-            if isinstance(value, np.ndarray):
-                container[key] = wrapped(value)
-        try:
-            yield
-        finally:
-            for _, container, key, value in list(self.places()):
-                if isinstance(value, RecordedArray):
-                    container[key] = value.array
-
-
-def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:
-    items = container.items() if isinstance(container, dict) else enumerate(container)
-    for key, value in list(items):
-        yield f"{name}.{key}", container, key, value
-        if type(value) in (dict, list):
-            yield from _places_in(value, f"{name}.{key}")
-
-
-def _is_array(value: Any) -> bool:
-    return is_array(value) and not isinstance(value, np.generic)

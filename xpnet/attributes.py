@@ -1,0 +1,132 @@
+"""The attributes of objects, and the arrays in them, of which a recorded training step must know where they lie."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import Array, is_array, is_writable
+from xpnet.errors import CaptureError
+
+__all__ = ["Attributes", "Carried"]
+
+
+class Attributes:
+    """The attributes of some objects, and the arrays in them: to be looked at, kept, and put back.
+
+    Dictionaries and lists are looked into, other objects are not.
+    """
+
+    def __init__(self, owners: Sequence[object]) -> None:
+        self._owners = owners
+
+    def places(self) -> Iterator[tuple[str, Any, Any, Any]]:
+        """Each place: a name such as ``Adam.v.all``, the container, the key in it, and what is there."""
+        seen: Counter[str] = Counter()
+        for owner in self._owners:
+            kind = type(owner).__name__
+            seen[kind] += 1
+            yield from _places_in(vars(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays, by the names of their places."""
+        return {name: value for name, _, _, value in self.places() if _is_array(value)}
+
+    def contents(self) -> dict[str, np.ndarray]:
+        """The numbers in the arrays, copied."""
+        return {name: array.copy() for name, array in self.arrays().items()}
+
+    def check_constant(self, before: dict[str, Any]) -> None:
+        """That the `scalars` are what they were a step ago; else a CaptureError that names one that is not."""
+        for name, value in self.scalars().items():
+            if before.get(name, value) != value:
+                raise CaptureError(
+                    f"{name}, which changes from step to step (from {before[name]!r} to {value!r}) on the host, where "
+                    "a recording does not see it; let the optimizer's  numbers(first, count)  give what depends on it"
+                )
+
+    def scalars(self) -> dict[str, Any]:
+        """The Python numbers, strings and truth values, by the names of their places."""
+        python = (int, float, str)
+        return {name: v for name, _, _, v in self.places() if isinstance(v, python) and not isinstance(v, np.generic)}
+
+    def rebound(self, before: dict[str, Array]) -> set[str]:
+        """Where there was an array, as `arrays` gave it, and now is another of the same form."""
+        return {
+            name
+            for name, array in self.arrays().items()
+            if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
+        }
+
+    def snapshot(self) -> Callable[[], None]:
+        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too."""
+        kept = [(vars(owner), dict(vars(owner))) for owner in self._owners]
+        kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
+        # A layer may still hold a view of the user's data, which may be for reading only.
+        unique = {id(array): array for array in self.arrays().values() if is_writable(array)}
+        contents = [(array, array.copy()) for array in unique.values()]
+
+        def restore() -> None:
+            for container, content in kept:
+                container.clear()
+                container.update(content) if isinstance(container, dict) else container.extend(content)
+            for array, numbers in contents:
+                array[...] = numbers
+
+        return restore
+
+
+class Carried:
+    """Arrays that a step reads and makes anew, as running statistics are: the next step must read what this one made.
+
+    A recording reads where it read when it was made. So each has a place of its own, into which what is new is copied.
+
+    Parameters
+    ----------
+    attributes
+        Where they are.
+    names
+        Which. An array of our own, a copy, is put there: what is there may be a view of the user's data, which must not
+        be written to.
+
+    Attributes
+    ----------
+    own
+        The arrays of our own, by their names.
+    """
+
+    def __init__(self, attributes: Attributes, names: set[str]) -> None:
+        self._attributes = attributes
+        self.own: dict[str, Array] = {}
+        for name, container, key, value in list(attributes.places()):
+            if name in names:
+                container[key] = self.own[name] = value.copy()
+
+    def bring(self) -> None:
+        """Copy what is there now, made by steps that were called, into the arrays of our own, and put these there.
+
+        All are looked at before one is changed, since one may be the old value of another.
+        """
+        if not self.own:
+            return
+        places = [place for place in self._attributes.places() if place[0] in self.own]
+        for name, container, key, value in [(n, c, k, v.copy()) for n, c, k, v in places if v is not self.own[n]]:
+            self.own[name][...] = value
+            container[key] = self.own[name]
+
+
+def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in list(items):
+        yield f"{name}.{key}", container, key, value
+        if type(value) in (dict, list):
+            yield from _places_in(value, f"{name}.{key}")
+
+
+def _is_array(value: Any) -> bool:
+    return is_array(value) and not isinstance(value, np.generic)
+
+
+def _same_form(a: Array, b: Array) -> bool:
+    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
