@@ -110,10 +110,16 @@ class Carried:
         """
         if not self.own:
             return
-        places = [place for place in self._attributes.places() if place[0] in self.own]
-        for name, container, key, value in [(n, c, k, v.copy()) for n, c, k, v in places if v is not self.own[n]]:
-            self.own[name][...] = value
-            container[key] = self.own[name]
+        fresh = [
+            (self.own[name], container, key, value.copy())
+            for name, container, key, value in self._attributes.places()
+            if (own := self.own.get(name)) is not None
+            and own is not value
+            and _same_form(own, value)  # what a layer keeps of a smaller batch is nothing that is carried
+        ]
+        for own, container, key, value in fresh:
+            own[...] = value
+            container[key] = own
 
 
 def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:

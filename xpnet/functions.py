@@ -32,12 +32,20 @@ def as_floating(x: Array) -> tuple[Any, Array]:
     return xp, x if dtype_name(x).startswith("float") else xp.astype(x, xp.float64)
 
 
-def as_inputs(x: Array, dtype: Any) -> Array:
-    """A network's inputs in its dtype: uint8 pixels times 1/255, floats converted; in place already, `x` itself."""
+def as_inputs(x: Array, dtype: Any, block: Array | None = None) -> Array:
+    """A network's inputs in its dtype: uint8 pixels times 1/255, floats converted; in place already, `x` itself.
+
+    `block` is memory to use again for batch after batch: an array of `dtype` that has the samples' shape and as many or
+    more of them. New memory is given page by page, which can take as long as the arithmetic.
+    """
     if x.dtype == dtype:
         return x
     xp = get_array_module(x)
-    floats = xp.astype(x, dtype)  # converted before it is scaled: uint8 * (1/255) would be float64
+    if block is None:
+        floats = xp.astype(x, dtype)  # converted before it is scaled: uint8 * (1/255) would be float64
+    else:
+        floats = block[: x.shape[0], ...]
+        floats[...] = x
     if x.dtype == xp.uint8:
         floats *= 1 / 255
     return floats

@@ -8,7 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_array_module, get_backend, to_numpy
+from xpnet.backend import (
+    Array,
+    Backend,
+    accepts_out,
+    asarray,
+    backend_of,
+    dtype_name,
+    get_array_module,
+    get_backend,
+    to_numpy,
+)
 from xpnet.checks import check_count, check_finite, check_inputs, check_together
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 from xpnet.functions import as_inputs
@@ -171,8 +181,11 @@ class Network:
     def _batches_of_scores(self, x: Array, batch_size: int) -> Iterator[Array]:
         for layer in self._layers.values():
             layer.train = False
+        xp, dtype, block = get_array_module(x), self.anchor.dtype, None
+        if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
+            block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
         for start in range(0, x.shape[0], batch_size):
-            y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], self.anchor.dtype)
+            y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], dtype, block)
             for layer in self._layers.values():
                 y = layer.forward(y)
             yield y

@@ -187,4 +187,5 @@ def test_twenty_steps_of_sgd(n_in: int, hidden: int, n_out: int, batch: int, see
         torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(t)).backward()
         torch_optimizer.step()
     for parameter, key in zip(model.parameters(), network.params, strict=True):
-        assert_close(network.params[key], parameter.T if parameter.ndim == 2 else parameter)
+        # Weights begin at about 0.5; a bias whose gradients cancel stays at a rounding error, which each has its own.
+        assert_close(network.params[key], parameter.T if parameter.ndim == 2 else parameter, scale=0.5)

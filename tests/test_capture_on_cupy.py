@@ -1,0 +1,113 @@
+"""A Trainer on the stand-in for CuPy: its blocks go through a CUDA graph, what is left of an epoch does not."""
+
+import gc
+
+import numpy as np
+import pytest
+from capturable import Adam, Momentum, RunningMean
+from fake_cupy import Graph
+from small_training import make
+from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
+from test_cuda_graph import _fake_is_machinery  # noqa: F401 - a fixture
+
+from xpnet import SGD, Affine, Network, Relu, Trainer, TwoLayerNet, to_numpy
+from xpnet.backend import Backend, asarray
+
+pytestmark = pytest.mark.usefixtures("library")
+
+CUPY = Backend("cupy", NAMESPACE)
+
+
+@pytest.fixture(autouse=True)
+def _without_kernels(monkeypatch):
+    """The stand-in has no compiler; `test_nvrtc` runs the kernels themselves."""
+    monkeypatch.setattr(Trainer, "fuses", False)
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The graphs that are launched, one after the other."""
+    graphs, launch = [], Graph.launch
+
+    def noted(graph, stream=None):
+        graphs.append(graph)
+        launch(graph, stream)
+
+    monkeypatch.setattr(Graph, "launch", noted)
+    return graphs
+
+
+def two_layers():
+    return TwoLayerNet(12, 6, 7, 0.1, seed=0, backend=CUPY)
+
+
+def with_a_statistic():
+    rng = np.random.default_rng(0)
+    W1, b1, W2, b2 = (
+        asarray(a.astype(np.float32), backend=CUPY)
+        for a in (rng.standard_normal((12, 6)), np.zeros(6), rng.standard_normal((6, 7)), np.zeros(7))
+    )
+    statistic = RunningMean(6)
+    statistic.mean = asarray(statistic.mean, backend=CUPY)
+    return Network([Affine(W1, b1), Relu(), statistic, Affine(W2, b2)])
+
+
+def assert_same(a, b):
+    assert a.history.loss == b.history.loss
+    for key, value in a.network.params.items():
+        assert to_numpy(value).tobytes() == to_numpy(b.network.params[key]).tobytes(), key
+
+
+@pytest.mark.parametrize("make_network", [two_layers, with_a_statistic])
+@pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.3), Momentum, Adam])
+def test_captured_equals_plain(make_network, make_optimizer, launched):
+    def slower(trainer):
+        trainer.optimizer.lr *= 0.8
+
+    captured, plain = (
+        make(make_network(), optimizer=make_optimizer(), epochs=5, capture=capture, callbacks=[slower])
+        for capture in (True, False)
+    )
+    captured.train()
+    assert len(launched) == 5  # an epoch: a block of two whole minibatches; then the short one, without
+    assert len(set(launched)) == 1  # also when the rate has changed
+    plain.train()
+    assert len(launched) == 5
+    assert_same(captured, plain)
+    assert len(set(captured.history.loss)) == 15
+
+
+def test_an_epoch_longer_than_a_graph_is_cut_into_equal_ones(launched, monkeypatch):
+    monkeypatch.setattr("xpnet.capture._GRAPH", 4)
+    captured, plain = (
+        make(two_layers(), epochs=2, mini_batch_size=2, capture=capture, iterations=20) for capture in (True, False)
+    )
+    captured.train()
+    # Of 13 minibatches in 25 images 12 are whole: three blocks of four; then of the last 7 steps one block and three.
+    assert len(launched) == 3 + 1
+    plain.train()
+    assert_same(captured, plain)
+
+
+def test_what_cannot_be_captured_is_made_one_by_one(launched):
+    class Looking(Relu):
+        def forward(self, x):
+            if float(NAMESPACE.sum(x)) > 1e9:
+                raise AssertionError
+            return super().forward(x)
+
+    network = two_layers()
+    layers = list(network.layers.values())
+    network = Network([layers[0], Looking(), layers[2]])
+    trainer = make(network, iterations=40)
+    with pytest.warns(UserWarning, match=r"cannot be recorded, because of .*float\(NAMESPACE.sum\(x\)\)"):
+        trainer.train()
+    assert not launched
+    assert len(trainer.history.loss) == 40
+
+
+def test_the_graph_goes_with_the_training():
+    trainer = make(two_layers(), epochs=2, capture=True)
+    trainer.train()
+    gc.collect()
+    assert not list(Graph.living)
