@@ -248,7 +248,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor,
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": _operating_system(),
         "thread_libraries": libraries,
     }
 
@@ -265,3 +265,12 @@ def commit() -> dict[str, Any] | None:
         return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _operating_system() -> str:
+    """As its users call it, where it says so (``Debian GNU/Linux 12 (bookworm), x86_64``)."""
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = f"{platform.system()} {platform.release()}"
+    return f"{name}, {platform.machine()}"
