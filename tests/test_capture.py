@@ -24,6 +24,7 @@ from xpnet import (
 )
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.recorded import RecordedSteps
+from xpnet.step import TrainingStep
 
 
 class Decaying(SGD):
@@ -244,6 +245,39 @@ def test_an_optimizer_that_cannot_be_recorded_is_named_and_trains_all_the_same(o
     with pytest.warns(UserWarning, match=name):
         fallen_back = trained(None, optimizer(), capture="auto")
     assert_same(fallen_back, trained(None, optimizer(), capture=False))
+
+
+def test_a_subclass_that_updates_as_the_course_does_trains_as_before():
+    class Halved(SGD):
+        def update(self, params, grads):
+            for key in params:
+                params[key] -= 0.5 * self.lr * grads[key]
+
+    with pytest.warns(UserWarning, match=r"SGD\(lr=0.2\): it has no"):
+        halved = trained(None, Halved(0.2), capture="auto")
+    assert_same(halved, trained(None, SGD(0.1), capture=False))
+
+
+def test_what_a_subclass_makes_of_an_update_is_not_fused_away():
+    class Climbing(SGD):
+        def update(self, params, grads, numbers=None):
+            super().update(params, {key: -grad for key, grad in grads.items()}, numbers)
+
+    class Slower(SGD):
+        def numbers(self, first, count):
+            return 0.5 * super().numbers(first, count)
+
+    def stepped(optimizer):
+        network = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten()
+        before = network.buffers.params.copy()
+        trainer = make(network, optimizer=optimizer)
+        step = TrainingStep(network, optimizer, trainer.x_train, trainer.t_train, fused=True)
+        step(np.arange(10), step.numbers(0, 1)[0].tolist())
+        return network.buffers.params - before
+
+    down = stepped(SGD(0.1))
+    np.testing.assert_array_equal(np.sign(stepped(Climbing(0.1))), -np.sign(down))
+    np.testing.assert_allclose(stepped(Slower(0.1)), 0.5 * down, rtol=1e-3, atol=1e-7)
 
 
 class WithoutNumbers:

@@ -95,6 +95,21 @@ def test_batches_change_nothing_but_the_memory(be):
     )
 
 
+def test_batches_of_pixels_and_of_another_precision_are_each_converted(be):
+    """They are written into the same memory one after the other, the last one being short."""
+    network = two_layer(be.put)
+    pixels = np.random.default_rng(3).integers(0, 256, (5, 12), dtype=np.uint8)
+    other = {"float32": "float64", "float64": "float32"}[be.dtype]
+    inputs = [be.put(pixels)]
+    if be.name != "strict-no_float64":
+        inputs.append(asarray(X, dtype=other, backend=be.backend))
+    for x in inputs:
+        one_by_one = [to_numpy(network.predict(x[i : i + 1, ...])) for i in range(5)]
+        for batch_size in (2, 5, 9):
+            scores = to_numpy(network.predict(x, batch_size=batch_size))
+            np.testing.assert_allclose(scores, np.concatenate(one_by_one), rtol=1e-5, atol=1e-7)
+
+
 def test_sixty_thousand_images_do_not_multiply_the_memory():
     network = TwoLayerNet(784, 50, 10, seed=0)
     x, t = np.zeros((60_000, 784), np.uint8), np.zeros(60_000, np.int64)

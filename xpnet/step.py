@@ -1,8 +1,9 @@
 """One step of training as an object: what it computes, and the objects that it changes."""
 
 import functools
+import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ class TrainingStep:
         self.recordable = network.recordable
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(network.optimizer_view()[0])
-        self._update = getattr(optimizer, "fused_update" if fused else "update", optimizer.update)
+        self._update = _update_of(optimizer, fused=fused)
+        self._numbers = optimizer.numbers if _takes_numbers(optimizer) else None  # type: ignore[attr-defined]
 
     def __call__(self, indices: Array, numbers: Sequence[Any] = ()) -> Array:
         """A step on the samples of `indices` (B,); returns its loss, on the device."""
@@ -70,14 +72,14 @@ class TrainingStep:
 
     def numbers(self, first: int, count: int) -> np.ndarray:
         """The optimizer's numbers for some steps, (count, m); none where it has no such method."""
-        numbers = getattr(self.optimizer, "numbers", None)
-        return np.empty((count, 0)) if numbers is None else numbers(first, count)
+        return np.empty((count, 0)) if self._numbers is None else self._numbers(first, count)
 
     def numbers_for_recording(self) -> np.ndarray:
         """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
-        if not hasattr(self.optimizer, "numbers"):
+        if self._numbers is None:
             raise CaptureError(
-                f"{self.optimizer!r}: it has no  numbers(first, count) , by which a recorded step learns its rate"
+                f"{self.optimizer!r}: it has no  numbers(first, count)  and  update(params, grads, numbers) , by which "
+                "a recorded step learns its rate"
             )
         if not self.recordable:
             raise CaptureError(f"{type(self.network).__name__}, or a train_step of one's own: they may do anything")
@@ -101,6 +103,27 @@ class TrainingStep:
         layers = list(_with_inner_layers(self.network.layers.values()))
         buffers: list[object] = [self.network.buffers] if self.network.buffers else []
         return [*layers, self.network.last_layer, *buffers, self.optimizer]
+
+
+def _takes_numbers(optimizer: Optimizer) -> bool:
+    """Whether it has numbers, and an ``update`` that takes them: that of a subclass may be the course's."""
+    if not hasattr(optimizer, "numbers"):
+        return False
+    try:
+        inspect.signature(optimizer.update).bind({}, {}, ())
+    except TypeError:
+        return False
+    return True
+
+
+def _update_of(optimizer: Optimizer, *, fused: bool) -> Callable[..., None]:
+    """Its ``update``, or ``fused_update`` where that is wanted and a subclass has not changed what an update is."""
+    for kind in type(optimizer).__mro__ if fused else ():
+        if "fused_update" in vars(kind):
+            return optimizer.fused_update  # type: ignore[attr-defined]
+        if "update" in vars(kind):
+            break
+    return optimizer.update
 
 
 def _with_inner_layers(values: Any) -> Iterator[Layer]:
