@@ -161,6 +161,22 @@ def test_the_rate_may_change_between_epochs_without_a_new_recording(recordings):
     assert len(recordings) == 1
 
 
+@pytest.mark.parametrize("capture", [True, False])
+def test_the_optimizer_is_asked_for_each_step_once_and_in_order(capture):
+    asked = []
+
+    class Asked(SGD):
+        def numbers(self, first, count):
+            asked.append((first, count))
+            return super().numbers(first, count)
+
+    trainer = make(optimizer=Asked(0.1), iterations=7, capture=capture)
+    trainer.train()
+    trainer.train()
+    # An epoch has three minibatches; a recording first looks at what a row is like.
+    assert [one for one in asked if one != (0, 1)] == [(0, 3), (3, 3), (6, 1), (7, 3), (10, 3), (13, 1)]
+
+
 def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(recordings):
     def calm(trainer):
         trainer.optimizer.momentum *= 0.9

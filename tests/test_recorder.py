@@ -40,6 +40,13 @@ def grown_from_zero(xp, a, b, c, i):
     return total
 
 
+def grown_from_a_constant(xp, a, b, c, i):
+    total, untouched = xp.zeros(3, dtype=a.dtype), xp.ones(3, dtype=a.dtype)
+    total += c
+    total[0] = 5
+    return total + untouched
+
+
 FORMULAS = {
     "arithmetic": lambda xp, a, b, c, i: (a + 1) * c - 2 / (a * a + 3) + (-a) % 2 + abs(c) // 1,
     "reflected": lambda xp, a, b, c, i: 1 - a + 2 * c,
@@ -66,6 +73,7 @@ FORMULAS = {
     "methods": lambda xp, a, b, c, i: a.sum(axis=1).astype(np.float64) + a.max() + a.mean(),
     "in place": in_place,
     "grown from zero": grown_from_zero,
+    "grown from a constant": grown_from_a_constant,
     "a constant": lambda xp, a, b, c, i: a + xp.arange(3) * xp.ones(3),
     "softmax": lambda xp, a, b, c, i: softmax(a),
     "sigmoid": lambda xp, a, b, c, i: sigmoid(a),
