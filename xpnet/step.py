@@ -107,10 +107,14 @@ class TrainingStep:
 
 def _takes_numbers(optimizer: Optimizer) -> bool:
     """Whether it has numbers, and an ``update`` that takes them: that of a subclass may be the course's."""
-    if not hasattr(optimizer, "numbers"):
-        return False
+    return hasattr(optimizer, "numbers") and _accepts(getattr(optimizer.update, "__func__", optimizer.update))
+
+
+@functools.lru_cache(maxsize=32)  # to look at a signature takes as long as a small step
+def _accepts(update: Callable[..., None]) -> bool:
+    """Whether ``update(optimizer, params, grads, numbers)`` can be called."""
     try:
-        inspect.signature(optimizer.update).bind({}, {}, ())
+        inspect.signature(update).bind(None, {}, {}, ())
     except TypeError:
         return False
     return True
