@@ -22,7 +22,7 @@ def group(name: str) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the core suite on NumPy and on array-api-strict's three devices; the newcomer's run."""
     session.install("-e", ".[examples]", *group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", "--maxprocesses", "8", *session.posargs)
 
 
 @nox.session
