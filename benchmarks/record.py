@@ -5,7 +5,6 @@ import platform
 import re
 import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import Any
 from benchmark import Benchmark, Options, Verdict
 from taking_turns import HERE, Entrant, Run, Runs, figures
 
+from xpnet.bench.report import commit
 from xpnet.bench.report import machine as this_machine
 from xpnet.files import write_whole
 
@@ -36,7 +36,7 @@ def record_of(benchmark: Benchmark, options: Options, entrants: Sequence[Entrant
         "quick": options.quick,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": commit(HERE.parent, ("xpnet", "benchmarks/*.py")),
         "machine": {name: of_machine[name] for name in ("processor", "cores", "system")},
         "versions": versions,
         "runs": {entrant.name: summary_of(entrant, runs[entrant.name]) for entrant in entrants if runs[entrant.name]},
@@ -65,20 +65,6 @@ def write_record(record: Mapping[str, Any], folder: Path) -> Path:
     return write_whole(
         folder / f"{record['benchmark']}-{slug}-{cores}cores.json", json.dumps(record, indent=1) + "\n"
     )  # fmt: skip
-
-
-def commit() -> dict[str, Any] | None:
-    """Which version was measured, and whether xpnet or these programs had been changed since; None without git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(HERE.parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "xpnet", "benchmarks/*.py")
-        return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 # --- telling --------------------------------------------------------------------------------------------------------

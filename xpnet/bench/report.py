@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,16 +254,24 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit() -> dict[str, Any] | None:
-    """Which version was measured, and whether it had been changed since; None where git does not have this package."""
+def commit(folder: Path = Path(__file__).parent, paths: Sequence[str] = (".",)) -> dict[str, Any] | None:
+    """Which version was measured, and whether it had been changed since; None where git does not have it.
+
+    Parameters
+    ----------
+    folder
+        Of a repository.
+    paths
+        What was measured, in that folder.
+    """
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # else the repository is someone else's
-        return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "."))}
+        git("ls-files", "--error-unmatch", "--", *paths)  # else the repository is someone else's
+        return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *paths))}
     except (OSError, subprocess.CalledProcessError):
         return None
 
