@@ -124,9 +124,10 @@ def to_numpy(a: Array) -> np.ndarray:
     return np.from_dlpack(a, device="cpu", copy=True)
 
 
-def arange(n: int, *, like: Array) -> Array:
-    """The integers 0 to n-1 on the device of `like`, in the library's own integer dtype."""
-    return get_array_module(like).arange(n, **creation_device(like))
+def arange(n: int, *, like: Array, dtype: str | None = None) -> Array:
+    """The integers 0 to n-1 on the device of `like`, in the library's own integer dtype or another."""
+    xp = get_array_module(like)
+    return xp.arange(n, **({} if dtype is None else {"dtype": getattr(xp, dtype)}), **creation_device(like))
 
 
 def creation_device(like: Array) -> dict[str, Any]:

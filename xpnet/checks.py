@@ -11,11 +11,14 @@ from xpnet.backend import Array, dtype_name, get_array_module, is_array, to_nump
 from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 
 __all__ = [
+    "check_between",
+    "check_binary",
     "check_count",
     "check_finite",
     "check_form",
     "check_inputs",
     "check_labels",
+    "check_not_negative",
     "check_positive",
     "check_together",
     "index_labels",
@@ -37,6 +40,30 @@ def check_positive(name: str, value: Any) -> float:
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ArgumentError(f"{name} must be a finite number above 0, got {value!r}.")
+    return number
+
+
+def check_not_negative(name: str, value: Any) -> float:
+    """A finite number of at least zero, such as a weight decay."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number < float("inf"):
+        raise ArgumentError(f"{name} must be a finite number of at least 0, got {value!r}.")
+    return number
+
+
+def check_between(name: str, value: Any, low: float, high: float, *, below: bool = False) -> float:
+    """A number from `low` to `high`, or below `high` where that is said, such as a ratio."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not (low <= number < high or (number == high and not below)):
+        raise ArgumentError(
+            f"{name} must be a number from {low:g} {'up to, but not,' if below else 'to'} {high:g}, got {value!r}."
+        )
     return number
 
 
@@ -126,6 +153,19 @@ def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
                 f"({int(wrong.sum())} wrong in all). The network has {classes} outputs, one a class."
             )
     return t
+
+
+def check_binary(t: Array) -> None:
+    """That targets are truth values or numbers, where `t` is a NumPy array from 0 to 1; else a LabelError."""
+    if not isinstance(t, np.ndarray):
+        return
+    wrong = np.logical_not((t >= 0) & (t <= 1))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise LabelError(
+            f"Targets of yes or no must lie from 0 to 1, found {t[where]!s} at index {where} ({int(wrong.sum())} wrong "
+            "in all). For classes that exclude each other use  SoftmaxWithLoss() ."
+        )
 
 
 def index_labels(t: np.ndarray) -> np.ndarray:

@@ -88,7 +88,8 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer) -> Pass:
         else:
             fused.append(layer)
     before = fused[-1] if fused else None
-    if type(last_layer) is SoftmaxWithLoss and type(before) is Affine:
+    plain_loss = type(last_layer) is SoftmaxWithLoss and not last_layer.label_smoothing
+    if plain_loss and type(before) is Affine:
         return Pass.through(fused[:-1], AffineSoftmaxWithLoss(before))
     return Pass.through(fused, last_layer)
 

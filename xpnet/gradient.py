@@ -82,8 +82,8 @@ class Differentiable(Protocol):
     def params(self) -> MutableMapping[str, Array]:
         """The parameters by name."""
 
-    def loss(self, x: Array, t: Array) -> Array:
-        """The loss of its parameters."""
+    def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
+        """The loss of its parameters; `train`: as in a training step."""
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """The gradient of the loss by backpropagation."""
@@ -111,7 +111,7 @@ def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: f
 
         def loss_with(values: np.ndarray, key: str = key, parameter: Array = parameter) -> Array:
             exact.params[key] = asarray(values, like=parameter)
-            return exact.loss(x, t)
+            return exact.loss(x, t, train=True)
 
         grad = numerical_gradient(loss_with, np.array(to_numpy(parameter)), h)
         grads[key] = asarray(grad, like=parameter, dtype=dtype_name(network.params[key]))
@@ -150,6 +150,6 @@ def check_gradient(network: Differentiable, x: Array, t: Array) -> dict[str, flo
     {'W1': True, 'b1': True, 'W2': True, 'b2': True}
     """
     exact = network.copy().to(dtype="float64")
+    numerical = exact.numerical_gradient(x, t)  # first: of the same step, so that dropout drops the same
     backward = exact.gradient(x, t)
-    numerical = exact.numerical_gradient(x, t)
     return {key: float(np.mean(np.abs(to_numpy(backward[key]) - to_numpy(numerical[key])))) for key in backward}

@@ -1,35 +1,30 @@
 """The course's networks, each as the list of layers that it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
-from xpnet.backend import Array, Backend, asarray
-from xpnet.checks import check_count
+from xpnet.backend import Array, Backend
 from xpnet.errors import ArgumentError
-from xpnet.initializers import normal, random_streams
-from xpnet.layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
+from xpnet.layer_maker import LayerMaker
+from xpnet.layers import Gelu, Layer, LeakyRelu, LossLayer, Relu, Sigmoid, SoftmaxWithLoss, Tanh
 from xpnet.network import Network
 
-__all__ = ["SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
+__all__ = ["MultiLayerNet", "SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
 
-_ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {"relu": Relu, "sigmoid": Sigmoid}
+_ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {
+    "relu": Relu,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "leaky_relu": LeakyRelu,
+    "gelu": Gelu,
+}
 
 
-def _affine_maker(
-    std: float, seed: int | None, dtype: str, backend: str | Backend | None
-) -> Callable[[int, int], Affine]:
-    """A function that makes affine layers of given sizes: weights std * randn, biases 0 (course row 15)."""
-    if dtype not in ("float32", "float64"):
-        raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    rng = random_streams(seed).weights
-
-    def affine(n_in: int, n_out: int) -> Affine:
-        W = normal(rng, (check_count("a layer's input size", n_in), check_count("a layer's output size", n_out)), std)
-        return Affine(
-            asarray(W, dtype=dtype, backend=backend),
-            asarray([0.0] * n_out, dtype=dtype, backend=backend),
-        )
-
-    return affine
+def _activation(name: str) -> Callable[[], Layer]:
+    """What makes the activation layer of that name."""
+    if name not in _ACTIVATIONS:
+        raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {name!r}.")
+    return _ACTIVATIONS[name]
 
 
 class TwoLayerNet(Network):
@@ -40,7 +35,8 @@ class TwoLayerNet(Network):
     input_size, hidden_size, output_size
         The numbers of inputs, of hidden units and of classes.
     weight_init_std
-        The standard deviation of the initial weights; the biases begin at 0.
+        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
+        begin at 0.
     seed
         A whole number for the same weights each time, on every backend; None for others each time.
     dtype
@@ -62,18 +58,18 @@ class TwoLayerNet(Network):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         seed: int | None = None,
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> None:
-        affine = _affine_maker(weight_init_std, seed, dtype, backend)
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
         super().__init__(
             {
-                "Affine1": affine(input_size, hidden_size),
+                "Affine1": make.affine(input_size, hidden_size, weight_init_std),
                 "Relu1": Relu(),
-                "Affine2": affine(hidden_size, output_size),
+                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
             },
             SoftmaxWithLoss(),
         )
@@ -89,9 +85,10 @@ class ThreeLayerNet(Network):
     input_size, hidden_size1, hidden_size2, output_size
         The numbers of inputs, of units in the two hidden layers, and of classes.
     weight_init_std
-        The standard deviation of the initial weights; the biases begin at 0.
+        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
+        begin at 0.
     activation
-        What follows the hidden layers, ``"sigmoid"`` or ``"relu"``.
+        What follows the hidden layers, ``"sigmoid"``, ``"relu"``, ``"tanh"``, ``"leaky_relu"`` or ``"gelu"``.
     seed, dtype, backend
         As for `TwoLayerNet`.
 
@@ -109,6 +106,7 @@ class ThreeLayerNet(Network):
     ...     "W1": [[0.1, 0.3, 0.5], [0.2, 0.4, 0.6]], "b1": [0.1, 0.2, 0.3],
     ...     "W2": [[0.1, 0.4], [0.2, 0.5], [0.3, 0.6]], "b2": [0.1, 0.2],
     ...     "W3": [[0.2, 0.5], [0.3, 0.6]], "b3": [0.1, 0.2]})
+    >>> from xpnet import asarray
     >>> network.predict_proba(asarray([1.0, 0.5], backend="numpy"))
     array([0.37304446, 0.62695554])
     """
@@ -119,24 +117,22 @@ class ThreeLayerNet(Network):
         hidden_size1: int,
         hidden_size2: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         activation: str = "sigmoid",
         seed: int | None = None,
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> None:
-        if activation not in _ACTIVATIONS:
-            raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {activation!r}.")
-        activate = _ACTIVATIONS[activation]
-        affine = _affine_maker(weight_init_std, seed, dtype, backend)
+        activate = _activation(activation)
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
         super().__init__(
             [
-                affine(input_size, hidden_size1),
+                make.affine(input_size, hidden_size1, weight_init_std),
                 activate(),
-                affine(hidden_size1, hidden_size2),
+                make.affine(hidden_size1, hidden_size2, weight_init_std),
                 activate(),
-                affine(hidden_size2, output_size),
+                make.affine(hidden_size2, output_size, weight_init_std),
             ],
             SoftmaxWithLoss(),
         )
@@ -164,18 +160,18 @@ class SimpleNetwork(Network):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         seed: int | None = None,
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> None:
-        affine = _affine_maker(weight_init_std, seed, dtype, backend)
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
         super().__init__(
             {
-                "Affine1": affine(input_size, hidden_size),
+                "Affine1": make.affine(input_size, hidden_size, weight_init_std),
                 "Sigmoid1": Sigmoid(),
-                "Affine2": affine(hidden_size, output_size),
+                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
             },
             SoftmaxWithLoss(),
         )
@@ -184,3 +180,72 @@ class SimpleNetwork(Network):
         """The numerical gradient in the place of backpropagation; returns the loss."""
         self.grads.update(self.numerical_gradient(x, t))
         return self.loss(x, t)
+
+
+class MultiLayerNet(Network):
+    """Any number of hidden layers, with batch normalisation, dropout and weight decay where wanted (course row 20).
+
+    Each hidden layer is affine, batch normalisation, activation, dropout, in this order; the last one is affine alone.
+
+    Parameters
+    ----------
+    input_size, hidden_size_list, output_size
+        The numbers of inputs, of units in each hidden layer, and of outputs: ``784, [100, 100], 10``.
+    activation
+        ``"relu"``, ``"sigmoid"``, ``"tanh"``, ``"leaky_relu"`` or ``"gelu"``.
+    weight_init_std
+        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
+        begin at 0. None: He for the kinds of ReLU, Xavier for sigmoid and tanh.
+    weight_decay_lambda
+        0.5 * lambda * sum(W**2) of all weights is added to the loss.
+    use_dropout, dropout_ratio
+        Whether, and with which probability, the outputs of hidden layers are dropped in training.
+    use_batchnorm
+        Whether the inputs of the activations are normalised.
+    last_layer
+        As for `Network`.
+    seed, dtype, backend
+        As for `TwoLayerNet`.
+
+    Examples
+    --------
+    >>> network = MultiLayerNet(784, [100, 100], 10, use_batchnorm=True, use_dropout=True, seed=0, backend="numpy")
+    >>> network
+    MultiLayerNet(784-100-100-10, 90,010 parameters, float32 on numpy)
+    >>> list(network.layers)  # doctest: +NORMALIZE_WHITESPACE
+    ['Affine1', 'BatchNormalization1', 'Relu1', 'Dropout1',
+     'Affine2', 'BatchNormalization2', 'Relu2', 'Dropout2', 'Affine3']
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size_list: Sequence[int],
+        output_size: int,
+        activation: str = "relu",
+        weight_init_std: float | str | None = None,
+        weight_decay_lambda: float = 0.0,
+        use_dropout: bool = False,
+        dropout_ratio: float = 0.5,
+        use_batchnorm: bool = False,
+        *,
+        last_layer: LossLayer | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        activate = _activation(activation)
+        if weight_init_std is None:
+            weight_init_std = "xavier" if activation in ("sigmoid", "tanh") else "he"
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        sizes = [input_size, *hidden_size_list]
+        layers: list[Layer] = []
+        for n_in, n_out in pairwise(sizes):
+            layers.append(make.affine(n_in, n_out, weight_init_std))
+            if use_batchnorm:
+                layers.append(make.batch_normalization(n_out))
+            layers.append(activate())
+            if use_dropout:
+                layers.append(make.dropout(dropout_ratio))
+        layers.append(make.affine(sizes[-1], output_size, weight_init_std))
+        super().__init__(layers, last_layer, weight_decay_lambda=weight_decay_lambda)

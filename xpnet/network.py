@@ -1,38 +1,24 @@
 """A network: layers in order and a last layer that gives the loss."""
 
-import copy
-import os
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from types import MappingProxyType
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from xpnet.backend import (
-    Array,
-    Backend,
-    accepts_out,
-    asarray,
-    backend_of,
-    dtype_name,
-    get_array_module,
-    get_backend,
-    to_numpy,
-)
-from xpnet.checks import check_count, check_finite, check_inputs, check_together
-from xpnet.errors import ArgumentError, DtypeError, ShapeError
+from xpnet.backend import Array, accepts_out, asarray, get_array_module
+from xpnet.checks import check_count, check_finite, check_inputs, check_not_negative, check_together
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
+from xpnet.layer_stack import LayerStack
 from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss
-from xpnet.params import FlatBuffers, Params, lay_flat, name_layers, parameter_places
 from xpnet.summary import summary_table
-from xpnet.weights import load_weights, save_weights
 
 __all__ = ["Network"]
 
 
-class Network:
+class Network(LayerStack):
     """Layers in order, and a last layer that turns their scores into a loss.
 
     Parameters
@@ -40,13 +26,17 @@ class Network:
     layers
         A mapping of names to layers, or a sequence, whose layers are then called ``Affine1``, ``Relu1``, ``Affine2``.
     last_layer
-        `SoftmaxWithLoss` (the default), `IdentityWithLoss`, or one of your own.
+        `SoftmaxWithLoss` (the default), `SigmoidWithLoss`, `IdentityWithLoss`, or one of your own.
+    weight_decay_lambda
+        The course's weight decay: 0.5 * lambda * sum(W**2) of all weights ``W``, not the biases, is added to the loss.
 
     Attributes
     ----------
     params
         The parameters by name, ``W1 b1 W2 b2 ...``: a live view on the layers, so that the course's
         ``network.params[key] -= lr * grads[key]`` trains the network on every backend.
+    statistics
+        What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
     buffers
         The two arrays in which all parameters and all gradients lie; None until `flatten` is called.
     recordable
@@ -70,24 +60,17 @@ class Network:
 
     recordable: bool = True
 
-    def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer], last_layer: LossLayer | None = None) -> None:
-        self._layers = dict(layers) if isinstance(layers, Mapping) else name_layers(layers)
+    def __init__(
+        self,
+        layers: Sequence[Layer] | Mapping[str, Layer],
+        last_layer: LossLayer | None = None,
+        *,
+        weight_decay_lambda: float = 0.0,
+    ) -> None:
+        self.weight_decay_lambda = check_not_negative("weight_decay_lambda", weight_decay_lambda)
+        super().__init__(layers)
         self._pass = Pass.through(list(self._layers.values()), last_layer or SoftmaxWithLoss())
-        if len({id(layer) for layer in self._layers.values()}) < len(self._layers):
-            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
-        self._places = parameter_places(self._layers)
-        if not self._places:
-            raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
-        self._first_place = next(iter(self._places.values()))
-        self.params = Params(self._places)
-        self._grads = Params(self._places, prefix="d")
-        for key, value in self.params.items():
-            check_together(key, value, self.anchor)
-            if value.dtype != self.anchor.dtype:
-                raise DtypeError(
-                    f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
-                )
-        self.buffers: FlatBuffers | None = None
+        self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
         # Nothing before the first layer with parameters needs a gradient, nor does that layer's own input.
         in_order = list(self._layers.values())
         first = next(i for i, layer in enumerate(in_order) if layer.parameter_names)
@@ -96,14 +79,6 @@ class Network:
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
-        self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
-        for layer, name in self._grad_places:
-            layer.__dict__.setdefault(name, None)
-
-    @property
-    def layers(self) -> Mapping[str, Layer]:
-        """The layers by name, in order. To build with other layers make another network."""
-        return MappingProxyType(self._layers)
 
     @property
     def last_layer(self) -> LossLayer:
@@ -118,27 +93,6 @@ class Network:
     def lastLayer(self) -> LossLayer:
         """``last_layer``, as one of the notes spells it."""
         return self.last_layer
-
-    @property
-    def grads(self) -> Params:
-        """The gradients that the last `compute_gradients` left in the layers, by the names of the parameters."""
-        return self._grads
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the parameters, ``"float32"`` or another."""
-        return dtype_name(self.anchor)
-
-    @property
-    def backend(self) -> Backend:
-        """Where the parameters live."""
-        return backend_of(self.anchor)
-
-    @property
-    def anchor(self) -> Array:
-        """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
-        layer, name = self._first_place
-        return getattr(layer, name)
 
     # --- inference ---------------------------------------------------------------------------------------------------
 
@@ -159,22 +113,41 @@ class Network:
             raise ArgumentError(f"{self.last_layer} gives no probabilities; its outputs are  network.predict(x) .")
         return self.last_layer.probabilities(self.predict(x, batch_size=batch_size))
 
-    def loss(self, x: Array, t: Array) -> Array:
-        """The mean loss, a scalar of the backend (``float(...)`` fetches it)."""
+    def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
+        """The mean loss, a scalar of the backend (``float(...)`` fetches it), weight decay included.
+
+        `train`: as in a training step, with dropout and with the batch's own statistics, all of them left as they were.
+        """
         x, t = self._enter_with_targets(x, t)
-        return self.last_layer.forward(self.predict(x), t)
+        if not train:
+            return self._with_penalty(self.last_layer.forward(self.predict(x), t))
+        restore = self.snapshot(parameters=False)
+        try:
+            y = as_inputs(x, self.anchor.dtype)
+            for layer in self._layers.values():
+                layer.train = True
+                y = layer.forward(y)
+            return self._with_penalty(self.last_layer.forward(y, t))
+        finally:
+            restore()
+
+    def _with_penalty(self, loss: Array) -> Array:
+        """The loss with 0.5 * lambda * sum(W**2) added to it."""
+        if self.weight_decay_lambda:
+            xp = get_array_module(loss)
+            for layer in self._weighted:
+                loss = loss + 0.5 * self.weight_decay_lambda * xp.sum(layer.W * layer.W)
+        return loss
 
     def accuracy(self, x: Array, t: Array, *, batch_size: int = 1000) -> float:
-        """The share of samples whose highest score is at their label, 0 to 1; in batches, as `predict`."""
+        """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`."""
         if not self.last_layer.classifies:
             raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use  network.loss(x, t) .")
         x, t = self._enter_with_targets(x, t)
-        xp = get_array_module(x)
-        labels = t if t.ndim == 1 else xp.argmax(t, axis=1)
         right, start = 0, 0
         for scores in self._batches_of_scores(x, check_count("batch_size", batch_size)):
             end = start + scores.shape[0]
-            right = right + xp.sum(xp.astype(xp.argmax(scores, axis=1) == labels[start:end], xp.int32))
+            right = right + self.last_layer.count_right(scores, t[start:end, ...])
             start = end
         return float(right) / x.shape[0]
 
@@ -217,7 +190,13 @@ class Network:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
         loss = way.run(x, t)
         self._gather_gradients()
-        return loss
+        if not self.weight_decay_lambda:
+            return loss
+        for layer in self._weighted:
+            dW = layer.dW
+            dW += self.weight_decay_lambda * layer.W
+            layer.dW = dW
+        return self._with_penalty(loss)
 
     def fused(self) -> Pass:
         """The pass through the layers with fused layers in place of neighbours: for arrays whose launches cost time."""
@@ -275,89 +254,7 @@ class Network:
             self._output_shapes[sample_shape] = shape
         return self._output_shapes[sample_shape]
 
-    # --- where and how the parameters lie ----------------------------------------------------------------------------
-
-    def flatten(self) -> Self:
-        """Lay all parameters into one buffer and all gradients into another, the layers keeping views; see `lay_flat`.
-
-        Speed alone changes. Where arrays cannot be written in place nothing happens.
-        """
-        if self.buffers is None:
-            self.buffers = lay_flat(self._places)
-        return self
-
-    def optimizer_view(self) -> tuple[MutableMapping[str, Array], Mapping[str, Array]]:
-        """Parameters and gradients as an optimizer should take them: one array each where flattened, else by name."""
-        if self.buffers is None:
-            return self.params, self._grads
-        return {"all": self.buffers.params}, {"all": self.buffers.grads}
-
-    def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
-        """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
-
-        Examples
-        --------
-        >>> from xpnet import TwoLayerNet
-        >>> TwoLayerNet(4, 3, 2, backend="numpy").to(dtype="float64")
-        TwoLayerNet(4-3-2, 23 parameters, float64 on numpy)
-        """
-        where: dict[str, Any] = {"like": self.anchor} if backend is None else {"backend": get_backend(backend)}
-        moved = {key: asarray(value, dtype=dtype, **where) for key, value in self.params.items()}
-        flat, self.buffers = self.buffers is not None, None
-        for key, (layer, name) in self._places.items():
-            layer._buffer_views, layer._out = {}, {}
-            setattr(layer, name, moved[key])
-            setattr(layer, f"d{name}", None)
-        return self.flatten() if flat else self
-
-    def set_params(self, values: Mapping[str, Any]) -> Self:
-        """Give every parameter the value of its name, an array of any backend or a list; returns the network.
-
-        The values are copied, converted to the network's dtype and moved to its device. Where a name or a shape does
-        not fit, that is an error and nothing is changed.
-        """
-        self.params.replace(values)
-        return self
-
-    def copy(self) -> Self:
-        """A network of its own with the same parameters."""
-        return copy.deepcopy(self)
-
-    __copy__ = copy  # a shallow copy would share its layers, and with them the buffers, with the original
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
-        return {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        flat = state.pop("flat")
-        self.__dict__.update(state)
-        if flat:
-            self.flatten()
-
-    # --- files -------------------------------------------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, whole or not at all."""
-        save_weights(path, {key: to_numpy(value) for key, value in self.params.items()}, description=repr(self))
-
-    def load(self, path: str | os.PathLike[str]) -> Self:
-        """Read the parameters from a file that `save` wrote, by any network of the same shapes; returns the network.
-
-        Raises
-        ------
-        DataError
-            When the file is missing, damaged, or holds other parameters than this network's. Nothing is changed then.
-        """
-        expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self.params.items()}
-        return self.set_params(load_weights(path, expected))
-
     # --- telling -----------------------------------------------------------------------------------------------------
-
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers are learned."""
-        return sum(layer.parameter_count for layer in self._layers.values())
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, for printing."""

@@ -1,7 +1,7 @@
 """A network's parameters by name, as a live view on its layers, and the one buffer in which they may lie."""
 
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,15 @@ def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
     return named
 
 
-def parameter_places(layers: Mapping[str, Layer]) -> dict[str, tuple[Layer, str]]:
-    """Where each parameter lives: ``{"W1": (layer, "W"), ...}``, the n-th ``W`` in the order of the layers being Wn."""
+def parameter_places(layers: Mapping[str, Layer], kind: str = "parameter_names") -> dict[str, tuple[Layer, str]]:
+    """Where each parameter lives: ``{"W1": (layer, "W"), ...}``, the n-th ``W`` in the order of the layers being Wn.
+
+    `kind` may be another attribute of layers that names arrays of theirs, such as ``"statistic_names"``.
+    """
     places: dict[str, tuple[Layer, str]] = {}
     counts: dict[str, int] = {}
     for layer in layers.values():
-        for name in layer.parameter_names:
+        for name in getattr(layer, kind):
             counts[name] = counts.get(name, 0) + 1
             places[f"{name}{counts[name]}"] = (layer, name)
     return places
@@ -47,9 +50,12 @@ class Params(MutableMapping[str, Array]):
         As from `parameter_places`.
     prefix
         ``"d"`` for the gradients.
+    kind
+        What they are, for messages.
     """
 
-    def __init__(self, places: Mapping[str, tuple[Layer, str]], prefix: str = "") -> None:
+    def __init__(self, places: Mapping[str, tuple[Layer, str]], prefix: str = "", kind: str = "parameters") -> None:
+        self._kind = kind
         self._places = {key: (layer, prefix + name) for key, (layer, name) in places.items()}
 
     def __getitem__(self, key: str) -> Array:
@@ -71,9 +77,13 @@ class Params(MutableMapping[str, Array]):
 
     def replace(self, values: Mapping[str, Any]) -> None:
         """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""
+        self.replacement(values)()
+
+    def replacement(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and copy what `replace` is given; the function that is returned puts it in place."""
         if set(values) != set(self):
             raise ArgumentError(
-                f"Expected the parameters {', '.join(self)}, got {', '.join(map(str, values)) or 'none'}. "
+                f"Expected the {self._kind} {', '.join(self) or 'none'}, got {', '.join(map(str, values)) or 'none'}. "
                 "Make the network with the layers that these values were learned with."
             )
         copies = {}
@@ -81,8 +91,12 @@ class Params(MutableMapping[str, Array]):
             value = asarray(values[key], like=current, dtype=dtype_name(current))
             check_form(key, value, current)
             copies[key] = get_array_module(value).astype(value, value.dtype)
-        for key, value in copies.items():
-            self[key] = value
+
+        def put() -> None:
+            for key, value in copies.items():
+                self[key] = value
+
+        return put
 
     def _place(self, key: str) -> tuple[Layer, str]:
         try:

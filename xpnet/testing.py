@@ -97,11 +97,13 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
     _require(np.array_equal(x, x_before), layer, "forward or backward wrote into its input x")
     _require(np.array_equal(dout, dout_before), layer, "backward wrote into dout")
 
+    before = _moved(layer, "numpy", "float64")  # what it counts is as it was, so each copy drops what `exact` dropped
+
     def weighted_output(_: np.ndarray) -> float:
-        return float(np.sum(_moved(exact, "numpy", "float64").forward(x) * dout))
+        return float(np.sum(_moved(before, "numpy", "float64").forward(x) * dout))
 
     arrays = {"x": (x, dx)} | {
-        name: (getattr(exact, name), getattr(exact, f"d{name}")) for name in layer.parameter_names
+        name: (getattr(before, name), getattr(exact, f"d{name}")) for name in layer.parameter_names
     }
     for name, (array, grad) in arrays.items():
         expected = numerical_gradient(weighted_output, array, h)
@@ -127,8 +129,10 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
 def _moved(layer: Layer, backend: str | Backend, dtype: str) -> Layer:
     moved = copy.deepcopy(layer)
     moved.needs_input_gradient = True
-    for name in layer.parameter_names:
-        setattr(moved, name, asarray(getattr(layer, name), dtype=dtype, backend=backend))
+    for name in (*layer.parameter_names, *layer.statistic_names):
+        setattr(moved, name, asarray(getattr(moved, name), dtype=dtype, backend=backend))
+    for name in layer.counter_names:
+        setattr(moved, name, asarray(getattr(moved, name), backend=backend))
     return moved
 
 

@@ -1,10 +1,15 @@
-"""Activation layers: ReLU and the sigmoid (course row 11)."""
+"""Activation layers: ReLU and the sigmoid (course row 11), tanh, leaky ReLU and GELU (row 20)."""
+
+import math
 
 from xpnet.backend import Array, get_array_module
+from xpnet.checks import check_between
 from xpnet.functions import sigmoid
 from xpnet.layers.base import Layer
 
-__all__ = ["ReLU", "Relu", "Sigmoid"]
+__all__ = ["Gelu", "LeakyRelu", "ReLU", "Relu", "Sigmoid", "Tanh"]
+
+_GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 class Relu(Layer):
@@ -66,3 +71,93 @@ class Sigmoid(Layer):
     def backward(self, dout: Array) -> Array:
         """Dout * y * (1 - y)."""
         return dout * self.y * (1 - self.y)
+
+
+class Tanh(Layer):
+    """tanh(x), element by element: between -1 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Tanh()
+    >>> layer.forward(np.array([0.0]))
+    array([0.])
+    >>> layer.backward(np.array([1.0]))
+    array([1.])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """tanh(x); any shape, the dtype of `x`."""
+        self.y = get_array_module(x).tanh(x)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        """Dout * (1 - y**2)."""
+        return dout * (1 - self.y * self.y)
+
+
+class LeakyRelu(Layer):
+    """x where x is positive, else a small multiple of it, so that no unit is ever without a gradient.
+
+    Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models" (2013).
+
+    Parameters
+    ----------
+    slope
+        What negative numbers are multiplied by, from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = LeakyRelu()
+    >>> layer.forward(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    >>> layer.backward(np.array([1.0, 1.0]))
+    array([0.01, 1.  ])
+    """
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = check_between("slope", slope, 0, 1)
+
+    def forward(self, x: Array) -> Array:
+        """max(x, slope * x); any shape, the dtype of `x`."""
+        self.x = x
+        return get_array_module(x).maximum(x, self.slope * x)
+
+    def backward(self, dout: Array) -> Array:
+        """`dout` where the input was positive, else slope * `dout`."""
+        xp = get_array_module(dout)
+        positive = xp.astype(self.x > 0, dout.dtype)
+        return dout * (self.slope + (1 - self.slope) * positive)
+
+    def __repr__(self) -> str:
+        return f"LeakyRelu(slope={self.slope:g})"
+
+
+class Gelu(Layer):
+    """x times the probability that a normal number is below x, in the approximation by tanh.
+
+    0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3))): Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016),
+    section 2. PyTorch calls it ``GELU(approximate="tanh")``; it is off by 5e-4 at most.
+
+    Note: the exact form needs the error function, which NumPy and the array API standard do not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Gelu().forward(np.array([-1.0, 0.0, 1.0]))
+    array([-0.15880801,  0.        ,  0.84119199])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """0.5 x (1 + tanh(u)) with u = sqrt(2/pi) (x + 0.044715 x**3); any shape, the dtype of `x`."""
+        xp = get_array_module(x)
+        self.x = x
+        self.tanh = xp.tanh(_GELU_SCALE * (x + _GELU_CUBE * x * x * x))
+        return 0.5 * x * (1 + self.tanh)
+
+    def backward(self, dout: Array) -> Array:
+        """Dout * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""
+        x, tanh = self.x, self.tanh
+        du = _GELU_SCALE * (1 + 3 * _GELU_CUBE * x * x)
+        return dout * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * du)

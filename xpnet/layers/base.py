@@ -38,6 +38,12 @@ class Layer:
     parameter_names
         The attributes that are learned, ``("W", "b")`` for an affine layer. The gradient of each is kept under its name
         with a ``d`` before it: ``dW``, ``db``.
+    statistic_names
+        The attributes that are gathered while training and used at inference, as running means are: arrays that lie
+        beside the parameters, move with them and are saved with them, and that nothing is learned by.
+    counter_names
+        Integer arrays by which one training step differs from the next: they move with the parameters and are not
+        saved.
     train
         Whether this is training; set by the network and by nothing else.
     needs_input_gradient
@@ -46,6 +52,8 @@ class Layer:
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
+    statistic_names: ClassVar[tuple[str, ...]] = ()
+    counter_names: ClassVar[tuple[str, ...]] = ()
     train: bool = False
     needs_input_gradient: bool = True
     _buffer_views: Mapping[str, Array] = _NOWHERE

@@ -1,0 +1,64 @@
+"""Layers with parameters from their sizes: what the networks here, and those of one's own, are made with."""
+
+from xpnet.backend import Array, Backend, asarray
+from xpnet.checks import check_count
+from xpnet.errors import ArgumentError
+from xpnet.initializers import initial_weights, random_streams
+from xpnet.layers import Affine, BatchNormalization, Dropout, LayerNormalization
+
+__all__ = ["LayerMaker"]
+
+
+class LayerMaker:
+    """Makes layers of given sizes whose initial numbers come from one seed, the same on every backend.
+
+    Parameters
+    ----------
+    seed
+        A whole number for the same layers each time; None for others each time.
+    dtype
+        ``"float32"`` or ``"float64"``.
+    backend
+        Where the parameters are made, as for `get_backend`.
+
+    Examples
+    --------
+    >>> from xpnet import Network, Relu
+    >>> make = LayerMaker(seed=0, backend="numpy")
+    >>> Network([make.affine(64, 50, "he"), Relu(), make.affine(50, 10)])
+    Network(64-50-10, 3,760 parameters, float32 on numpy)
+    """
+
+    def __init__(
+        self, seed: int | None = None, *, dtype: str = "float32", backend: str | Backend | None = None
+    ) -> None:
+        if dtype not in ("float32", "float64"):
+            raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+        self._streams = random_streams(seed)
+        self._dtype = dtype
+        self._backend = backend
+
+    def affine(self, n_in: int, n_out: int, weight_init_std: float | str = 0.01) -> Affine:
+        """An affine layer: weights by name or deviation, see `initial_weights`; biases 0."""
+        n_in, n_out = check_count("a layer's input size", n_in), check_count("a layer's output size", n_out)
+        W = initial_weights(self._streams.weights, n_in, n_out, weight_init_std)
+        return Affine(self._array(W), self._filled(0.0, n_out))
+
+    def batch_normalization(self, size: int, momentum: float = 0.9, *, eps: float = 1e-5) -> BatchNormalization:
+        """Batch normalisation of so many columns: gamma 1, beta 0."""
+        return BatchNormalization(self._filled(1.0, size), self._filled(0.0, size), momentum, eps=eps)
+
+    def layer_normalization(self, size: int, *, eps: float = 1e-5) -> LayerNormalization:
+        """Layer normalisation of rows of so many numbers: gamma 1, beta 0."""
+        return LayerNormalization(self._filled(1.0, size), self._filled(0.0, size), eps=eps)
+
+    def dropout(self, dropout_ratio: float = 0.5, *, inverted: bool = True) -> Dropout:
+        """Dropout, each with a seed of its own."""
+        seed = int(self._streams.noise.integers(2**31))
+        return Dropout(dropout_ratio, inverted=inverted, seed=seed)
+
+    def _filled(self, value: float, size: int) -> Array:
+        return self._array([value] * check_count("a layer's size", size))
+
+    def _array(self, values: object) -> Array:
+        return asarray(values, dtype=self._dtype, backend=self._backend)

@@ -1,0 +1,208 @@
+"""The layers of a network and all the numbers in them: where they lie, moving, copying, and files of them."""
+
+import copy
+import os
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_array_module, get_backend, to_numpy
+from xpnet.checks import check_together
+from xpnet.errors import ArgumentError, DtypeError
+from xpnet.layers import Layer
+from xpnet.params import FlatBuffers, Params, lay_flat, name_layers, parameter_places
+from xpnet.weights import load_weights, save_weights
+
+__all__ = ["LayerStack"]
+
+
+class LayerStack:
+    """Layers by name, in order, and what they hold; `xpnet.Network` says what is computed with them.
+
+    Parameters
+    ----------
+    layers
+        A mapping of names to layers, or a sequence, whose layers are then called ``Affine1``, ``Relu1``, ``Affine2``.
+
+    Attributes
+    ----------
+    params
+        The parameters by name, ``W1 b1 W2 b2 ...``: a live view on the layers, so that the course's
+        ``network.params[key] -= lr * grads[key]`` trains the network on every backend.
+    statistics
+        What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
+    buffers
+        The two arrays in which all parameters and all gradients lie; None until `flatten` is called.
+    """
+
+    def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:
+        self._layers = dict(layers) if isinstance(layers, Mapping) else name_layers(layers)
+        if len({id(layer) for layer in self._layers.values()}) < len(self._layers):
+            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
+        self._places = parameter_places(self._layers)
+        if not self._places:
+            raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
+        self._first_place = next(iter(self._places.values()))
+        self.params = Params(self._places)
+        self._grads = Params(self._places, prefix="d")
+        for key, value in self.params.items():
+            check_together(key, value, self.anchor)
+            if value.dtype != self.anchor.dtype:
+                raise DtypeError(
+                    f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
+                )
+        statistics = parameter_places(self._layers, "statistic_names")
+        self._kept_places = [*statistics.values(), *parameter_places(self._layers, "counter_names").values()]
+        self.statistics = Params(statistics, kind="statistics")
+        self._place_what_is_kept()
+        self.buffers: FlatBuffers | None = None
+        self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
+        for layer, name in self._grad_places:
+            layer.__dict__.setdefault(name, None)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers by name, in order. To build with other layers make another network."""
+        return MappingProxyType(self._layers)
+
+    @property
+    def grads(self) -> Params:
+        """The gradients that the last `compute_gradients` left in the layers, by the names of the parameters."""
+        return self._grads
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the parameters, ``"float32"`` or another."""
+        return dtype_name(self.anchor)
+
+    @property
+    def backend(self) -> Backend:
+        """Where the parameters live."""
+        return backend_of(self.anchor)
+
+    @property
+    def anchor(self) -> Array:
+        """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
+        layer, name = self._first_place
+        return getattr(layer, name)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(layer.parameter_count for layer in self._layers.values())
+
+    # --- where and how the parameters lie ----------------------------------------------------------------------------
+
+    def flatten(self) -> Self:
+        """Lay all parameters into one buffer and all gradients into another, the layers keeping views; see `lay_flat`.
+
+        Speed alone changes. Where arrays cannot be written in place nothing happens.
+        """
+        if self.buffers is None:
+            self.buffers = lay_flat(self._places)
+        return self
+
+    def optimizer_view(self) -> tuple[MutableMapping[str, Array], Mapping[str, Array]]:
+        """Parameters and gradients as an optimizer should take them: one array each where flattened, else by name."""
+        if self.buffers is None:
+            return self.params, self._grads
+        return {"all": self.buffers.params}, {"all": self.buffers.grads}
+
+    def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
+        """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
+
+        Examples
+        --------
+        >>> from xpnet import TwoLayerNet
+        >>> TwoLayerNet(4, 3, 2, backend="numpy").to(dtype="float64")
+        TwoLayerNet(4-3-2, 23 parameters, float64 on numpy)
+        """
+        where: dict[str, Any] = {"like": self.anchor} if backend is None else {"backend": get_backend(backend)}
+        moved = {key: asarray(value, dtype=dtype, **where) for key, value in self.params.items()}
+        flat, self.buffers = self.buffers is not None, None
+        for key, (layer, name) in self._places.items():
+            layer._buffer_views, layer._out = {}, {}
+            setattr(layer, name, moved[key])
+            setattr(layer, f"d{name}", None)
+        self._place_what_is_kept()
+        return self.flatten() if flat else self
+
+    def _place_what_is_kept(self) -> None:
+        """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
+        for layer, name in self._kept_places:
+            dtype = self.dtype if name in layer.statistic_names else None
+            setattr(layer, name, asarray(getattr(layer, name), like=self.anchor, dtype=dtype))
+
+    def set_params(self, values: Mapping[str, Any]) -> Self:
+        """Give every parameter the value of its name, an array of any backend or a list; returns the network.
+
+        The values are copied, converted to the network's dtype and moved to its device. Where a name or a shape does
+        not fit, that is an error and nothing is changed.
+        """
+        self.params.replace(values)
+        return self
+
+    def copy(self) -> Self:
+        """A network of its own with the same parameters."""
+        return copy.deepcopy(self)
+
+    __copy__ = copy  # a shallow copy would share its layers, and with them the buffers, with the original
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
+        return {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        flat = state.pop("flat")
+        self.__dict__.update(state)
+        if flat:
+            self.flatten()
+
+    # --- weights, and files of them -----------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Array]:
+        """Parameters and statistics by name, all that inference needs; arrays of the caller's own."""
+        live = {**self.params, **self.statistics}
+        return {key: _copied(value) for key, value in live.items()}
+
+    def set_weights(self, values: Mapping[str, Any]) -> Self:
+        """Give parameters and statistics the values that `weights` gave, all of them or none; returns the network."""
+        names = {key for key in self.statistics if key in values}
+        statistics = {key: value for key, value in values.items() if key in names}
+        parameters = {key: value for key, value in values.items() if key not in names}
+        set_parameters, set_statistics = self.params.replacement(parameters), self.statistics.replacement(statistics)
+        set_parameters()
+        set_statistics()
+        return self
+
+    def snapshot(self, *, parameters: bool = True) -> Callable[[], None]:
+        """Keep all that training changes, statistics and counters too; a call of the result puts it back."""
+        places = [*(self._places.values() if parameters else ()), *self._kept_places]
+        kept = [(layer, name, _copied(getattr(layer, name))) for layer, name in places]
+
+        def restore() -> None:
+            for layer, name, value in kept:
+                setattr(layer, name, _copied(value))
+
+        return restore
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and statistics to a safetensors file, whole or not at all."""
+        arrays = {key: to_numpy(value) for key, value in {**self.params, **self.statistics}.items()}
+        save_weights(path, arrays, description=repr(self))
+
+    def load(self, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote, by any network of the same shapes; returns the network.
+
+        Raises
+        ------
+        DataError
+            When the file is missing, damaged, or holds other parameters than this network's. Nothing is changed then.
+        """
+        live = {**self.params, **self.statistics}
+        expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in live.items()}
+        return self.set_weights(load_weights(path, expected))
+
+
+def _copied(array: Array) -> Array:
+    return get_array_module(array).astype(array, array.dtype)

@@ -1,0 +1,189 @@
+"""Normalisation: batch normalisation of each column, layer normalisation of each row (course row 20)."""
+
+from typing import ClassVar
+
+from xpnet.backend import Array, get_array_module
+from xpnet.checks import check_between, check_positive
+from xpnet.errors import ShapeError
+from xpnet.layers.base import Layer
+
+__all__ = ["BatchNormalization", "LayerNormalization"]
+
+
+class BatchNormalization(Layer):
+    """Each column of the batch with mean 0 and variance 1, times gamma, plus beta.
+
+    In training the mean and the variance are the batch's own; at inference they are running means over the batches of
+    the training. Ioffe and Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
+
+    Note: the course divides the variance that it keeps by N; as in the paper and in PyTorch it is by N - 1 here. The
+    course adds 1e-6 to it, PyTorch 1e-5. `momentum` is the course's, 1 minus PyTorch's.
+
+    Parameters
+    ----------
+    gamma, beta
+        Scale and shift, shape (D,); they usually begin at 1 and 0.
+    momentum
+        How much of a running mean stays at each step, from 0 to 1.
+    eps
+        What is added to the variance, above 0.
+
+    Attributes
+    ----------
+    running_mean, running_var
+        The running means, (D,), beginning at 0 and 1. They move and are saved with the parameters.
+    dgamma, dbeta
+        The gradients, set by ``backward``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = BatchNormalization(np.array([1.0]), np.array([0.0]), eps=1e-12)
+    >>> layer.train = True
+    >>> layer.forward(np.array([[1.0], [3.0]]))
+    array([[-1.],
+           [ 1.]])
+    >>> layer.running_mean, layer.running_var
+    (array([0.2]), array([1.1]))
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
+    statistic_names: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
+
+    gamma: Array
+    beta: Array
+    dgamma: Array
+    dbeta: Array
+
+    def __init__(self, gamma: Array, beta: Array, momentum: float = 0.9, *, eps: float = 1e-5) -> None:
+        xp = get_array_module(gamma)
+        self.gamma = gamma
+        self.beta = beta
+        self.momentum = check_between("momentum", momentum, 0, 1)
+        self.eps = check_positive("eps", eps)
+        self.running_mean = xp.zeros_like(gamma)
+        self.running_var = xp.ones_like(gamma)
+
+    def forward(self, x: Array) -> Array:
+        """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D)."""
+        xp = get_array_module(x)
+        if self.train:
+            n = x.shape[0]
+            mean = xp.sum(x, axis=0) / n
+            centred = x - mean
+            var = xp.sum(centred * centred, axis=0) / n
+            self._keep(mean, var, n)
+        else:
+            centred, var = x - self.running_mean, self.running_var
+        self.scale = 1 / xp.sqrt(var + self.eps)
+        self.normal = centred * self.scale
+        return self.gamma * self.normal + self.beta
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by x, through mean and variance where they are the batch's; sets dgamma and dbeta."""
+        xp = get_array_module(dout)
+        self.dgamma = xp.sum(dout * self.normal, axis=0, **self.out("dgamma"))
+        self.dbeta = xp.sum(dout, axis=0, **self.out("dbeta"))
+        if not self.needs_input_gradient:
+            return None
+        if not self.train:
+            return dout * (self.gamma * self.scale)
+        n = dout.shape[0]
+        return (dout - self.dbeta / n - self.normal * (self.dgamma / n)) * (self.gamma * self.scale)
+
+    def _keep(self, mean: Array, var: Array, n: int) -> None:
+        """Move the running means towards this batch's; one sample alone has no variance that could be kept."""
+        self.running_mean *= self.momentum
+        self.running_mean += (1 - self.momentum) * mean
+        if n > 1:
+            self.running_var *= self.momentum
+            self.running_var += (1 - self.momentum) * n / (n - 1) * var
+
+    def input_shape(self) -> tuple[int, ...]:
+        """One vector of D numbers."""
+        return (self.gamma.shape[0],)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(D,), as it came."""
+        return _checked_width(self.gamma, shape)
+
+    def __repr__(self) -> str:
+        return f"BatchNormalization({self.gamma.shape[0]})"
+
+
+class LayerNormalization(Layer):
+    """Each row with mean 0 and variance 1, times gamma, plus beta; the same in training and at inference.
+
+    Ba, Kiros and Hinton, "Layer Normalization" (2016), equations 3 and 4.
+
+    Parameters
+    ----------
+    gamma, beta
+        Scale and shift, shape (D,); they usually begin at 1 and 0.
+    eps
+        What is added to the variance, above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = LayerNormalization(np.ones(2), np.zeros(2), eps=1e-12)
+    >>> layer.forward(np.array([[1.0, 3.0], [20.0, 10.0]]))
+    array([[-1.,  1.],
+           [ 1., -1.]])
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
+
+    gamma: Array
+    beta: Array
+    dgamma: Array
+    dbeta: Array
+
+    def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
+        self.gamma = gamma
+        self.beta = beta
+        self.eps = check_positive("eps", eps)
+
+    def forward(self, x: Array) -> Array:
+        """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""
+        xp = get_array_module(x)
+        d = x.shape[-1]
+        centred = x - xp.sum(x, axis=-1, keepdims=True) / d
+        var = xp.sum(centred * centred, axis=-1, keepdims=True) / d
+        self.scale = 1 / xp.sqrt(var + self.eps)
+        self.normal = centred * self.scale
+        return self.gamma * self.normal + self.beta
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by x, through mean and variance; sets dgamma and dbeta."""
+        xp = get_array_module(dout)
+        rows = tuple(range(dout.ndim - 1))
+        self.dgamma = xp.sum(dout * self.normal, axis=rows, **self.out("dgamma"))
+        self.dbeta = xp.sum(dout, axis=rows, **self.out("dbeta"))
+        if not self.needs_input_gradient:
+            return None
+        d = dout.shape[-1]
+        dnormal = dout * self.gamma
+        mean = xp.sum(dnormal, axis=-1, keepdims=True) / d
+        along = xp.sum(dnormal * self.normal, axis=-1, keepdims=True) / d
+        return (dnormal - mean - self.normal * along) * self.scale
+
+    def input_shape(self) -> tuple[int, ...]:
+        """One vector of D numbers."""
+        return (self.gamma.shape[0],)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(D,), as it came."""
+        return _checked_width(self.gamma, shape)
+
+    def __repr__(self) -> str:
+        return f"LayerNormalization({self.gamma.shape[0]})"
+
+
+def _checked_width(gamma: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if tuple(shape) != (gamma.shape[0],):
+        raise ShapeError(
+            f"expects vectors of {gamma.shape[0]} numbers (gamma is {tuple(gamma.shape)}), got samples of shape "
+            f"{tuple(shape)}"
+        )
+    return shape

@@ -1,0 +1,71 @@
+"""Regularisation: dropout (course row 20)."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from xpnet.backend import Array, asarray, get_array_module
+from xpnet.checks import check_between
+from xpnet.initializers import random_streams
+from xpnet.layers.base import Layer
+from xpnet.noise import next_key, random_bits
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """In training each number is set to 0 with a given probability, and the others are scaled up to make up for it.
+
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014). Which numbers is the
+    same to the bit on every backend, and other ones in each step, also where steps are recorded (see `xpnet.noise`).
+
+    Note: the course does not scale in training but at inference, as the paper's section 4 does: say ``inverted=False``.
+
+    Parameters
+    ----------
+    dropout_ratio
+        The probability, from 0 up to, but not, 1.
+    inverted
+        Scale by 1 / (1 - dropout_ratio) in training (True), or by 1 - dropout_ratio at inference (False).
+    seed
+        A whole number for the same numbers dropped each time; None for others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Dropout(0.5, seed=0)
+    >>> layer.forward(np.ones(4))
+    array([1., 1., 1., 1.])
+    >>> layer.train = True
+    >>> layer.forward(np.ones(8))
+    array([0., 0., 0., 0., 2., 0., 2., 0.])
+    """
+
+    counter_names: ClassVar[tuple[str, ...]] = ("key",)
+
+    def __init__(self, dropout_ratio: float = 0.5, *, inverted: bool = True, seed: int | None = None) -> None:
+        self.dropout_ratio = check_between("dropout_ratio", dropout_ratio, 0, 1, below=True)
+        self.inverted = inverted
+        self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
+
+    def forward(self, x: Array) -> Array:
+        """X times a mask of zeros and ones, scaled; any shape, the dtype of `x`."""
+        xp = get_array_module(x)
+        if not self.train:
+            return x if self.inverted else x * (1 - self.dropout_ratio)
+        self.key = next_key(asarray(self.key, like=x))
+        # The bits are a number from -2**31 to 2**31, below this limit with the given probability.
+        limit = min(round(self.dropout_ratio * 2**32), 2**32 - 1) - 2**31
+        self.mask = xp.astype(random_bits(x.shape, self.key) >= limit, x.dtype)
+        if self.inverted:
+            self.mask *= 1 / (1 - self.dropout_ratio)
+        return x * self.mask
+
+    def backward(self, dout: Array) -> Array:
+        """Dout times the same mask; without one, after inference, as the input was scaled."""
+        if not self.train:
+            return dout if self.inverted else dout * (1 - self.dropout_ratio)
+        return dout * self.mask
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.dropout_ratio:g})"

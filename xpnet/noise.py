@@ -1,0 +1,56 @@
+"""Random bits for use inside a training step: a hash of a counter, the same to the bit on every backend.
+
+A generator keeps its state on the host, where a recorded step does not see it, and each library has generators of its
+own. A hash needs no state but a key, which is an array, and only operations on 32-bit integers, which every library has
+and which wrap around alike.
+"""
+
+import math
+
+from xpnet.backend import Array, arange, get_array_module
+
+__all__ = ["next_key", "random_bits"]
+
+_STRIDE = 0x9E3779B9 - 2**32  # 2**32 over the golden ratio, as a signed number: the keys of many steps lie far apart
+_FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)
+
+
+def next_key(key: Array) -> Array:
+    """The key of the next step, made in place where arrays can be changed."""
+    key += _STRIDE
+    return key
+
+
+def random_bits(shape: tuple[int, ...], key: Array) -> Array:
+    """Integers all bits of which look random, others for each key.
+
+    Element i is a mix of key + i: shifts, exclusive ors and two products, each of which can be undone, so that no two
+    elements of one key are equal (C. Wellons, "Prospecting for Hash Functions", 2018: ``lowbias32``).
+
+    Parameters
+    ----------
+    shape
+        The result's.
+    key
+        int32, (1,).
+
+    Returns
+    -------
+    Array
+        int32, from -2**31 to 2**31 - 1, beside the key.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> random_bits((2, 2), np.array([0], dtype="int32"))
+    array([[         0, 1753845952],
+           [-787275391, 1408362973]], dtype=int32)
+    """
+    h = arange(math.prod(shape), like=key, dtype="int32") + key
+    # A shift of a signed number to the right copies its sign, so what it brings in is masked away.
+    h ^= (h >> 16) & 0xFFFF
+    h *= _FACTORS[0]
+    h ^= (h >> 15) & 0x1FFFF
+    h *= _FACTORS[1]
+    h ^= (h >> 16) & 0xFFFF
+    return get_array_module(h).reshape(h, shape)
