@@ -269,7 +269,7 @@ def test_a_subclass_that_updates_as_the_course_does_trains_as_before():
             for key in params:
                 params[key] -= 0.5 * self.lr * grads[key]
 
-    with pytest.warns(UserWarning, match=r"SGD\(lr=0.2\): it has no"):
+    with pytest.warns(UserWarning, match=r"Halved\(lr=0.2\): it has no"):
         halved = trained(None, Halved(0.2), capture="auto")
     assert_same(halved, trained(None, SGD(0.1), capture=False))
 

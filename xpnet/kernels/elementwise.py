@@ -7,7 +7,7 @@ from xpnet.backend import Array, accepts_out, get_array_module
 from xpnet.functions import as_inputs
 from xpnet.kernels.operation import ElementKernel, FusedOperation
 
-__all__ = ["bias_relu", "gather", "relu_gradient", "sgd_update"]
+__all__ = ["adam_update", "bias_relu", "gather", "relu_gradient", "sgd_update"]
 
 
 @FusedOperation
@@ -114,3 +114,63 @@ SGD_UPDATE = ElementKernel("sgd_update", "T grads, T lr", "T params", "params -=
 @sgd_update.on_cupy
 def _(params: Array, grads: Array, lr: float | Array) -> Array:
     return SGD_UPDATE(grads, lr, params)
+
+
+@FusedOperation
+def adam_update(
+    params: Array,
+    grads: Array,
+    m: Array,
+    v: Array,
+    rate: float | Array,
+    eps: float | Array,
+    beta1: float,
+    beta2: float,
+) -> tuple[Array, Array, Array]:
+    """Adam's step on buffers of one shape; returns `params`, `m` and `v`, changed in place where they can be.
+
+    m += (1 - beta1) * (grads - m); v += (1 - beta2) * (grads^2 - v); params -= rate * m / (sqrt(v) + eps), where `rate`
+    and `eps` have the step's correction in them (see `xpnet.optimizers.Adam`): Python floats, or 0-d arrays beside the
+    parameters and of their dtype, which are read on the device.
+    """
+    # One array at a time is made, and changed in place: memory that a processor's cache holds.
+    change = grads - m
+    change *= 1 - beta1
+    m += change
+    change = grads * grads
+    change -= v
+    change *= 1 - beta2
+    v += change
+    change = get_array_module(v).sqrt(v)
+    change += eps
+    change = m / change
+    change *= rate
+    params -= change
+    return params, m, v
+
+
+ADAM_UPDATE = ElementKernel(
+    "adam_update",
+    "T grads, T rate, T eps, T share1, T share2",
+    "T params, T m, T v",
+    """
+    m += (grads - m) * share1;  // 1 - beta1
+    v += (grads * grads - v) * share2;  // 1 - beta2
+    params -= m / (sqrt(v) + eps) * rate;
+    """,
+)
+
+
+@adam_update.on_cupy
+def _(
+    params: Array,
+    grads: Array,
+    m: Array,
+    v: Array,
+    rate: float | Array,
+    eps: float | Array,
+    beta1: float,
+    beta2: float,
+) -> tuple[Array, Array, Array]:
+    ADAM_UPDATE(grads, rate, eps, 1 - beta1, 1 - beta2, params, m, v)
+    return params, m, v

@@ -1,0 +1,40 @@
+"""Optimizers: how a step uses the gradients. Each has the course's ``update(params, grads)``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from xpnet.errors import ArgumentError
+from xpnet.optimizers.adaptive import AdaGrad, Adam, AdamW, RMSprop
+from xpnet.optimizers.base import BaseOptimizer, Optimizer, RecordableOptimizer
+from xpnet.optimizers.descent import SGD, Momentum, Nesterov
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "BaseOptimizer",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "RecordableOptimizer",
+    "make_optimizer",
+]
+
+_BY_NAME = {cls.__name__.lower(): cls for cls in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW)}
+
+
+def make_optimizer(optimizer: str | Optimizer, options: Mapping[str, Any]) -> Optimizer:
+    """An optimizer from its name, in any case, and its arguments; one that is made already is returned as it is."""
+    if not isinstance(optimizer, str):
+        if not callable(getattr(optimizer, "update", None)):
+            raise ArgumentError(f"An optimizer has a method  update(params, grads) ; {optimizer!r} has none.")
+        return optimizer
+    if optimizer.lower() not in _BY_NAME:
+        names = ", ".join(repr(cls.__name__) for cls in _BY_NAME.values())
+        raise ArgumentError(f"There is no optimizer {optimizer!r}; there is {names}, or an optimizer of your own.")
+    try:
+        return _BY_NAME[optimizer.lower()](**options)
+    except TypeError as error:
+        raise ArgumentError(f"optimizer_param does not suit {optimizer}: {error}.") from error

@@ -1,0 +1,165 @@
+"""Optimizers that scale each parameter's step by the size of its own gradients so far."""
+
+import math
+
+from xpnet.backend import Array, get_array_module
+from xpnet.checks import check_between, check_positive
+from xpnet.kernels import adam_update
+from xpnet.optimizers.base import BaseOptimizer, Rate
+
+__all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
+
+
+class AdaGrad(BaseOptimizer):
+    """Steps that shrink as gradients add up: h += dW^2; W -= lr * dW / (sqrt(h) + eps).
+
+    Duchi, Hazan & Singer 2011, the diagonal form of their section 1.1.
+
+    Parameters
+    ----------
+    lr, weight_decay, max_norm
+        As for `BaseOptimizer`.
+    eps
+        Above 0: what keeps a gradient of 0 from a division by 0; 1e-7, as in the course.
+    """
+
+    slots = ("h",)
+    h: dict[str, Array]
+
+    def __init__(
+        self, lr: Rate = 0.01, *, eps: float = 1e-7, weight_decay: float = 0.0, max_norm: float | None = None
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
+        self.eps = check_positive("eps", eps)
+
+    def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
+        """h += dW^2; W -= lr * dW / (sqrt(h) + eps)."""
+        h += dW * dW
+        W -= lr * dW / (get_array_module(h).sqrt(h) + self.eps)
+        return W, h
+
+
+class RMSprop(BaseOptimizer):
+    """AdaGrad that forgets: h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps).
+
+    Tieleman & Hinton 2012, Coursera, lecture 6.5.
+
+    Parameters
+    ----------
+    lr, weight_decay, max_norm
+        As for `BaseOptimizer`.
+    decay_rate
+        How much of the mean square each step keeps, in [0, 1).
+    eps
+        As for `AdaGrad`.
+    """
+
+    slots = ("h",)
+    h: dict[str, Array]
+
+    def __init__(
+        self,
+        lr: Rate = 0.01,
+        decay_rate: float = 0.99,
+        *,
+        eps: float = 1e-7,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
+        self.decay_rate = check_between("decay_rate", decay_rate, 0, 1, below=True)
+        self.eps = check_positive("eps", eps)
+
+    def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
+        """h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps)."""
+        h *= self.decay_rate
+        h += (1 - self.decay_rate) * (dW * dW)
+        W -= lr * dW / (get_array_module(h).sqrt(h) + self.eps)
+        return W, h
+
+
+class Adam(BaseOptimizer):
+    """Momentum and RMSprop in one, each corrected for having begun at 0 (Kingma & Ba 2015, Algorithm 1).
+
+    In step t = 1, 2, ...::
+
+        m = beta1 * m + (1 - beta1) * dW
+        v = beta2 * v + (1 - beta2) * dW^2
+        W -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    The last is computed as W -= rate * m / (sqrt(v) + eps_t) with rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t) and
+    eps_t = eps * sqrt(1 - beta2^t), two numbers that the host computes: the same, with fewer operations on arrays (the
+    end of the paper's section 2). The arithmetic is `xpnet.kernels.adam_update`.
+
+    Parameters
+    ----------
+    lr, weight_decay, max_norm
+        As for `BaseOptimizer`. PyTorch's Adam takes `weight_decay` for a term in the loss; its AdamW is like this one.
+    beta1, beta2
+        How much of the two means each step keeps, in [0, 1).
+    eps
+        Above 0; 1e-8, as in the paper.
+
+    Notes
+    -----
+    Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
+    sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.
+    """
+
+    slots = ("m", "v")
+    m: dict[str, Array]
+    v: dict[str, Array]
+
+    def __init__(
+        self,
+        lr: Rate = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        *,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
+        self.beta1 = check_between("beta1", beta1, 0, 1, below=True)
+        self.beta2 = check_between("beta2", beta2, 0, 1, below=True)
+        self.eps = check_positive("eps", eps)
+
+    def step_numbers(self, lr: float, t: int) -> tuple[float, float]:
+        """The rate and eps, both corrected for the step `t`."""
+        correction = math.sqrt(1 - self.beta2**t)
+        return lr * correction / (1 - self.beta1**t), self.eps * correction
+
+    def step(self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float) -> tuple[Array, Array, Array]:
+        """m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW^2 - v); W -= rate * m / (sqrt(v) + eps)."""
+        return adam_update.plain(W, dW, m, v, rate, eps, self.beta1, self.beta2)
+
+    def fused_step(
+        self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """The same in one kernel."""
+        return adam_update(W, dW, m, v, rate, eps, self.beta1, self.beta2)
+
+
+class AdamW(Adam):
+    """Adam with decaying weights: W *= 1 - lr * weight_decay before each step (Loshchilov & Hutter 2019, Algorithm 2).
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps, max_norm
+        As for `Adam`.
+    weight_decay
+        As for every optimizer; here there is some unless one says 0.
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        weight_decay: float = 0.01,
+        *,
+        eps: float = 1e-8,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, beta1, beta2, eps=eps, weight_decay=weight_decay, max_norm=max_norm)

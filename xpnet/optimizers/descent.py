@@ -1,0 +1,94 @@
+"""Optimizers that go down the gradient: with no memory, or with a velocity."""
+
+from xpnet.backend import Array
+from xpnet.checks import check_between
+from xpnet.kernels import sgd_update
+from xpnet.optimizers.base import BaseOptimizer, Rate
+
+__all__ = ["SGD", "Momentum", "Nesterov"]
+
+
+class SGD(BaseOptimizer):
+    """Stochastic gradient descent: W -= lr * dW (course row 17).
+
+    Parameters
+    ----------
+    lr, weight_decay, max_norm
+        As for `BaseOptimizer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = {"W": np.array([1.0, 2.0])}
+    >>> SGD(lr=0.1).update(params, {"W": np.array([1.0, -1.0])})
+    >>> params
+    {'W': array([0.9, 2.1])}
+    """
+
+    def step(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
+        """W -= lr * dW."""
+        W -= lr * dW
+        return (W,)
+
+    def fused_step(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
+        """The same in one kernel."""
+        return (sgd_update(W, dW, lr),)
+
+
+class Momentum(BaseOptimizer):
+    """Descent with a velocity: v = momentum * v + dW; W -= lr * v (Polyak 1964, the heavy ball).
+
+    Parameters
+    ----------
+    lr, weight_decay, max_norm
+        As for `BaseOptimizer`.
+    momentum
+        How much of the velocity each step keeps, in [0, 1).
+
+    Notes
+    -----
+    Note: the course writes v = momentum * v - lr * dW; W += v. With one rate throughout the parameters are the same.
+    When the rate changes, the course's velocity still has the old one in it; here, as in PyTorch, the new rate takes
+    effect at once.
+    """
+
+    slots = ("v",)
+    v: dict[str, Array]
+
+    def __init__(
+        self,
+        lr: Rate = 0.01,
+        momentum: float = 0.9,
+        *,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
+        self.momentum = check_between("momentum", momentum, 0, 1, below=True)
+
+    def step(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
+        """v = momentum * v + dW; W -= lr * v."""
+        v *= self.momentum
+        v += dW
+        W -= lr * v
+        return W, v
+
+
+class Nesterov(Momentum):
+    """Descent with a velocity that looks ahead: v = momentum * v + dW; W -= lr * (dW + momentum * v).
+
+    Nesterov's accelerated gradient (1983) in the form of Sutskever et al. 2013 (equations 3 and 4), rewritten, as the
+    course and PyTorch do, for parameters that are ahead already: so the gradient is taken where they are.
+
+    Parameters
+    ----------
+    lr, momentum, weight_decay, max_norm
+        As for `Momentum`, and with the same note on the course's velocity.
+    """
+
+    def step(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
+        """v = momentum * v + dW; W -= lr * (dW + momentum * v)."""
+        v *= self.momentum
+        v += dW
+        W -= lr * (dW + self.momentum * v)
+        return W, v
