@@ -1,97 +1,19 @@
-"""Pictures: learning curves and digits. matplotlib lives here alone, and is loaded when something is drawn."""
+"""Images of digits, what a network says of them, and where it errs."""
 
-import io
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xpnet.backend import Array, to_numpy
+from xpnet.drawing.figures import finished, new_figure
 from xpnet.errors import ShapeError
-from xpnet.files import write_whole
 
-__all__ = ["new_figure", "plot_confusions", "plot_digits", "plot_learning_curves", "plot_scores", "save_figure"]
+__all__ = ["plot_confusions", "plot_digits", "plot_scores"]
 
 _RIGHT, _WRONG = "tab:green", "tab:red"
-
-
-def new_figure(path: str | os.PathLike[str] | None, **options: Any) -> Any:
-    """A figure: pyplot's, to be shown, where there is no path; else one that leaves the user's pyplot alone."""
-    try:
-        if path is None:
-            import matplotlib.pyplot as plt
-
-            return plt.figure(**options)
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Drawing needs matplotlib. Install it with  pip install 'xpnet[examples]' .") from error
-    return Figure(**options)
-
-
-def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a matplotlib figure, whole or not at all, in the format of the path's suffix; returns the path."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format=Path(path).suffix[1:] or "png", dpi=150)
-    return write_whole(path, picture.getvalue())
-
-
-def _finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
-    """The figure, written where there is a path."""
-    if path is not None:
-        save_figure(figure, path)
-    return figure
-
-
-def plot_learning_curves(
-    loss: Sequence[float],
-    epochs: Sequence[float],
-    train_acc: Sequence[float],
-    test_acc: Sequence[float],
-    *,
-    title: str = "",
-    path: str | os.PathLike[str] | None = None,
-) -> Any:
-    """The loss by iteration, and both accuracies by epoch, test dashed (course row 18).
-
-    Parameters
-    ----------
-    loss
-        One number an iteration.
-    epochs
-        When the accuracies were taken, in epochs.
-    train_acc, test_acc
-        The accuracies, 0 to 1; either may be empty.
-    path
-        Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure = new_figure(path, figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue")
-    left.set(title="Loss of each minibatch", xlabel="iteration", ylabel="loss")
-    left.set_ylim(bottom=0)
-    for accuracies, name, style, color in (
-        (train_acc, "train", "-", "tab:blue"),
-        (test_acc, "test", "--", "tab:orange"),
-    ):
-        if accuracies:
-            right.plot(
-                epochs, accuracies, style, marker=".", color=color, label=f"{name}: {accuracies[-1]:.4f} at last"
-            )
-    right.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
-    if train_acc or test_acc:
-        right.legend(loc="lower right")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    if title:
-        figure.suptitle(title)
-    return _finished(figure, path)
 
 
 def plot_digits(
@@ -113,7 +35,7 @@ def plot_digits(
     columns
         How many stand side by side.
     title, path
-        As for `plot_learning_curves`.
+        As for `xpnet.drawing.plot_learning_curves`.
 
     Returns
     -------
@@ -128,7 +50,7 @@ def plot_digits(
             axes.imshow(pictures[i], cmap="gray_r")
             axes.set_title(str(captions[i]) if i < len(captions) else "", fontsize=11)
     figure.suptitle(title)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def plot_scores(
@@ -153,7 +75,7 @@ def plot_scores(
     name
         What the scores are called: ``"score"``, ``"probability"``.
     title, path
-        As for `plot_learning_curves`.
+        As for `xpnet.drawing.plot_learning_curves`.
 
     Returns
     -------
@@ -173,7 +95,7 @@ def plot_scores(
     right.margins(y=0.12)
     right.set(title=f"highest {name}: {highest}", xlabel="class", ylabel=name, xticks=range(len(values)))
     figure.suptitle(title)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def plot_confusions(
@@ -198,7 +120,7 @@ def plot_confusions(
     classes
         The number of classes.
     title, path
-        As for `plot_learning_curves`.
+        As for `xpnet.drawing.plot_learning_curves`.
 
     Returns
     -------
@@ -222,7 +144,7 @@ def plot_confusions(
     figure.supxlabel("the network says (above each column); below each image, how many there are of its kind")
     figure.supylabel("it is")
     figure.suptitle(title)
-    return _finished(figure, path)
+    return finished(figure, path)
 
 
 def _as_pictures(images: Array) -> np.ndarray:

@@ -1,0 +1,28 @@
+"""Pictures: digits, learning curves, searches, distributions, paths. matplotlib lives here alone.
+
+It is loaded when something is drawn. Each function takes plain sequences and arrays of any backend, and returns the
+figure; with a ``path`` the picture is written there, without one the figure is pyplot's, shown by ``plt.show()``.
+"""
+
+from xpnet.drawing.digits import plot_confusions, plot_digits, plot_scores
+from xpnet.drawing.distributions import plot_histograms
+from xpnet.drawing.figures import new_figure, save_figure
+from xpnet.drawing.paths import plot_paths
+from xpnet.drawing.search import plot_search, plot_search_curves
+from xpnet.drawing.training import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
+
+__all__ = [
+    "new_figure",
+    "plot_confusions",
+    "plot_digits",
+    "plot_grid_of_runs",
+    "plot_histograms",
+    "plot_learning_curves",
+    "plot_paths",
+    "plot_runs",
+    "plot_scores",
+    "plot_search",
+    "plot_search_curves",
+    "save_figure",
+    "smooth_curve",
+]

@@ -1,0 +1,98 @@
+"""Histograms side by side: how activations are distributed, layer by layer."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xpnet.backend import Array, to_numpy
+from xpnet.checks import check_count
+from xpnet.drawing.figures import finished, new_figure
+from xpnet.errors import ArgumentError
+
+__all__ = ["plot_histograms"]
+
+
+def plot_histograms(
+    arrays_by_name: Mapping[str, Array] | Mapping[str, Mapping[str, Array]],
+    *,
+    bins: int = 30,
+    range: tuple[float, float] = (0, 1),
+    xlabel: str = "activation",
+    ylabel: str = "count",
+    ylim: tuple[float | None, float | None] | None = None,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """A row of histograms, one an array, or a row of them for each initializer.
+
+    The panels of a row have one vertical axis. Where values lie outside the range, the panel says how many.
+
+    Parameters
+    ----------
+    arrays_by_name
+        Title of the panel, ``"1-layer"``: an array of any shape and backend. Or name of the row, ``"Xavier"``: such a
+        mapping; the rows may be of different lengths.
+    bins, range
+        How many bars, over which values; as in `numpy.histogram`.
+    xlabel, ylabel
+        What the axes are called.
+    ylim
+        How high the panels are; None for what fits each row.
+    title, path
+        As for `xpnet.drawing.plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    bins = check_count("bins", bins)
+    low, high = range
+    if not low < high:
+        raise ArgumentError(f"range must be (low, high) with low < high, got {range!r}.")
+    rows = _as_rows(arrays_by_name)
+    lengths = [len(arrays) for arrays in rows.values()]
+    columns = max(lengths)
+    figure = new_figure(path, figsize=(2.4 * columns + 0.6, 2.3 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey="row")
+    for i, (panels, (row, arrays)) in enumerate(zip(grid, rows.items(), strict=True)):
+        for axes, (name, array) in zip(panels, arrays.items(), strict=False):
+            _draw_histogram(axes, np.ravel(to_numpy(array)), bins, (low, high))
+            axes.set_title(name, fontsize=10)
+        for empty in panels[lengths[i] :]:
+            empty.remove()
+        for lowest in panels[max(lengths[i + 1 :], default=0) : lengths[i]]:
+            lowest.tick_params(labelbottom=True)  # where axes are shared, only the last row has numbers
+        if ylim is not None:
+            panels[0].set_ylim(*ylim)
+        panels[0].set_ylabel(f"{row}\n{ylabel}" if row else ylabel)
+    figure.supxlabel(xlabel, fontsize=10)
+    figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _as_rows(given: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+    """Rows of arrays, from a mapping of arrays or from a mapping of such mappings."""
+    nested = [isinstance(value, Mapping) for value in given.values()]
+    if any(nested) and not all(nested):
+        raise ArgumentError("Give arrays by name, or rows of arrays by name, and not both in one mapping.")
+    rows = {row: dict(arrays) for row, arrays in given.items()} if any(nested) else {"": dict(given)}
+    if not all(rows.values()) or not rows:
+        raise ArgumentError("There is nothing to draw: no array was given. Give some as  {'1-layer': array} .")
+    return rows
+
+
+def _draw_histogram(axes: Any, values: np.ndarray, bins: int, bounds: tuple[float, float]) -> None:
+    axes.hist(values, bins=bins, range=bounds, color="tab:blue")
+    low, high = bounds
+    outside = {f"below {low:g}": values < low, f"above {high:g}": values > high, "nan": np.isnan(values)}
+    counts = {where: int(np.count_nonzero(there)) for where, there in outside.items()}
+    told = [f"{_share(n, values.size)} {where}" for where, n in counts.items() if n]
+    axes.text(0.97, 0.95, "\n".join(told), transform=axes.transAxes, ha="right", va="top", fontsize=8)
+    axes.tick_params(labelsize=8)
+
+
+def _share(n: int, of: int) -> str:
+    """Per cent, and for less than one of them the number."""
+    return f"{n / of:.0%}" if 100 * n >= of else f"{n:,}"

@@ -1,0 +1,81 @@
+"""The way that each optimizer takes over a function of two variables."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnet.checks import check_count
+from xpnet.drawing.figures import finished, panel_grid
+from xpnet.errors import ArgumentError, ShapeError
+
+__all__ = ["plot_paths"]
+
+_POINTS = 301
+
+
+def plot_paths(
+    f: Callable[[Any, Any], Any],
+    paths: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    xlim: tuple[float, float] = (-10, 10),
+    ylim: tuple[float, float] = (-10, 10),
+    levels: int | Sequence[float] = 10,
+    minimum: tuple[float, float] | None = None,
+    columns: int = 2,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Contour lines of a function of two variables, and on them the path of each optimizer, a panel each.
+
+    Parameters
+    ----------
+    f
+        The function, of two arrays of the same shape, such as ``lambda x, y: x**2 / 20 + y**2``.
+    paths
+        Title of the panel, ``"SGD"``: the points gone through, (N, 2), from the first, which is marked by a circle.
+        What leaves the panel is not drawn.
+    xlim, ylim
+        Which part of the plane to show.
+    levels
+        The heights of the contour lines; or how many, denser near the lowest point.
+    minimum
+        A point to mark by a cross.
+    columns
+        How many panels stand side by side.
+    title, path
+        As for `xpnet.drawing.plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    points = {name: np.asarray(way, dtype=float) for name, way in paths.items()}
+    if not points:
+        raise ArgumentError("There is nothing to draw: no path was given. Give some as  {'SGD': [(-7, 2), ...]} .")
+    for name, way in points.items():
+        if way.ndim != 2 or way.shape[1] != 2:
+            raise ShapeError(f"The path {name!r} must be points (x, y), shape (N, 2), got shape {way.shape}.")
+    x, y = np.meshgrid(np.linspace(*xlim, _POINTS), np.linspace(*ylim, _POINTS))
+    height = np.asarray(f(x, y), dtype=float)
+    if height.shape != x.shape:
+        raise ShapeError(f"f must give a number a point: for arrays of shape {x.shape} it gave shape {height.shape}.")
+    if isinstance(levels, int):
+        # The squares of equal steps: for a quadratic function the lines are then equally far apart.
+        lowest, steps = height.min(), np.linspace(0, 1, check_count("levels", levels) + 1)[1:]
+        levels = (lowest + (height.max() - lowest) * steps**2).tolist()
+    columns = check_count("columns", columns)
+    figure, panels = panel_grid(
+        path, len(points), columns, (4.2, 3.6), xlabel="x", ylabel="y", sharex=True, sharey=True
+    )
+    for axes, (name, way) in zip(panels, points.items(), strict=True):
+        axes.contour(x, y, height, levels=levels, colors="0.7", linewidths=0.7)
+        axes.plot(*way.T, "-", marker=".", color="tab:red", linewidth=1, markersize=5)
+        axes.plot(*way[0], "o", color="tab:red", markersize=7, markerfacecolor="white")
+        if minimum is not None:
+            axes.plot(*minimum, "+", color="black", markersize=9)
+        axes.set(title=name, xlim=xlim, ylim=ylim)
+        axes.locator_params(nbins=5)
+    figure.suptitle(title)
+    return finished(figure, path)

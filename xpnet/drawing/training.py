@@ -1,0 +1,256 @@
+"""Learning curves: of one training, of several over one axis, and of pairs in a grid."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnet.checks import check_count
+from xpnet.drawing.figures import finished, new_figure, panel_grid
+from xpnet.errors import ArgumentError, ShapeError
+
+__all__ = ["plot_grid_of_runs", "plot_learning_curves", "plot_runs", "smooth_curve"]
+
+_MARKERS = "osD^vXP*"
+_MARKERS_A_LINE = 15
+
+
+class _Quantity(NamedTuple):
+    """What goes without saying of a quantity: its horizontal axis, where that begins, its height, its empty corner."""
+
+    xlabel: str
+    first: int
+    ylim: tuple[float | None, float | None]
+    corner: str
+
+
+_QUANTITIES = {
+    "loss": _Quantity("iteration", 1, (0, None), "upper right"),
+    "accuracy": _Quantity("epoch", 0, (0, 1), "lower right"),
+}
+
+
+def plot_learning_curves(
+    loss: Sequence[float],
+    epochs: Sequence[float],
+    train_acc: Sequence[float],
+    test_acc: Sequence[float],
+    val_acc: Sequence[float] = (),
+    *,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """The loss by iteration, and the accuracies by epoch, test dashed, validation dash-dotted (course row 18).
+
+    Parameters
+    ----------
+    loss
+        One number an iteration.
+    epochs
+        When the accuracies were taken, in epochs.
+    train_acc, test_acc, val_acc
+        The accuracies, 0 to 1; each may be empty.
+    path
+        Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(path, figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue")
+    left.set(title="Loss of each minibatch", xlabel="iteration", ylabel="loss")
+    left.set_ylim(bottom=0)
+    for accuracies, name, style, color in (
+        (train_acc, "train", "-", "tab:blue"),
+        (test_acc, "test", "--", "tab:orange"),
+        (val_acc, "validation", "-.", "tab:green"),
+    ):
+        if accuracies:
+            label = f"{name}: {accuracies[-1]:.4f} at last"
+            right.plot(epochs, accuracies, style, marker=".", color=color, label=label)
+    right.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+    if right.lines:
+        right.legend(loc="lower right")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    if title:
+        figure.suptitle(title)
+    return finished(figure, path)
+
+
+def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
+    """A curve as a moving average under a Kaiser window (beta = 2), mirrored at both ends; of the length of `y`.
+
+    Parameters
+    ----------
+    y
+        The curve, (N,).
+    window
+        The width, an odd number; 1 leaves the curve as it is. What is not finite spreads over a window.
+
+    Examples
+    --------
+    >>> smooth_curve([1, 1, 4, 1, 1], window=3).round(2).tolist()
+    [1.0, 1.7, 2.6, 1.7, 1.0]
+    """
+    if check_count("window", window) % 2 == 0:
+        raise ArgumentError(f"window must be odd, so that it has a middle, got {window}. Take {window + 1}.")
+    curve = np.asarray(y, dtype=float)
+    if curve.ndim != 1:
+        raise ShapeError(f"A curve is a sequence of numbers, (N,), got shape {curve.shape}.")
+    if window == 1 or curve.size == 0:
+        return curve
+    weights = np.kaiser(window, 2)
+    return np.convolve(np.pad(curve, window // 2, mode="reflect"), weights / weights.sum(), mode="valid")
+
+
+def plot_runs(
+    runs: Mapping[str, Sequence[float]],
+    *,
+    x: Sequence[float] | None = None,
+    what: str = "loss",
+    smooth: int = 1,
+    dashed: Collection[str] = (),
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    ylim: tuple[float | None, float | None] | None = None,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Several curves over one axis, such as the losses of several optimizers, or what overfitting does.
+
+    Parameters
+    ----------
+    runs
+        Name in the legend: the curve, such as ``history.loss`` or ``history.test_acc``.
+    x
+        Where the numbers were taken, one for each of the longest curve; a shorter curve ends earlier. None for
+        iterations from 1 (``"loss"``), or epochs from 0 (``"accuracy"``).
+    what
+        ``"loss"`` or ``"accuracy"``: what the axes are called and where they end, unless said otherwise.
+    smooth
+        The window of `smooth_curve`, in points; 1 for none.
+    dashed
+        The names of those to draw dashed, such as ``["test"]``.
+    xlabel, ylabel, ylim
+        In place of what goes with `what`; None in `ylim` for what fits.
+    title, path
+        As for `plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    _check_runs({"": runs}, what, x, dashed)
+    figure = new_figure(path, figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    _draw_runs(axes, runs, what, x, smooth, dashed, markers=True)
+    axes.set(xlabel=xlabel or _QUANTITIES[what].xlabel, ylabel=ylabel or what, title=title)
+    axes.set_ylim(*(ylim or _QUANTITIES[what].ylim))
+    axes.legend(loc=_QUANTITIES[what].corner)
+    return finished(figure, path)
+
+
+def plot_grid_of_runs(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    columns: int = 4,
+    x: Sequence[float] | None = None,
+    what: str = "accuracy",
+    smooth: int = 1,
+    dashed: Collection[str] = (),
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    ylim: tuple[float | None, float | None] | None = None,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """A grid of small panels with the same curves in each, such as with and without batch normalization.
+
+    Parameters
+    ----------
+    panels
+        Title of the panel, ``"W: 0.0541"``: its curves, as `plot_runs` takes them. A name has one colour in all
+        panels, and stands once in the legend.
+    columns
+        How many panels stand side by side.
+    x, what, smooth, dashed, xlabel, ylabel, ylim, title, path
+        As for `plot_runs`, for all panels alike.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    _check_runs(panels, what, x, dashed)
+    columns = check_count("columns", columns)
+    figure, grid = panel_grid(
+        path,
+        len(panels),
+        columns,
+        (2.4, 2.0),
+        xlabel=xlabel or _QUANTITIES[what].xlabel,
+        ylabel=ylabel or what,
+        sharex=True,
+        sharey=True,
+    )
+    names = list(dict.fromkeys(name for runs in panels.values() for name in runs))
+    for axes, (caption, runs) in zip(grid, panels.items(), strict=True):
+        _draw_runs(axes, runs, what, x, smooth, dashed, names=names)
+        axes.set_title(caption, fontsize=9)
+        axes.tick_params(labelsize=8)
+    grid[0].set_ylim(*(ylim or _QUANTITIES[what].ylim))
+    lines = {line.get_label(): line for axes in grid for line in axes.lines}
+    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=min(len(names), columns))
+    figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _check_runs(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    what: str,
+    x: Sequence[float] | None,
+    dashed: Collection[str],
+) -> None:
+    """What is wrong with curves is said before a figure is made."""
+    if what not in _QUANTITIES:
+        names = " or ".join(map(repr, _QUANTITIES))
+        raise ArgumentError(f"what must be {names}, got {what!r}. Name other quantities with  ylabel=..., ylim=... .")
+    curves = [(name, y) for runs in panels.values() for name, y in runs.items()]
+    if not curves:
+        raise ArgumentError("There is nothing to draw: no curve was given. Give some as  {'SGD': history.loss} .")
+    for name, y in curves:
+        if np.ndim(y) != 1:
+            raise ShapeError(f"The curve {name!r} must be a sequence of numbers, (N,), got shape {np.shape(y)}.")
+    longest = max(len(y) for _, y in curves)
+    if x is not None and len(x) != longest:
+        raise ShapeError(f"x has {len(x)} numbers, the longest curve {longest}. Give one for each of its points.")
+    if unknown := set(dashed) - {name for name, _ in curves}:
+        raise ArgumentError(f"dashed names {sorted(unknown)}, which are none of the curves.")
+
+
+def _draw_runs(
+    axes: Any,
+    runs: Mapping[str, Sequence[float]],
+    what: str,
+    x: Sequence[float] | None,
+    smooth: int,
+    dashed: Collection[str],
+    *,
+    names: Sequence[str] = (),
+    markers: bool = False,
+) -> None:
+    """The curves of one panel; `names` says which colour each has."""
+    first = _QUANTITIES[what].first
+    order = {name: i for i, name in enumerate(names or runs)}
+    for name, y in runs.items():
+        i = order[name]
+        at = range(first, first + len(y)) if x is None else x[: len(y)]
+        style: dict[str, Any] = {"color": f"C{i}", "linestyle": "--" if name in dashed else "-", "linewidth": 1.2}
+        if markers:
+            style |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
+            style["markevery"] = max(1, len(y) // _MARKERS_A_LINE)
+        axes.plot(at, smooth_curve(y, smooth), label=name, **style)
+    axes.grid(alpha=0.3)

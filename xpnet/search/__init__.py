@@ -1,0 +1,7 @@
+"""Hyper-parameters drawn at random, and what comes of each."""
+
+from xpnet.search.random import random_search
+from xpnet.search.result import SearchResult, Trial
+from xpnet.search.space import Choice, Distribution, LogUniform, Uniform
+
+__all__ = ["Choice", "Distribution", "LogUniform", "SearchResult", "Trial", "Uniform", "random_search"]

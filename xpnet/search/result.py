@@ -1,0 +1,148 @@
+"""What a search leaves behind: its trials; as a table, as pictures, as CSV."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xpnet.checks import check_count
+from xpnet.drawing import plot_search, plot_search_curves
+from xpnet.errors import ArgumentError
+from xpnet.files import write_whole
+from xpnet.history import History
+from xpnet.search.space import Distribution, LogUniform
+
+__all__ = ["SearchResult", "Trial"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was tried, and what came of it.
+
+    Attributes
+    ----------
+    params
+        The hyper-parameters that were drawn.
+    score
+        Higher is better; nan where the trial failed.
+    history
+        What `train` returned, where it was a `History`.
+    seconds
+        How long `train` took.
+    error
+        Why the trial failed; empty where it did not.
+    """
+
+    params: dict[str, Any]
+    score: float
+    history: History | None
+    seconds: float
+    error: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={_shown(value)}" for name, value in self.params.items())
+
+
+@dataclass(repr=False)
+class SearchResult:
+    """All trials of a search, in the order in which they were made.
+
+    Attributes
+    ----------
+    trials
+        The trials, failed ones among them.
+    space
+        What each parameter was drawn from.
+    seed
+        What to give as ``seed=`` for the same draws.
+    """
+
+    trials: list[Trial]
+    space: Mapping[str, Distribution]
+    seed: int
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The trials, the best first, and those without a score at the end."""
+        return sorted(self.trials, key=lambda trial: (math.isnan(trial.score), -trial.score))
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the highest score; an ArgumentError where none has one."""
+        if not self.trials or math.isnan(self.ranked[0].score):
+            raise ArgumentError(f"None of the {len(self.trials)} trials has a score. The table() says why.")
+        return self.ranked[0]
+
+    def table(self, n: int | None = 10) -> str:
+        """The `n` best trials as text, a row each: rank, score, parameters, seconds; None for all trials."""
+        from tabulate import tabulate
+
+        shown = self.ranked if n is None else self.ranked[: check_count("n", n)]
+        rows = [
+            [
+                str(rank),
+                "failed" if math.isnan(trial.score) else f"{trial.score:.4f}",
+                *(_shown(trial.params[name]) for name in self.space),
+                f"{trial.seconds:.1f}",
+                trial.error,
+            ]
+            for rank, trial in enumerate(shown, 1)
+        ]
+        headers = ["rank", "score", *self.space, "seconds", "error"]
+        if not any(trial.error for trial in shown):
+            headers, rows = headers[:-1], [row[:-1] for row in rows]
+        align = ["left" if name == "error" else "right" for name in headers]
+        return tabulate(rows, headers, colalign=align if rows else None, disable_numparse=True)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the scores by each parameter, to a file where `path` is given; returns the matplotlib figure."""
+        return plot_search(
+            {name: [trial.params[name] for trial in self.trials] for name in self.space},
+            [trial.score for trial in self.trials],
+            log=[name for name, distribution in self.space.items() if isinstance(distribution, LogUniform)],
+            title=str(self).replace("; ", "\n"),
+            path=path,
+        )
+
+    def plot_curves(self, n: int = 20, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the accuracies by epoch of the `n` best trials, validation whole and training dashed (the course's)."""
+        best = [trial for trial in self.ranked if trial.history and trial.history.val_acc][: check_count("n", n)]
+        if not best:
+            raise ArgumentError("No trial has a history to draw. Let train end with  return trainer.train() .")
+        histories = [trial.history for trial in best if trial.history]
+        return plot_search_curves(
+            [([i / h.iterations_per_epoch for i in h.iterations], h.val_acc, h.train_acc) for h in histories],
+            [str(trial) for trial in best],
+            path=path,
+        )
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a row a trial, in the order of the trials: trial, score, each parameter, seconds, error."""
+        import csv
+        import io
+
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("trial", "score", *self.space, "seconds", "error"))
+        for i, trial in enumerate(self.trials):
+            table.writerow((i, trial.score, *(trial.params[name] for name in self.space), trial.seconds, trial.error))
+        write_whole(path, text.getvalue())
+
+    def __str__(self) -> str:
+        seconds, failed = sum(trial.seconds for trial in self.trials), sum(bool(trial.error) for trial in self.trials)
+        count = f"{len(self.trials):,} trial{'s' if len(self.trials) != 1 else ''}"
+        line = f"{count} in {seconds:.1f} s" + (f", {failed:,} of them failed" if failed else "")
+        if failed == len(self.trials):
+            return line
+        return f"{line}; best score {self.best.score:.4f} with {self.best}"
+
+    def __repr__(self) -> str:
+        return f"SearchResult({self})"
+
+
+def _shown(value: Any) -> str:
+    """A hyper-parameter as a person reads it: floats in three digits."""
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else f"{value!s:.40}"

@@ -1,0 +1,117 @@
+"""What hyper-parameters are drawn from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from xpnet.errors import ArgumentError
+
+__all__ = ["Choice", "Distribution", "LogUniform", "Uniform", "check_space"]
+
+
+class Distribution(Protocol):
+    """What `random_search` draws a parameter from; one of your own needs this method alone."""
+
+    def draw(self, rng: "np.random.Generator") -> Any:
+        """A value."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Numbers between two bounds, each as likely as any other.
+
+    Parameters
+    ----------
+    low, high
+        The bounds, low < high.
+    whole
+        Draw whole numbers, both bounds among them, such as the width of a layer.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+    def draw(self, rng: "np.random.Generator") -> float:
+        """A float, or an int where whole numbers are asked for."""
+        if self.whole:
+            return int(rng.integers(int(self.low), int(self.high), endpoint=True))
+        return float(rng.uniform(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Numbers of which each order of magnitude is as likely as any other: the course's ``10 ** uniform(-6, -2)``.
+
+    Parameters
+    ----------
+    low, high
+        The bounds themselves, 0 < low < high: ``LogUniform(1e-6, 1e-2)``.
+    whole
+        Draw whole numbers, both bounds among them, such as the width of a layer.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        if self.low <= 0:
+            raise ArgumentError(f"{self} has no logarithm: low must be above 0. Give the bounds and not the exponents.")
+
+    def draw(self, rng: "np.random.Generator") -> float:
+        """A float, or an int where whole numbers are asked for."""
+        if self.whole:  # n stands for all that lies in n..n + 1, so that the upper bound has its share
+            number = 10 ** rng.uniform(math.log10(self.low), math.log10(self.high + 1))
+            return int(min(max(number, self.low), self.high))
+        number = 10 ** rng.uniform(math.log10(self.low), math.log10(self.high))
+        return float(min(max(number, self.low), self.high))  # a logarithm is rounded
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, each as likely as any other; of any kind, such as names of optimizers."""
+
+    values: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.values, str) or not isinstance(self.values, Sequence) or not self.values:
+            raise ArgumentError(
+                f"Choice needs a sequence of at least one value, got {self.values!r}. Write  Choice([...]) ."
+            )
+        object.__setattr__(self, "values", tuple(self.values))
+
+    def draw(self, rng: "np.random.Generator") -> Any:
+        """One of the values, itself."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+
+def check_space(space: Mapping[str, Distribution]) -> None:
+    """That there are parameters, and that each can be drawn."""
+    if not space:
+        raise ArgumentError("The space has no parameter. Give some as  {'lr': LogUniform(1e-6, 1e-2)} .")
+    for name, distribution in space.items():
+        if not callable(getattr(distribution, "draw", None)):
+            raise ArgumentError(
+                f"{name} must be a Uniform, LogUniform or Choice, or have a method draw(rng), got {distribution!r}. "
+                f"Draw among some values with  {name!r}: Choice([...]) , and give others to train yourself."
+            )
+
+
+def _check_bounds(distribution: Uniform | LogUniform) -> None:
+    bounds = (distribution.low, distribution.high)
+    try:
+        wrong = not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1])
+    except TypeError:
+        wrong = True
+    if wrong:
+        raise ArgumentError(f"{distribution} must have two finite numbers as bounds, low < high.")
+    if distribution.whole and any(bound != int(bound) for bound in bounds):
+        raise ArgumentError(f"{distribution} draws whole numbers, so that its bounds must be whole numbers too.")
