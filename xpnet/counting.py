@@ -142,7 +142,8 @@ def _operator(name: str, *, reflected: bool = False, in_place: bool = False) -> 
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+for _name in (*_ARITHMETIC, "and", "or", "xor", "lshift", "rshift"):
     setattr(CountedArray, f"__{_name}__", _operator(_name))
     setattr(CountedArray, f"__r{_name}__", _operator(_name, reflected=True))
     setattr(CountedArray, f"__i{_name}__", _operator(_name, in_place=True))

@@ -23,8 +23,10 @@ class History:
         After how many iterations the network was evaluated: 0 at first, then once an epoch, and at the end.
     time
         Seconds since training began, evaluations included, at each evaluation.
-    train_acc, test_acc
-        The accuracies at each evaluation, 0 to 1; empty for a regression, or where there is no test set.
+    train_acc, test_acc, val_acc
+        The accuracies at each evaluation, 0 to 1; empty for a regression, or where there is no such set.
+    val_loss
+        The loss on the validation set at each evaluation; empty where there is none.
     iterations_per_epoch
         How many minibatches make an epoch.
     seconds
@@ -40,39 +42,45 @@ class History:
     time: list[float] = field(default_factory=list)
     train_acc: list[float] = field(default_factory=list)
     test_acc: list[float] = field(default_factory=list)
+    val_acc: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
     iterations_per_epoch: int = 1
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     description: str = ""
 
-    def record(self, iterations: int, time: float, accuracies: Mapping[str, float]) -> None:
-        """Add an evaluation: after how many iterations, when, and the accuracies on ``"train"`` and ``"test"``."""
+    def record(self, iterations: int, time: float, results: Mapping[str, float]) -> None:
+        """Add an evaluation: after how many iterations, when, and the results, such as ``"test_acc"``."""
         self.iterations.append(iterations)
         self.time.append(time)
-        for name, values in (("train", self.train_acc), ("test", self.test_acc)):
-            if name in accuracies:
-                values.append(accuracies[name])
+        for name, value in results.items():
+            getattr(self, name).append(value)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
         epochs = [n / self.iterations_per_epoch for n in self.iterations]
-        return plot_learning_curves(self.loss, epochs, self.train_acc, self.test_acc, title=self.description, path=path)
+        accuracies = (self.train_acc, self.test_acc, self.val_acc)
+        return plot_learning_curves(self.loss, epochs, *accuracies, title=self.description, path=path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies."""
+        """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies.
+
+        There are columns for a validation set where there was one.
+        """
         import csv
         import io
 
+        names = ["train_acc", "test_acc", *(("val_acc", "val_loss") if self.val_loss else ())]
+        columns = [getattr(self, name) for name in names]
         evaluated: dict[int, tuple[Any, ...]] = {}
         for i, n in enumerate(self.iterations):
-            accuracies = (values[i] if i < len(values) else "" for values in (self.train_acc, self.test_acc))
-            evaluated[n] = (self.time[i], *accuracies)
+            evaluated[n] = (self.time[i], *(values[i] if i < len(values) else "" for values in columns))
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(("iteration", "loss", "time", "train_acc", "test_acc"))
+        table.writerow(("iteration", "loss", "time", *names))
         for n in range(len(self.loss) + 1):
             if n or n in evaluated:
-                table.writerow((n, self.loss[n - 1] if n else "", *evaluated.get(n, ("", "", ""))))
+                table.writerow((n, self.loss[n - 1] if n else "", *evaluated.get(n, ("",) * (1 + len(names)))))
         write_whole(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:

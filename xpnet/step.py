@@ -74,15 +74,25 @@ class TrainingStep:
         """The optimizer's numbers for some steps, (count, m); none where it has no such method."""
         return np.empty((count, 0)) if self._numbers is None else self._numbers(first, count)
 
+    def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
+        """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
+        self.take = lambda x, t, numbers=(): train_step(x, t)  # type: ignore[method-assign]  # noqa: ARG005
+        self.recordable, self._numbers = False, None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the optimizer is to be told how many steps were made with its numbers, by ``advance(count)``."""
+        return self._numbers is not None and hasattr(self.optimizer, "advance")
+
     def numbers_for_recording(self) -> np.ndarray:
         """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
+        if not self.recordable:
+            raise CaptureError(f"{type(self.network).__name__}, or a train_step of one's own: they may do anything")
         if self._numbers is None:
             raise CaptureError(
                 f"{self.optimizer!r}: it has no  numbers(first, count)  and  update(params, grads, numbers) , by which "
                 "a recorded step learns its rate"
             )
-        if not self.recordable:
-            raise CaptureError(f"{type(self.network).__name__}, or a train_step of one's own: they may do anything")
         return self.numbers(0, 1)[0]
 
     def minibatches(self, order: Array, size: int) -> Iterator[tuple[Array, Array]]:

@@ -2,24 +2,27 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, is_array, synchronize, to_numpy
+from xpnet.backend import Array, asarray, get_array_module, synchronize
 from xpnet.capture import Steps
-from xpnet.checks import check_count, check_finite, check_inputs, index_labels
+from xpnet.checks import check_count
 from xpnet.cupy_namespace import CupyNamespace
-from xpnet.errors import ArgumentError, ArrayMixError
-from xpnet.functions import as_inputs
+from xpnet.diagnosis import all_finite, find_break, snapshot
+from xpnet.display import TrainingDisplay
+from xpnet.errors import ArgumentError
 from xpnet.history import History
 from xpnet.initializers import random_streams
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, make_optimizer
 from xpnet.step import Losses, TrainingStep
 from xpnet.threads import blas_threads
+from xpnet.training_data import Samples, checked, split_validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -59,6 +62,10 @@ class Trainer:
         For the order; the same seed gives the same minibatches on every backend.
     callbacks
         Functions that are called with the trainer after each evaluation; ``trainer.stop()`` ends the training there.
+        See `EarlyStopping` and `BestModel`.
+    validation
+        A validation set: what share of the training set to hold out for it (see `split_validation`), or a pair
+        ``(x_val, t_val)``; None for none.
     capture
         ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
         step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.
@@ -71,6 +78,11 @@ class Trainer:
         The same and more, as a `History`.
     fuses
         Whether recorded steps on CuPy compute neighbouring operations in one kernel; True.
+
+    Notes
+    -----
+    Where the loss ceases to be finite, training ends with a warning that names the layer where that began, and the
+    network has the weights from before that step.
 
     Examples
     --------
@@ -103,6 +115,7 @@ class Trainer:
         seed: int | None = None,
         callbacks: Sequence[Callable[["Trainer"], None]] = (),
         capture: bool | str = "auto",
+        validation: float | tuple[Array, Array] | None = None,
     ) -> None:
         if sampling not in ("shuffle", "choice"):
             raise ArgumentError(f"sampling must be 'shuffle' or 'choice', got {sampling!r}.")
@@ -119,13 +132,18 @@ class Trainer:
             "evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch
         )
         self._rng = random_streams(seed).order
-        has_test = x_test is not None
-        checked = [_checked(network, "train", x_train, t_train)]
-        checked += [_checked(network, "test", x_test, t_test)] if has_test else []
-        placed = [(_placed(network, x), asarray(t, like=network.anchor)) for x, t in checked]
-        self.x_train, self.t_train = placed[0]
-        self.x_test: Array = placed[1][0] if has_test else None
-        self.t_test: Array = placed[1][1] if has_test else None
+        train, test = checked(network, "train", x_train, t_train), None
+        if x_test is not None:
+            test = checked(network, "test", x_test, t_test)
+        held_out = checked(network, "val", *validation) if isinstance(validation, tuple) else None
+        if validation is not None and not isinstance(validation, tuple):
+            train, held_out = map(Samples._make, split_validation(*train, validation, seed=self._rng))
+        self._sets = {
+            name: samples.beside(network)
+            for name, samples in (("train", train), ("test", test), ("val", held_out))
+            if samples is not None
+        }
+        self.x_train, self.t_train = self._sets["train"]
         self.train_size = self.x_train.shape[0]
         self.iterations_per_epoch = -(-self.train_size // self.mini_batch_size)
         self.iterations = (
@@ -140,6 +158,14 @@ class Trainer:
         self._started = 0.0
         self._steps: Steps | None = None
         self._recorded: tuple[Any, ...] = ()
+        self._display = TrainingDisplay(
+            verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
+        )
+
+    @property
+    def validation(self) -> Samples | None:
+        """The validation set ``(x, t)``, beside the network; None where there is none."""
+        return self._sets.get("val")
 
     @property
     def train_loss_list(self) -> list[float]:
@@ -162,16 +188,17 @@ class Trainer:
 
     def train(self) -> History:
         """Make all iterations, or stop early where a callback asks; called again, it goes on for as many more."""
-        from tqdm.auto import tqdm
-
         self.network.flatten()
         self._stop = False
         self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
-        # disable=None: no bar where the output is no terminal
-        bar = tqdm(total=self.iterations, desc="training", unit="it", disable=None if self.verbose else True)
-        with bar, contextlib.ExitStack() as at_the_end:
+        with self._display.bar(self.iterations) as bar, contextlib.ExitStack() as at_the_end:
+            # What is not finite is told of in a warning that names the layer; NumPy's own would come many times before.
+            at_the_end.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
             at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
-            self._show("loss", "time", "n", "[TrainAcc]", "[TestAcc]")
+            for callback in self.callbacks:
+                getattr(callback, "begin", _nothing)(self)
+                at_the_end.callback(getattr(callback, "finish", _nothing), self)
+            self._display.head()
             if not self.history.iterations:
                 self._evaluate(bar)
             left = self.iterations
@@ -200,33 +227,55 @@ class Trainer:
         begun = shown = time.perf_counter()
         first, losses = len(self.history.loss), Losses()
         order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
+        step = self.step()
+        restore = snapshot(step)
+        counted = self.optimizer.iter if step.counted else first  # type: ignore[attr-defined]
         try:
             with blas_threads(self.operations_a_step):
-                for _ in self._current_steps().make(order, first, losses):
+                for _ in self._current_steps().make(order, counted, losses):
                     if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
                         bar.update(first + losses.count - bar.n)
-                        bar.set_postfix(self._postfix(losses.last()))
+                        bar.set_postfix(self._display.postfix(losses.last(), self.history))
                         shown = time.perf_counter()
         finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-            self.history.loss += losses.fetch()
+            made = losses.fetch()
+            self.history.loss += made
+            if step.counted:
+                self.optimizer.advance(len(made))  # type: ignore[attr-defined]
             synchronize(self.network.anchor)
             self.history.seconds += time.perf_counter() - begun
             bar.update(len(self.history.loss) - bar.n)
+        if not np.isfinite(made).all() or not all_finite(self.network.optimizer_view()[0].values()):
+            restore()
+            self._tell_of_break(order, made, first, counted)
+
+    def _tell_of_break(self, order: Array, made: list[float], first: int, counted: int) -> None:
+        """Make an epoch's steps again up to the one that breaks the network, name its cause, and end there."""
+        step = self.step(fused=False)
+        rows = step.numbers(counted, len(made)).tolist()
+        found = find_break(step, step.minibatches(order, self.mini_batch_size), rows, made)
+        del self.history.loss[first + found.steps + 1 :]
+        warnings.warn(
+            f"Training ends at iteration {first + found.steps + 1}, where {found.what} is not finite. The network has "
+            f"the weights from before that. The usual remedy is a lower learning rate than that of {self.optimizer!r}, "
+            "or max_norm=1.0 as another of its arguments.",
+            stacklevel=4,
+        )
+        self.stop()
 
     @property
     def operations_a_step(self) -> float:
         """About how many floating-point operations a step has: six, forward and backward, a parameter and sample."""
         return 6.0 * self.network.parameter_count * self.mini_batch_size
 
-    def step(self) -> TrainingStep:
+    def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
         own = getattr(self.train_step, "__func__", None) is not _STEP_AS_IT_COMES
         on_cupy = isinstance(get_array_module(self.network.anchor), CupyNamespace)
-        fused = self.fuses and on_cupy and self.capture is not False and not own
+        fused = fused and self.fuses and on_cupy and self.capture is not False and not own
         step = TrainingStep(self.network, self.optimizer, self.x_train, self.t_train, fused=fused)
         if own:
-            step.take = lambda x, t, numbers=(): self.train_step(x, t)  # type: ignore[method-assign]  # noqa: ARG005
-            step.recordable = False
+            step.take_by(self.train_step)
         return step
 
     def steps(self, at_once: int) -> Steps:
@@ -242,7 +291,8 @@ class Trainer:
 
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        recorded = (self.network, self.network.buffers, self.optimizer, _constants(self.optimizer))
+        decay = self.network.weight_decay_lambda
+        recorded = (self.network, self.network.buffers, self.optimizer, _constants(self.optimizer), decay)
         if self._steps is None or any(a is not b and a != b for a, b in zip(recorded, self._recorded, strict=True)):
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
@@ -263,41 +313,28 @@ class Trainer:
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
-        sets = {"train": (self.x_train, self.t_train), "test": (self.x_test, self.t_test)}
-        accuracies = {
-            name: network.accuracy(*_first(self._evaluated_samples, x, t))
-            for name, (x, t) in sets.items()
-            if x is not None and network.last_layer.classifies
-        }
-        if history.loss:
-            loss = history.loss[-1]
-        else:
-            loss = float(network.loss(*_first(self.mini_batch_size, self.x_train, self.t_train)))
+        sets = {name: samples.first(self._evaluated_samples) for name, samples in self._sets.items()}
+        results = {}
+        if network.last_layer.classifies:
+            results = {f"{name}_acc": network.accuracy(*samples) for name, samples in sets.items()}
+        if "val" in sets:
+            results["val_loss"] = float(network.loss(*sets["val"]))
+        loss = history.loss[-1] if history.loss else self._first_loss()
         now = time.perf_counter()
         # All at once, so that an interrupt finds the lists of one length.
-        history.record(len(history.loss), now - self._started, accuracies)
+        history.record(len(history.loss), now - self._started, results)
         history.evaluation_seconds += now - begun
-        bar.set_postfix(self._postfix(loss))
-        self._show(
-            f"{loss:.4f}",
-            f"{history.time[-1]:.4f}",
-            f"{len(history.loss):06d}",
-            *(f"{accuracies[-1]:.4f}" if accuracies else "-" for accuracies in (history.train_acc, history.test_acc)),
-        )
+        bar.set_postfix(self._display.postfix(loss, history))
+        self._display.row(loss, history, results)
         for callback in self.callbacks:
             callback(self)
 
-    def _postfix(self, loss: float) -> dict[str, str]:
-        accuracies = {"train": self.history.train_acc, "test": self.history.test_acc}
-        return {"loss": f"{loss:.4f}"} | {name: f"{values[-1]:.4f}" for name, values in accuracies.items() if values}
+    def _first_loss(self) -> float:
+        return float(self.network.loss(*self._sets["train"].first(self.mini_batch_size)))
 
-    def _show(self, *row: str) -> None:
-        """Print a row of the course's table, above the progress bar."""
-        if self.verbose:
-            from tqdm.auto import tqdm
-
-            widths = (8, 9, 7, 11, 11)
-            tqdm.write("".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    def say(self, line: str) -> None:
+        """Print a line above the progress bar, from a callback; nothing where `verbose` is not set."""
+        self._display.say(line)
 
 
 _STEP_AS_IT_COMES = Trainer.train_step
@@ -309,29 +346,5 @@ def _constants(optimizer: Optimizer) -> dict[str, Any]:
     return {name: v for name, v in vars(optimizer).items() if isinstance(v, int | float | str) and name not in varying}
 
 
-def _first(n: int | None, x: Array, t: Array) -> tuple[Array, Array]:
-    """The first `n` samples, or all of them."""
-    n = x.shape[0] if n is None else min(n, x.shape[0])
-    return x[:n, ...], t[:n, ...]
-
-
-def _checked(network: Network, name: str, x: Array, t: Array) -> tuple[Array, np.ndarray]:
-    """Look at everything, on the host where need be, before anything is moved or learned."""
-    for label, array in ((f"x_{name}", x), (f"t_{name}", t)):
-        if not is_array(array):
-            raise ArrayMixError(
-                f"{label} must be an array, got {type(array).__name__}. Make it one with  numpy.asarray({label}) ."
-            )
-    check_inputs(x)
-    check_finite(f"x_{name}", x)
-    targets = network.last_layer.check_targets(to_numpy(t), (x.shape[0], *network.output_shape(tuple(x.shape[1:]))))
-    if network.last_layer.classifies:
-        return x, index_labels(targets)
-    check_finite(f"t_{name}", targets)
-    return x, targets.astype(network.dtype, copy=False)
-
-
-def _placed(network: Network, x: Array) -> Array:
-    """The inputs beside the network: pixels stay bytes, floats take its dtype."""
-    x = asarray(x, like=network.anchor)
-    return x if x.dtype == get_array_module(x).uint8 else as_inputs(x, network.anchor.dtype)
+def _nothing(_: Trainer) -> None:
+    """What is done for a callback that has no ``begin`` or ``finish``."""

@@ -1,0 +1,157 @@
+"""What can be done after each evaluation: stop in time, and keep the best weights.
+
+A callback is a function of the trainer. One that is an object may have two methods more: ``begin(trainer)`` is called
+before the first step, and may refuse; ``finish(trainer)`` after the last one, also where the user interrupts.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xpnet.backend import Array
+from xpnet.checks import check_count, check_not_negative
+from xpnet.errors import ArgumentError
+from xpnet.files import check_writable
+
+if TYPE_CHECKING:
+    from xpnet.trainer import Trainer
+
+__all__ = ["BestModel", "EarlyStopping"]
+
+_MONITORS = {"val_loss": -1, "val_acc": 1}  # and whether more is better or worse
+
+
+class _Best:
+    """Follows a number on the validation set, and knows when it is better than ever before.
+
+    Attributes
+    ----------
+    best
+        The best so far; NaN before the first evaluation.
+    best_iteration
+        After how many iterations that was.
+    """
+
+    def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
+        if monitor not in _MONITORS:
+            raise ArgumentError(f"monitor must be one of {', '.join(map(repr, _MONITORS))}, got {monitor!r}.")
+        self.monitor = monitor
+        self.min_delta = check_not_negative("min_delta", min_delta)
+        self.best, self.best_iteration = math.nan, 0
+
+    def begin(self, trainer: "Trainer") -> None:
+        """Refuse where there is nothing to follow."""
+        if trainer.validation is None:
+            raise ArgumentError(
+                f"{self!r} follows {self.monitor}, but there is no validation set. Set part of the training set aside "
+                "with  Trainer(..., validation=0.2) , or give one with  validation=(x_val, t_val) ."
+            )
+        if self.monitor == "val_acc" and not trainer.network.last_layer.classifies:
+            raise ArgumentError(
+                f"{self!r} follows val_acc, but {trainer.network.last_layer} has no classes. Use  monitor='val_loss' ."
+            )
+
+    def improved(self, trainer: "Trainer") -> bool:
+        """Whether the newest number is the best, by more than `min_delta`; takes note of it."""
+        value = getattr(trainer.history, self.monitor)[-1]
+        gain = _MONITORS[self.monitor] * (value - self.best)
+        if not (gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value))):
+            return False
+        self.best, self.best_iteration = value, trainer.history.iterations[-1]
+        return True
+
+    def _where(self) -> str:
+        return f"{self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(monitor={self.monitor!r})"
+
+
+class EarlyStopping(_Best):
+    """Ends a training that no longer gets better, and gives the network back the weights with which it was best.
+
+    Prechelt, "Early Stopping - But When?" (1998), with the criterion UP counted in evaluations. The best weights are
+    given back also where the training comes to its end by itself, or the user interrupts it.
+
+    Parameters
+    ----------
+    patience
+        How many evaluations in a row may bring nothing better.
+    monitor
+        ``"val_loss"`` or ``"val_acc"``.
+    min_delta
+        By how much a number must be better to count.
+
+    Examples
+    --------
+    >>> from xpnet import Trainer, TwoLayerNet, load_digits
+    >>> (x_train, t_train), (x_test, t_test) = load_digits(normalize=False)
+    >>> stopping = EarlyStopping(patience=2, monitor="val_acc")
+    >>> network = TwoLayerNet(64, 50, 10, "he", seed=0, backend="numpy")
+    >>> history = Trainer(network, x_train, t_train, x_test, t_test, epochs=100, mini_batch_size=20, optimizer="Adam",
+    ...                   validation=0.2, callbacks=[stopping], verbose=False, seed=0).train()
+    >>> history.val_acc[-3] == stopping.best >= max(history.val_acc)
+    True
+    """
+
+    def __init__(self, patience: int = 5, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
+        super().__init__(monitor, min_delta)
+        self.patience = check_count("patience", patience)
+        self._waited = 0
+        self._weights: dict[str, Array] = {}
+
+    def begin(self, trainer: "Trainer") -> None:
+        """Refuse where there is nothing to follow; begin to wait anew."""
+        super().begin(trainer)
+        self._waited = 0
+
+    def __call__(self, trainer: "Trainer") -> None:
+        """Keep the weights, or wait."""
+        if self.improved(trainer):
+            self._waited, self._weights = 0, trainer.network.weights()
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            trainer.stop()
+
+    def finish(self, trainer: "Trainer") -> None:
+        """Give the best weights back."""
+        if self._weights:
+            trainer.network.set_weights(self._weights)
+            trainer.say(
+                f"Given back: the weights after {self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
+            )
+
+
+class BestModel(_Best):
+    """Writes the weights to a file each time when they are better than ever before.
+
+    Parameters
+    ----------
+    path
+        A safetensors file, which is always whole: read it with ``network.load(path)``.
+    monitor, min_delta
+        As for `EarlyStopping`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", min_delta: float = 0.0) -> None:
+        super().__init__(monitor, min_delta)
+        self.path = Path(path)
+
+    def begin(self, trainer: "Trainer") -> None:
+        """Refuse where there is nothing to follow, or the file cannot be written."""
+        super().begin(trainer)
+        check_writable(self.path)
+
+    def __call__(self, trainer: "Trainer") -> None:
+        """Write the weights, if they are the best."""
+        if self.improved(trainer):
+            trainer.network.save(self.path)
+
+    def finish(self, trainer: "Trainer") -> None:
+        """Tell where they are."""
+        if not math.isnan(self.best):
+            trainer.say(
+                f"Written: {self.path}, after {self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
+            )

@@ -1,0 +1,122 @@
+"""Where numbers cease to be finite: the steps up to there are made again, one by one, and looked at."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from xpnet.attributes import Attributes
+from xpnet.backend import Array, get_array_module
+from xpnet.network import Network
+from xpnet.step import TrainingStep
+
+__all__ = ["Break", "all_finite", "find_break", "snapshot"]
+
+
+class Break(NamedTuple):
+    """The step that breaks a network, and what of it is not finite.
+
+    Attributes
+    ----------
+    steps
+        How many steps were made before it.
+    what
+        Such as ``the output of Affine2``.
+    """
+
+    steps: int
+    what: str
+
+
+def all_finite(arrays: Iterable[Array]) -> bool:
+    """Whether there is no NaN and no infinity in any of them; waits for the device."""
+    return all(bool(get_array_module(a).all(get_array_module(a).isfinite(a))) for a in arrays)
+
+
+def snapshot(step: TrainingStep) -> Callable[[], None]:
+    """Keep what steps change; a call of the result puts it back."""
+    restore_network, restore_optimizer = step.network.snapshot(), Attributes([step.optimizer]).snapshot()
+
+    def restore() -> None:
+        restore_network()
+        restore_optimizer()
+
+    return restore
+
+
+def find_break(
+    step: TrainingStep,
+    minibatches: Iterable[tuple[Array, Array]],
+    rows: Sequence[Sequence[float]],
+    losses: Sequence[float],
+) -> Break:
+    """Make steps again, from the state that they began from, and find the one that breaks the network.
+
+    Parameters
+    ----------
+    step
+        The step, in the state that it had.
+    minibatches, rows
+        Those of the steps, and the optimizer's numbers for each.
+    losses
+        Their losses. The first step whose loss was not finite is looked at, and the one before, whose update may be the
+        cause; the last one, where all losses were finite.
+
+    Returns
+    -------
+    Break
+        The network and the optimizer are left as they were before that step.
+    """
+    suspect = next((k for k, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+    for k, ((x, t), row) in enumerate(zip(minibatches, rows, strict=False)):
+        if k > suspect:
+            break
+        if k < suspect - 1:
+            _take(step, x, t, row)
+            continue
+        restore = snapshot(step)
+        what = _first_not_finite(step.network, x, t)
+        restore()
+        if what is None:
+            _take(step, x, t, row)
+            what = _bad_parameter(step.network, "the update of {} in {}")
+            if what is not None:
+                restore()
+        if what is not None:
+            return Break(k, what)
+    return Break(suspect, "something, which did not happen again when the steps were repeated,")
+
+
+def _take(step: TrainingStep, x: Array, t: Array, row: Sequence[float]) -> None:
+    step.take(x, t, row)
+    if step.counted:
+        step.optimizer.advance(1)  # type: ignore[attr-defined]
+
+
+def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
+    """What is the first not to be finite, forward and then backward; None where all is."""
+    if (what := _bad_parameter(network, "{} of {}")) is not None:
+        return what
+    for name, layer in network.layers.items():
+        layer.train = True
+        x = layer.forward(x)
+        if not all_finite([x]):
+            return f"the output of {name}, {layer!r},"
+    if not all_finite([network.last_layer.forward(x, t)]):
+        return f"the loss, of {network.last_layer!r},"
+    dout: Any = network.last_layer.backward()
+    for name, layer in reversed(list(network.layers.items())):
+        dout = layer.backward(dout)
+        for parameter in layer.parameter_names:
+            if not all_finite([getattr(layer, f"d{parameter}")]):
+                return f"the gradient d{parameter} of {name}, {layer!r},"
+        if dout is None:
+            break
+    return None
+
+
+def _bad_parameter(network: Network, words: str) -> str | None:
+    for name, layer in network.layers.items():
+        for parameter in layer.parameter_names:
+            if not all_finite([getattr(layer, parameter)]):
+                return words.format(parameter, f"{name}, {layer!r},")
+    return None
