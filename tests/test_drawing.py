@@ -1,11 +1,24 @@
-"""Pictures of digits and of scores: what is on the axes is what was given."""
+"""Pictures: what is on the axes is what was given."""
 
 import numpy as np
 import pytest
 
 from xpnet import load_digits
-from xpnet.drawing import plot_confusions, plot_digits, plot_scores, save_figure
-from xpnet.errors import ShapeError
+from xpnet.drawing import (
+    plot_confusions,
+    plot_digits,
+    plot_grid_of_runs,
+    plot_histograms,
+    plot_learning_curves,
+    plot_paths,
+    plot_runs,
+    plot_scores,
+    plot_search,
+    plot_search_curves,
+    save_figure,
+    smooth_curve,
+)
+from xpnet.errors import ArgumentError, ShapeError
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 
@@ -70,6 +83,277 @@ def test_confusions_show_an_image_of_each_kind_and_how_many_there_are(tmp_path):
         assert axes.get_xlabel() == str(count)
         right = axes.spines["left"].get_edgecolor()[1] > axes.spines["left"].get_edgecolor()[0]
         assert right == (place[0] == place[1])  # green on the diagonal, red elsewhere
+
+
+def drawn(axes):
+    """The curves on the axes: by name, the horizontal and the vertical places."""
+    return {line.get_label(): tuple(np.array(a).tolist() for a in line.get_data()) for line in axes.lines}
+
+
+def legend(axes_or_figure):
+    legends = [axes_or_figure.get_legend()] if hasattr(axes_or_figure, "get_legend") else axes_or_figure.legends
+    return [text.get_text() for one in legends for text in one.get_texts()]
+
+
+def overlaps(figure):
+    """Pairs of texts that lie one on the other."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    FigureCanvasAgg(figure).draw()
+    axes_with_limits = [(a.xaxis, sorted(a.get_xlim())) for a in figure.axes]
+    axes_with_limits += [(a.yaxis, sorted(a.get_ylim())) for a in figure.axes]
+    beyond = {  # matplotlib keeps ticks beyond the limits, and does not draw them
+        id(tick.label1)
+        for axis, (low, high) in axes_with_limits
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if not low <= tick.get_loc() <= high
+    }
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in beyond]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    return [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if box.overlaps(other)]
+
+
+def test_learning_curves_have_validation_as_a_third_curve(tmp_path):
+    train, test, validation = [0.1, 0.5, 0.9], [0.1, 0.4, 0.7], [0.2, 0.3, 0.6]
+    figure = plot_learning_curves([2.0, 1.0], [0, 1, 1.5], train, test, validation, path=tmp_path / "l.png")
+    right = figure.axes[1]
+    assert [line.get_ydata().tolist() for line in right.lines] == [train, test, validation]
+    assert [line.get_linestyle() for line in right.lines] == ["-", "--", "-."]
+    assert legend(right) == ["train: 0.9000 at last", "test: 0.7000 at last", "validation: 0.6000 at last"]
+    without_test = plot_learning_curves([2.0], [0, 1, 1.5], [], [], validation, path=tmp_path / "l.png").axes[1]
+    assert legend(without_test) == ["validation: 0.6000 at last"]
+    assert plot_learning_curves([2.0], [0], [], [], path=tmp_path / "l.png").axes[1].get_legend() is None
+
+
+def test_smoothing_keeps_lines_and_lengths_and_halves_noise():
+    """As the course does it: a Kaiser window of 11 points, mirrored at the ends."""
+    line, noise = np.arange(50.0), np.random.default_rng(0).standard_normal(5000)
+    np.testing.assert_allclose(smooth_curve(line)[5:-5], line[5:-5], rtol=1e-14)
+    assert smooth_curve(noise).shape == (5000,)
+    weights = np.kaiser(11, 2) / np.kaiser(11, 2).sum()
+    assert smooth_curve(noise)[100] == pytest.approx(weights @ noise[95:106], rel=1e-12)
+    assert smooth_curve(noise)[0] == pytest.approx(weights @ noise[[5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5]], rel=1e-12)
+    assert smooth_curve(noise, 1).tolist() == noise.tolist()
+    assert smooth_curve([3.0]).tolist() == pytest.approx([3.0])
+    assert smooth_curve([]).tolist() == []
+    with pytest.raises(ArgumentError, match=r"window must be odd.*got 10\. Take 11"):
+        smooth_curve(line, 10)
+
+
+def test_runs_are_curves_over_one_axis(tmp_path):
+    runs = {"SGD": [3.0, 2.0, 1.0], "Adam": [3.0, 1.0]}
+    axes = plot_runs(runs, title="Two", path=tmp_path / "r.png").axes[0]
+    assert drawn(axes) == {"SGD": ([1, 2, 3], [3, 2, 1]), "Adam": ([1, 2], [3, 1])}
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("iteration", "loss", "Two")
+    assert legend(axes) == ["SGD", "Adam"]
+    assert axes.get_ylim()[0] == 0
+    assert len({line.get_color() for line in axes.lines} | {line.get_marker() for line in axes.lines}) == 4
+    smooth = plot_runs({"SGD": list(range(20)) + [0.0] * 20}, smooth=5, path=tmp_path / "r.png").axes[0]
+    assert drawn(smooth)["SGD"][1] == smooth_curve(list(range(20)) + [0.0] * 20, 5).tolist()
+
+
+def test_runs_of_accuracies_go_from_0_to_1_by_epoch(tmp_path):
+    runs = {"train": [0.1, 0.9], "test": [0.1, 0.7]}
+    axes = plot_runs(runs, what="accuracy", dashed=["test"], path=tmp_path / "r.png").axes[0]
+    assert drawn(axes) == {"train": ([0, 1], [0.1, 0.9]), "test": ([0, 1], [0.1, 0.7])}
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("epoch", "accuracy", (0, 1))
+    options = {"xlabel": "step", "ylabel": "norm", "ylim": (0.5, 2), "x": [0, 1.5]}
+    axes = plot_runs(runs, what="accuracy", path=tmp_path / "r.png", **options).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("step", "norm", (0.5, 2))
+    assert drawn(axes)["test"] == ([0, 1.5], [0.1, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("runs", "options", "error", "message"),
+    [
+        ({}, {}, ArgumentError, "no curve was given"),
+        ({"a": [1.0]}, {"what": "speed"}, ArgumentError, "what must be 'loss' or 'accuracy', got 'speed'"),
+        ({"a": [1.0]}, {"x": [1, 2]}, ShapeError, "x has 2 numbers, the longest curve 1"),
+        ({"a": [1.0]}, {"dashed": ["b"]}, ArgumentError, r"dashed names \['b'\]"),
+        ({"a": [[1.0]]}, {}, ShapeError, r"'a' must be a sequence of numbers, \(N,\), got shape \(1, 1\)"),
+    ],
+)
+def test_what_are_no_runs_is_an_error(runs, options, error, message, tmp_path):
+    for draw in (lambda: plot_runs(runs, **options), lambda: plot_grid_of_runs({"W": runs}, **options)):
+        with pytest.raises(error, match=message):
+            draw()
+
+
+def test_a_grid_of_runs_has_one_legend_and_one_colour_a_name(tmp_path):
+    panels = {f"W: {i}": {"with": [0.1, i / 5], "without": [0.1, i / 10]} for i in range(1, 4)}
+    panels["W: 4"] = {"without": [0.1, 0.4]}
+    panels["W: 5"] = {"without": [0.1, 0.5], "with": [0.1, 1.0]}
+    figure = plot_grid_of_runs(
+        panels, columns=3, dashed=["without"], title="With and without it, five times", path=tmp_path / "g.png"
+    )
+    assert [axes.get_title() for axes in figure.axes] == list(panels)
+    for axes, runs in zip(figure.axes, panels.values(), strict=True):
+        assert drawn(axes) == {name: ([0, 1], y) for name, y in runs.items()}
+        styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
+        assert styles.items() <= {"with": ("C0", "-"), "without": ("C1", "--")}.items()
+        assert axes.get_ylim() == (0, 1)
+        assert axes.get_legend() is None
+    assert legend(figure) == ["with", "without"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "epoch", "epoch", "epoch"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "", "", "accuracy", ""]
+    third = figure.axes[2].xaxis.get_major_ticks()  # the place below it is empty
+    assert all(tick.label1.get_visible() for tick in third)
+    assert overlaps(figure) == []
+
+
+def test_histograms_count_what_lies_in_the_range(be, tmp_path):
+    values = np.array([[0.0, 0.05, 0.5], [1.0, 1.5, -2.0]])
+    figure = plot_histograms({"1-layer": be.put(values), "2-layer": be.put(values[0])}, bins=4, path=tmp_path / "h.png")
+    first, second = figure.axes
+    assert [bar.get_height() for bar in first.patches] == [2, 0, 1, 1]
+    assert [bar.get_height() for bar in second.patches] == [2, 0, 1, 0]
+    assert [axes.get_title() for axes in figure.axes] == ["1-layer", "2-layer"]
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["17% below 0\n17% above 1", ""]
+    assert first.get_ylim() == second.get_ylim()
+
+
+def test_histograms_in_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    layers = {f"{i}-layer": rng.uniform(-1, 1, (10, 10)) for i in range(1, 4)}
+    rows = {"std 1": layers, "Xavier": {"1-layer": rng.uniform(-0.1, 0.1, 1000)}}
+    options = {"range": (-1, 1), "ylim": (0, 500), "xlabel": "output", "title": "By initializer"}
+    figure = plot_histograms(rows, path=tmp_path / "h.png", **options)
+    assert [axes.get_title() for axes in figure.axes] == ["1-layer", "2-layer", "3-layer", "1-layer"]
+    assert [len(axes.patches) for axes in figure.axes] == [30] * 4
+    assert [sum(bar.get_height() for bar in axes.patches) for axes in figure.axes] == [100, 100, 100, 1000]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["std 1\ncount", "", "", "Xavier\ncount"]
+    assert {axes.get_ylim() for axes in figure.axes} == {(0, 500)}
+    numbered = [all(tick.label1.get_visible() for tick in axes.xaxis.get_major_ticks()) for axes in figure.axes]
+    assert numbered == [False, True, True, True]
+    assert overlaps(figure) == []
+
+
+def test_few_values_outside_are_counted_and_nan_is_told(tmp_path):
+    values = np.append(np.full(998, 0.5), [2.0, np.nan])
+    [axes] = plot_histograms({"": values}, path=tmp_path / "h.png").axes
+    assert axes.texts[0].get_text() == "1 above 1\n1 nan"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        ({}, {}, "no array was given"),
+        ({"row": {}}, {}, "no array was given"),
+        ({"1": np.ones(2), "row": {"1": np.ones(2)}}, {}, "not both"),
+        ({"1": np.ones(2)}, {"range": (1, 0)}, "low < high, got \\(1, 0\\)"),
+        ({"1": np.ones(2)}, {"bins": 0}, "bins must be a whole number"),
+    ],
+)
+def test_what_makes_no_histogram_is_an_error(arrays, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        plot_histograms(arrays, **options)
+
+
+def test_paths_lie_over_contour_lines_of_the_function(tmp_path):
+    paths = {"SGD": [(-7, 2), (-6, -1), (-5, 0.5)], "Adam": [(-7, 2), (99, 99)], "Momentum": [(1, 1)]}
+    figure = plot_paths(lambda x, y: x**2 / 20 + y**2, paths, levels=[1, 4], minimum=(0, 0), path=tmp_path / "p.png")
+    assert [axes.get_title() for axes in figure.axes] == list(paths)
+    for axes, points in zip(figure.axes, paths.values(), strict=True):
+        way, start, minimum = (np.transpose(line.get_data()).tolist() for line in axes.lines)
+        assert way == [list(p) for p in points]
+        assert (start, minimum) == ([list(points[0])], [[0, 0]])
+        assert (axes.get_xlim(), axes.get_ylim()) == ((-10, 10), (-10, 10))
+        for level, line in zip((1, 4), axes.collections[0].get_paths(), strict=True):
+            x, y = line.vertices.T
+            np.testing.assert_allclose(x**2 / 20 + y**2, level, rtol=1e-2)  # straight between the points of a grid
+    assert overlaps(figure) == []
+
+
+def test_contour_lines_of_a_quadratic_are_equally_far_apart(tmp_path):
+    [axes] = plot_paths(lambda x, y: x**2 + y**2 + 3, {"": [(0, 0)]}, levels=5, path=tmp_path / "p.png").axes
+    heights = axes.collections[0].levels - 3
+    np.testing.assert_allclose(heights, 200 * (np.arange(1, 6) / 5) ** 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("f", "paths", "error", "message"),
+    [
+        (np.hypot, {}, ArgumentError, "no path was given"),
+        (np.hypot, {"SGD": [1, 2]}, ShapeError, r"'SGD' must be points .*got shape \(2,\)"),
+        (lambda x, y: 1.0, {"SGD": [(1, 2)]}, ShapeError, "f must give a number a point"),
+    ],
+)
+def test_what_is_no_path_is_an_error(f, paths, error, message):
+    with pytest.raises(error, match=message):
+        plot_paths(f, paths)
+
+
+def test_a_search_shows_scores_by_each_parameter_and_the_best_as_a_star(tmp_path):
+    parameters = {"lr": [1e-3, 1e-1, 1e-2, 1e-4], "width": [10, 20, 30, 40], "optimizer": ["SGD", "Adam", "SGD", "SGD"]}
+    scores = [0.5, 0.9, float("nan"), 0.7]
+    figure = plot_search(parameters, scores, log=["lr"], title="Search", path=tmp_path / "s.png")
+    *panels, bar = figure.axes
+    places = {"lr": [1e-3, 1e-4, 1e-1], "width": [10, 40, 20], "optimizer": [0, 0, 1]}
+    for axes, (name, x) in zip(panels, places.items(), strict=True):
+        points = axes.collections[0]
+        assert np.array(points.get_offsets()).T.tolist() == [x, [0.5, 0.7, 0.9]]  # the worst first
+        assert points.get_array().tolist() == [3, 2, 1]
+        [star] = axes.lines
+        assert (star.get_marker(), *np.ravel(star.get_data())) == ("*", x[-1], 0.9)
+        assert axes.get_xlabel() == name
+        assert axes.get_xscale() == ("log" if name == "lr" else "linear")
+    assert [axes.get_ylabel() for axes in panels] == ["score", "", ""]
+    assert [label.get_text() for label in panels[2].get_xticklabels()] == ["SGD", "Adam"]
+    assert bar.get_ylabel() == "rank"
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([5, 10, 63], ["5", "10", "20", "50"]),
+        ([33, 48], ["35", "40", "45"]),
+        ([0.5, 50, 500], ["$\\mathdefault{10^{0}}$", "$\\mathdefault{10^{1}}$", "$\\mathdefault{10^{2}}$"]),
+    ],
+)
+def test_logarithmic_axes_have_numbers_that_do_not_crowd(values, labels, tmp_path):
+    figure = plot_search({"width": values}, range(len(values)), log=["width"], path=tmp_path / "s.png")
+    assert overlaps(figure) == []
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for at, label in ticks if low <= at <= high] == labels
+
+
+def test_of_equals_the_first_trial_is_the_best(tmp_path):
+    axes = plot_search({"lr": [1, 2, 3, 4]}, [0.1, 0.5, 0.5, 0.5], path=tmp_path / "s.png").axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [2]
+
+
+def test_four_parameters_are_two_and_two(tmp_path):
+    figure = plot_search({name: [1, 2] for name in "abcd"}, [0, 1], path=tmp_path / "s.png")
+    assert [axes.get_ylabel() for axes in figure.axes[:4]] == ["score", "", "score", ""]
+
+
+def test_a_search_without_scores_is_an_error():
+    with pytest.raises(ArgumentError, match="no trial has a score"):
+        plot_search({"lr": [0.1]}, [float("nan")])
+    with pytest.raises(ShapeError, match="lr has 1 values, but there are 2 scores"):
+        plot_search({"lr": [0.1]}, [1, 2])
+    with pytest.raises(ArgumentError, match="no trial was given"):
+        plot_search_curves([])
+
+
+def test_curves_of_a_search_are_numbered_and_captioned(tmp_path):
+    epochs, captions = [0, 1, 1.5], [f"lr=0.00{i}, weight_decay=1.23e-0{i}, hidden_size=100" for i in range(1, 7)]
+    curves = [(epochs, [0.1, 0.2, i / 10], [0.1, 0.3, 0.9] if i != 5 else []) for i in range(6, 0, -1)]
+    figure = plot_search_curves(curves, captions, path=tmp_path / "s.png")
+    assert [axes.get_title() for axes in figure.axes] == [f"Best-{i}" for i in range(1, 7)]
+    for axes, (_, validation, train), caption in zip(figure.axes, curves, captions, strict=True):
+        expected = {"validation": (epochs, validation)} | ({"training": (epochs, train)} if train else {})
+        assert drawn(axes) == expected
+        assert [line.get_linestyle() for line in axes.lines] == ["-", "--"][: len(expected)]
+        assert axes.texts[0].get_text().replace("\n", " ") == caption
+        assert axes.get_ylim() == (0, 1)
+    assert legend(figure) == ["validation", "training"]
+    assert overlaps(figure) == []
 
 
 def test_a_figure_is_written_whole_into_a_new_folder(tmp_path):

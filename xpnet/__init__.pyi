@@ -10,6 +10,10 @@ from .backend import (
     to_numpy,
     use_backend,
 )
+from .callbacks import (
+    BestModel,
+    EarlyStopping,
+)
 from .datasets import (
     load_digits,
     load_mnist,
@@ -78,6 +82,12 @@ from .network_graph import (
 )
 from .optimizers import (
     SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    Momentum,
+    Nesterov,
+    RMSprop,
 )
 from .params import (
     Params,
@@ -91,8 +101,23 @@ from .perceptron import (
 from .sample_weight import (
     load_sample_weight,
 )
+from .schedules import (
+    Cosine,
+    StepDecay,
+)
+from .search import (
+    Choice,
+    LogUniform,
+    SearchResult,
+    Trial,
+    Uniform,
+    random_search,
+)
 from .trainer import (
     Trainer,
+)
+from .training_data import (
+    split_validation,
 )
 
 __version__: str
@@ -103,11 +128,18 @@ __all__ = [
     "OR",
     "SGD",
     "XOR",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
     "AddLayer",
     "Affine",
     "Backend",
     "BatchNormalization",
+    "BestModel",
+    "Choice",
+    "Cosine",
     "Dropout",
+    "EarlyStopping",
     "ExpLayer",
     "Gelu",
     "Graph",
@@ -117,23 +149,31 @@ __all__ = [
     "LayerMaker",
     "LayerNormalization",
     "LeakyRelu",
+    "LogUniform",
     "LossLayer",
+    "Momentum",
     "MulLayer",
     "MultiLayerNet",
+    "Nesterov",
     "Network",
     "Params",
+    "RMSprop",
     "ReLU",
     "ReciprocalLayer",
     "Relu",
+    "SearchResult",
     "Sigmoid",
     "SigmoidWithLoss",
     "SimpleNetwork",
     "SoftmaxWithLoss",
     "SquareLayer",
+    "StepDecay",
     "Tanh",
     "ThreeLayerNet",
     "Trainer",
+    "Trial",
     "TwoLayerNet",
+    "Uniform",
     "XpnetError",
     "asarray",
     "check_gradient",
@@ -148,12 +188,14 @@ __all__ = [
     "mean_squared_error",
     "network_graph",
     "numerical_gradient",
+    "random_search",
     "relu",
     "relu_grad",
     "set_backend",
     "sigmoid",
     "sigmoid_grad",
     "softmax",
+    "split_validation",
     "step_function",
     "synchronize",
     "to_numpy",

@@ -250,7 +250,8 @@ def asarray(
     if host.dtype == object or host.dtype.kind in "USmM":
         raise DtypeError(f"Expected numbers, got {type_name(a)} that NumPy reads as {host.dtype}: {a!r:.60}")
     if xp is np:
-        return host.astype(dtype or host.dtype, copy=False)
+        host = host.astype(dtype or host.dtype, copy=False)
+        return host if host.flags.writeable else host.copy()  # what comes from JAX is for reading only, copies too
     # A copy of our own: torch and others would go on sharing the caller's memory.
     host = np.array(host, dtype=dtype)
     return xp.asarray(host) if device is None else xp.asarray(host, device=device)

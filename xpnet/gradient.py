@@ -113,9 +113,10 @@ def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: f
             exact.params[key] = asarray(values, like=parameter)
             return exact.loss(x, t, train=True)
 
-        grad = numerical_gradient(loss_with, np.array(to_numpy(parameter)), h)
+        values = np.array(to_numpy(parameter))
+        grad = numerical_gradient(loss_with, values, h)
         grads[key] = asarray(grad, like=parameter, dtype=dtype_name(network.params[key]))
-        exact.params[key] = parameter
+        exact.params[key] = asarray(values, like=parameter)  # as before; `parameter` may be a view that was written to
     return grads
 
 

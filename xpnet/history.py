@@ -56,11 +56,15 @@ class History:
         for name, value in results.items():
             getattr(self, name).append(value)
 
+    @property
+    def epochs(self) -> list[float]:
+        """After how many epochs the network was evaluated; the last one may not be whole."""
+        return [n / self.iterations_per_epoch for n in self.iterations]
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
-        epochs = [n / self.iterations_per_epoch for n in self.iterations]
         accuracies = (self.train_acc, self.test_acc, self.val_acc)
-        return plot_learning_curves(self.loss, epochs, *accuracies, title=self.description, path=path)
+        return plot_learning_curves(self.loss, self.epochs, *accuracies, title=self.description, path=path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies.

@@ -1,6 +1,6 @@
 """The course's networks, each as the list of layers that it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from xpnet.backend import Array, Backend
@@ -22,7 +22,7 @@ _ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {
 
 def _activation(name: str) -> Callable[[], Layer]:
     """What makes the activation layer of that name."""
-    if name not in _ACTIVATIONS:
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {name!r}.")
     return _ACTIVATIONS[name]
 
@@ -235,6 +235,10 @@ class MultiLayerNet(Network):
         backend: str | Backend | None = None,
     ) -> None:
         activate = _activation(activation)
+        if not isinstance(hidden_size_list, Iterable):
+            raise ArgumentError(
+                f"hidden_size_list must be a list of sizes such as [100, 100], got {hidden_size_list!r}."
+            )
         if weight_init_std is None:
             weight_init_std = "xavier" if activation in ("sigmoid", "tanh") else "he"
         make = LayerMaker(seed, dtype=dtype, backend=backend)

@@ -47,10 +47,16 @@ def random_bits(shape: tuple[int, ...], key: Array) -> Array:
            [-787275391, 1408362973]], dtype=int32)
     """
     h = arange(math.prod(shape), like=key, dtype="int32") + key
-    # A shift of a signed number to the right copies its sign, so what it brings in is masked away.
-    h ^= (h >> 16) & 0xFFFF
+    h ^= _shifted(h, 16)
     h *= _FACTORS[0]
-    h ^= (h >> 15) & 0x1FFFF
+    h ^= _shifted(h, 15)
     h *= _FACTORS[1]
-    h ^= (h >> 16) & 0xFFFF
+    h ^= _shifted(h, 16)
     return get_array_module(h).reshape(h, shape)
+
+
+def _shifted(h: Array, bits: int) -> Array:
+    """The bits of `h` moved to the right: a signed number brings its sign with it, which is masked away."""
+    moved = h >> bits
+    moved &= 2 ** (32 - bits) - 1
+    return moved

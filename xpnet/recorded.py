@@ -59,6 +59,7 @@ class RecordedSteps:
         after, rebound = attributes.contents(), attributes.rebound(arrays)
         restore()
         self._carried = Carried(attributes, rebound)
+        self._indices[...], self._numbers[...] = indices[0], rows[0]
         self._record(step, attributes)
         restore()
         replayed = Losses()

@@ -9,7 +9,7 @@ import numpy as np
 
 from xpnet.arrays import register_array_type
 from xpnet.errors import CaptureError
-from xpnet.tape import current_tape
+from xpnet.tape import Memory, current_tape
 
 __all__ = ["RecordedArray", "wrapped"]
 
@@ -28,12 +28,13 @@ class RecordedArray:
     Whatever cannot be noted is a CaptureError that names it.
     """
 
-    __slots__ = ("array", "root")
+    __slots__ = ("array", "memory", "root")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, array: np.ndarray, root: np.ndarray | None = None) -> None:
+    def __init__(self, array: np.ndarray, root: np.ndarray | None = None, memory: Memory | None = None) -> None:
         self.array = array
         self.root = root  # the array that was wrapped, where this is it or a view of it
+        self.memory = memory or current_tape().memory_of(array)
 
     def __array_namespace__(self, api_version: str | None = None) -> "_RecordingNamespace":
         return NAMESPACE
@@ -135,11 +136,12 @@ def _result(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     inputs = list(_arrays((*args, *kwargs.values())))
     if any(np.may_share_memory(array, other) for other in inputs):
         return RecordedArray(array)
-    if inputs:
-        tape.note(_replayed(function, args, kwargs, array), array)
-    else:
+    if not inputs:
         tape.note_creation(array)
-    return RecordedArray(array)
+        return RecordedArray(array)
+    array, memory = tape.place(array)
+    tape.note(_replayed(function, args, kwargs, array), array)
+    return RecordedArray(array, memory=memory)
 
 
 def _replayed(
@@ -277,11 +279,11 @@ class _RecordingNamespace:
     def where(self, condition: Any, a: Any, b: Any) -> RecordedArray:
         """`a` where the condition holds, else `b`: two copies, since ``numpy.where`` takes no ``out=``."""
         condition, a, b = _plain(condition), _plain(a), _plain(b)
-        out = np.where(condition, a, b)
         tape = current_tape()
+        out, memory = tape.place(np.where(condition, a, b))
         tape.note(functools.partial(np.copyto, out, b), out)
         tape.note(functools.partial(np.copyto, out, a, where=condition), out)
-        return RecordedArray(out)
+        return RecordedArray(out, memory=memory)
 
 
 NAMESPACE = _RecordingNamespace()

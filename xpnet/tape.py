@@ -11,12 +11,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-__all__ = ["Tape", "current_tape", "recording"]
+__all__ = ["Memory", "Tape", "current_tape", "recording"]
+
+_CACHE_LINE = 64
 
 _current: ContextVar["Tape"] = ContextVar("xpnet_tape")
+
+
+class Memory:
+    """A piece of memory that results lie in, one after the other: it is free when no recorded array looks into it.
+
+    So a step of many operations touches less memory, which stays in the caches near the processor.
+    """
+
+    def __init__(self, block: np.ndarray, free: list[np.ndarray]) -> None:
+        self._block = block
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self._block)
 
 
 class Tape:
@@ -36,6 +53,23 @@ class Tape:
         self._created: list[tuple[np.ndarray, Callable[[], Any]]] = []
         self._written: set[int] = set()  # the memory that operations write to
         self._read: dict[int, np.ndarray] = {}
+        self._free: dict[int, list[np.ndarray]] = {}  # blocks of memory by their size
+        self._memories: WeakValueDictionary[int, Memory] = WeakValueDictionary()
+
+    def place(self, result: np.ndarray) -> tuple[np.ndarray, Memory | None]:
+        """The result of an operation in memory of the recording's own, and what keeps that from being given away."""
+        if not result.flags.c_contiguous or not result.nbytes:
+            return result, None  # in another order its sums could have other last bits
+        free = self._free.setdefault(result.nbytes, [])
+        block = free.pop() if free else _aligned(result.nbytes)
+        array = block.view(result.dtype).reshape(result.shape)
+        array[...] = result
+        memory = self._memories[id(_memory(array))] = Memory(block, free)
+        return array, memory
+
+    def memory_of(self, array: np.ndarray) -> Memory | None:
+        """What keeps the memory that this array looks into; None for memory that is not the recording's."""
+        return self._memories.get(id(_memory(array)))
 
     def note(self, call: Callable[[], Any], writes: np.ndarray) -> None:
         """Add an operation that has just been run."""
@@ -90,6 +124,13 @@ def recording() -> Iterator[Tape]:
 def current_tape() -> Tape:
     """The innermost recording's."""
     return _current.get()
+
+
+def _aligned(size: int) -> np.ndarray:
+    """So many bytes that begin where a line of the processor's cache does."""
+    block = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    start = -block.ctypes.data % _CACHE_LINE
+    return block[start : start + size]
 
 
 def _memory(array: np.ndarray) -> np.ndarray:

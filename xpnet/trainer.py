@@ -144,6 +144,8 @@ class Trainer:
             if samples is not None
         }
         self.x_train, self.t_train = self._sets["train"]
+        no_test: tuple[Array, Array] = (None, None)
+        self.x_test, self.t_test = self._sets.get("test", no_test)
         self.train_size = self.x_train.shape[0]
         self.iterations_per_epoch = -(-self.train_size // self.mini_batch_size)
         self.iterations = (

@@ -55,8 +55,8 @@ def plot_search(
     scored = np.flatnonzero(np.isfinite(score))
     if not parameters or not scored.size:
         raise ArgumentError("There is nothing to draw: no trial has a score.")
-    # The worst first, so that the best lie on top.
-    order = scored[np.argsort(score[scored], kind="stable")]
+    # The worst first, so that the best lie on top; of equals the first trial is the best.
+    order = scored[np.argsort(-score[scored], kind="stable")][::-1]
     ranks, best = np.arange(len(order), 0, -1), order[-1]
     rows = -(-len(parameters) // check_count("columns", columns))
     columns = -(-len(parameters) // rows)  # four panels are two and two, and not three and one
@@ -67,7 +67,9 @@ def plot_search(
         at = np.array([float(value) if numeric else words.index(str(value)) for value in values])
         points = axes.scatter(at[order], score[order], c=ranks, cmap="viridis", s=22, vmin=1, vmax=max(2, len(order)))
         axes.plot(at[best], score[best], "*", color="tab:red", markersize=14, markeredgecolor="white", zorder=3)
-        axes.set(xlabel=name, xscale="log" if name in log else "linear")
+        axes.set_xlabel(name)
+        if name in log:
+            _make_logarithmic(axes, at[order])
         if words:
             axes.set_xticks(range(len(words)), words)
             axes.margins(x=0.2)
@@ -134,3 +136,15 @@ def plot_search_curves(
     figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=2)
     figure.suptitle(title)
     return finished(figure, path)
+
+
+def _make_logarithmic(axes: Any, values: np.ndarray) -> None:
+    """A logarithmic axis; where it has few powers of ten, numbers between them are written out."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    axes.set_xscale("log")
+    orders = np.log10(values.max() / values.min())
+    if orders < 2:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if orders >= 1 else MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())

@@ -76,8 +76,11 @@ class BatchNormalization(Layer):
         else:
             centred, var = x - self.running_mean, self.running_var
         self.scale = 1 / xp.sqrt(var + self.eps)
-        self.normal = centred * self.scale
-        return self.gamma * self.normal + self.beta
+        centred *= self.scale
+        self.normal = centred
+        y = self.gamma * self.normal
+        y += self.beta
+        return y
 
     def backward(self, dout: Array) -> Array:
         """The gradient by x, through mean and variance where they are the batch's; sets dgamma and dbeta."""
@@ -89,7 +92,10 @@ class BatchNormalization(Layer):
         if not self.train:
             return dout * (self.gamma * self.scale)
         n = dout.shape[0]
-        return (dout - self.dbeta / n - self.normal * (self.dgamma / n)) * (self.gamma * self.scale)
+        dx = dout - self.dbeta / n
+        dx -= self.normal * (self.dgamma / n)
+        dx *= self.gamma * self.scale
+        return dx
 
     def _keep(self, mean: Array, var: Array, n: int) -> None:
         """Move the running means towards this batch's; one sample alone has no variance that could be kept."""
@@ -151,8 +157,11 @@ class LayerNormalization(Layer):
         centred = x - xp.sum(x, axis=-1, keepdims=True) / d
         var = xp.sum(centred * centred, axis=-1, keepdims=True) / d
         self.scale = 1 / xp.sqrt(var + self.eps)
-        self.normal = centred * self.scale
-        return self.gamma * self.normal + self.beta
+        centred *= self.scale
+        self.normal = centred
+        y = self.gamma * self.normal
+        y += self.beta
+        return y
 
     def backward(self, dout: Array) -> Array:
         """The gradient by x, through mean and variance; sets dgamma and dbeta."""

@@ -137,7 +137,8 @@ def _scored(outcome: Any) -> tuple[float, History | None]:
         if not outcome.val_acc:
             raise ArgumentError(
                 "train returned a History without accuracies on a validation set, and by those on the test set no "
-                "hyper-parameter may be chosen. Set part of the training set aside with  Trainer(..., validation=0.2) ."
+                "parameter may be chosen. Set part of the training set aside with  Trainer(..., validation=0.2) , "
+                "and after a regression return  -history.val_loss[-1] ."
             )
         return float(outcome.val_acc[-1]), outcome
     try:

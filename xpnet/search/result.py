@@ -114,7 +114,7 @@ class SearchResult:
             raise ArgumentError("No trial has a history to draw. Let train end with  return trainer.train() .")
         histories = [trial.history for trial in best if trial.history]
         return plot_search_curves(
-            [([i / h.iterations_per_epoch for i in h.iterations], h.val_acc, h.train_acc) for h in histories],
+            [(h.epochs, h.val_acc, h.train_acc) for h in histories],
             [str(trial) for trial in best],
             path=path,
         )
