@@ -14,10 +14,11 @@ import grid
 import import_time
 import main_job
 import memory
+import multi_layer
 import small_network
 from program import main
 
-PROGRAMS = (main_job, small_network, evaluation, memory, grid, busy_core, import_time)
+PROGRAMS = (main_job, small_network, multi_layer, evaluation, memory, grid, busy_core, import_time)
 
 if __name__ == "__main__":
     sys.exit(main([program.BENCHMARK for program in PROGRAMS], __doc__))

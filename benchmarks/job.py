@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
 
-from xpnet import Affine, Network, Relu, TwoLayerNet, asarray, load_digits, load_mnist
+from xpnet import MultiLayerNet, Network, load_digits, load_mnist
 from xpnet.datasets import Dataset
 from xpnet.functions import as_inputs
-from xpnet.initializers import normal, random_streams
+from xpnet.initializers import random_streams
 
 __all__ = ["Job"]
 
@@ -30,14 +29,18 @@ class Job:
     batch
         Samples a step.
     iterations
-        Steps of SGD.
+        Steps.
     dataset
         ``"mnist"``; ``"digits"``, which come with the package; ``"synthetic"``, images of ten patterns under noise,
         for a machine without MNIST; or ``"xor"``, points in a square, labelled by their quadrant.
     lr, weight_std
         The learning rate, and the standard deviation of the first weights.
+    optimizer
+        ``"SGD"`` or ``"Adam"``.
+    batch_norm, dropout
+        Whether a batch normalisation precedes each ReLU, and the ratio of the dropout after it; 0 for none.
     seed
-        Of the weights, the order and what is synthetic.
+        Of the weights, the order, the dropout and what is synthetic.
     """
 
     sizes: tuple[int, ...] = (PIXELS, 50, CLASSES)
@@ -46,6 +49,9 @@ class Job:
     dataset: str = "mnist"
     lr: float = 0.1
     weight_std: float = 0.01
+    optimizer: str = "SGD"
+    batch_norm: bool = False
+    dropout: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -98,18 +104,16 @@ class Job:
 
     def network(self, backend: str = "numpy") -> Network:
         """The network before it has learned anything, float32; the same first weights on every backend."""
-        if len(self.sizes) == 3:
-            return TwoLayerNet(*self.sizes, self.weight_std, seed=self.seed, backend=backend)
-        rng, layers = random_streams(self.seed).weights, []
-        for n_in, n_out in pairwise(self.sizes):
-            weights = (normal(rng, (n_in, n_out), self.weight_std), np.zeros(n_out))
-            layers += [Affine(*(asarray(a, dtype="float32", backend=backend) for a in weights)), Relu()]
-        return Network(layers[:-1])  # no activation after the last
+        first, *hidden, last = self.sizes
+        return MultiLayerNet(
+            first, hidden, last, weight_init_std=self.weight_std, use_batchnorm=self.batch_norm,
+            use_dropout=self.dropout > 0, dropout_ratio=self.dropout, seed=self.seed, backend=backend,
+        )  # fmt: skip
 
     def first_weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(W, b) of each affine layer, W being (inputs, outputs)."""
-        arrays = list(self.network().params.values())
-        return list(zip(arrays[::2], arrays[1::2], strict=True))
+        params = self.network().params
+        return [(params[f"W{i}"], params[f"b{i}"]) for i in range(1, len(self.sizes))]
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
         """The Trainer's order: for each epoch the indices (steps, batch) of its minibatches, drawn when asked for."""

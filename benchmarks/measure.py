@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from job import Job
-from peers import device, equal_weights, jax_scan, products, sklearn_fit, training, xpnet_loop
+from peers import device, dropout_mask, equal_weights, jax_scan, products, sklearn_fit, training, xpnet_loop
 from taking_turns import Run
 from torch_peer import torch_loop
 
@@ -18,6 +18,7 @@ MEASURES: dict[str, Callable[..., Run]] = {
     "products": products,
     "equal_weights": equal_weights,
     "device": device,
+    "dropout_mask": dropout_mask,
     "torch": torch_loop,
     "jax": jax_scan,
     "sklearn": sklearn_fit,

@@ -17,7 +17,7 @@ from job import Job
 from taking_turns import Run
 
 import xpnet
-from xpnet import Network, Trainer, asarray, get_array_module, get_backend, to_numpy
+from xpnet import Dropout, Network, Trainer, asarray, get_array_module, get_backend, to_numpy
 from xpnet.backend import Array, synchronize
 from xpnet.step import TrainingStep
 
@@ -25,6 +25,7 @@ __all__ = [
     "FIRST",
     "WARM_UP",
     "device",
+    "dropout_mask",
     "equal_weights",
     "jax_scan",
     "products",
@@ -73,7 +74,7 @@ def _trained(
     evaluated: int | None = 1,
 ) -> Trainer:
     trainer = Trainer(
-        job.network(backend), *train, *test, mini_batch_size=job.batch, optimizer="SGD",
+        job.network(backend), *train, *test, mini_batch_size=job.batch, optimizer=job.optimizer,
         optimizer_param={"lr": job.lr}, iterations=iterations or job.iterations, seed=job.seed,
         evaluate_sample_num_per_epoch=evaluated, verbose=False, capture=capture,
     )  # fmt: skip
@@ -138,6 +139,18 @@ def equal_weights(job: Job, backend: str, fused: bool | None = None) -> Run:
 def device(_: Job, backend: str) -> Run:
     """What a backend computes on, in words; an error where it cannot."""
     return {"device": get_backend(backend).describe_device()}
+
+
+def dropout_mask(job: Job) -> Run:
+    """Make the mask of a dropout of this batch and width again and again, the bits and the product with 0 or 2."""
+    layer = Dropout(job.dropout, seed=job.seed)
+    layer.train = True
+    x = np.ones((job.batch, job.sizes[0]), dtype=np.float32)
+    layer.forward(x)
+    begun = time.perf_counter()
+    for _ in range(job.iterations):
+        layer.forward(x)
+    return {"seconds": time.perf_counter() - begun, "versions": _versions()}
 
 
 # --- its matrix products alone --------------------------------------------------------------------------------------

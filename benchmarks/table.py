@@ -21,7 +21,7 @@ from xpnet.files import write_whole
 __all__ = ["load", "page"]
 
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-ORDER = ("main_job", "small_network", "evaluation", "memory", "grid", "busy_core", "import_time", "gpu")
+ORDER = ("main_job", "small_network", "multi_layer", "evaluation", "memory", "grid", "busy_core", "import_time", "gpu")
 
 HEAD = """# How fast it is
 

@@ -36,13 +36,14 @@ def torch_loop(job: Job, mode: str = "eager", device: str = "cpu") -> Run:
     (x, t), (x_test, t_test) = ((torch.from_numpy(a).to(device) for a in pair) for pair in job.float_data())
     model = _model(job, x, t).to(device)
     first = [parameter.detach().clone() for parameter in model.parameters()]
-    optimizer = torch.optim.SGD(model.parameters(), lr=job.lr)
+    optimizer = getattr(torch.optim, job.optimizer)(model.parameters(), lr=job.lr)
     step = _MODES[mode](model, optimizer, job.batch)
 
     def begin_anew() -> None:
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), first, strict=True):
                 parameter.copy_(value)
+        optimizer.state.clear()
         _wait(device)
 
     def trained(iterations: int) -> tuple[list[float], float]:
@@ -60,11 +61,12 @@ def torch_loop(job: Job, mode: str = "eager", device: str = "cpu") -> Run:
 
     trained(WARM_UP)
     losses, seconds = trained(job.iterations)
+    model.eval()
     with torch.no_grad():
         right = (model.layers(x_test).argmax(dim=1) == t_test).sum().item()
     return {
         "seconds": seconds,
-        "losses": losses[:FIRST],
+        "losses": None if job.dropout else losses[:FIRST],  # what it drops is drawn by PyTorch
         "test_accuracy": right / len(t_test),
         "versions": {"torch": torch.__version__},
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -81,13 +83,11 @@ def _model(job: Job, x: Any, t: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             layers: list[Any] = []
-            for W, b in job.first_weights():
-                linear = nn.Linear(*W.shape)
-                with torch.no_grad():
-                    linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(W.T)))
-                    linear.bias.copy_(torch.from_numpy(b))
-                layers += [linear, nn.ReLU()]
-            self.layers = nn.Sequential(*layers[:-1])  # no activation after the last
+            *hidden, last = [_linear(W, b) for W, b in job.first_weights()]
+            for linear in hidden:
+                layers += [linear, *([nn.BatchNorm1d(linear.out_features)] if job.batch_norm else []), nn.ReLU()]
+                layers += [nn.Dropout(job.dropout)] if job.dropout else []
+            self.layers = nn.Sequential(*layers, last)
             self.loss_of = nn.CrossEntropyLoss()
             self.register_buffer("x", x)
             self.register_buffer("t", t)
@@ -96,6 +96,16 @@ def _model(job: Job, x: Any, t: Any) -> Any:
             return self.loss_of(self.layers(self.x.index_select(0, indices)), self.t.index_select(0, indices))
 
     return OnMinibatches()
+
+
+def _linear(W: np.ndarray, b: np.ndarray) -> Any:
+    torch: Any = import_module("torch")
+
+    linear = torch.nn.Linear(*W.shape)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(W.T)))
+        linear.bias.copy_(torch.from_numpy(b))
+    return linear
 
 
 def _eager(model: Any, optimizer: Any, _batch: int) -> Step:
