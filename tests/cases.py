@@ -4,37 +4,30 @@ A case takes ``put``, which brings a NumPy array to the backend (and floats to t
 results by name. `tests/oracles/` holds what PyTorch says that these results are.
 """
 
-from collections.abc import Callable
 from typing import Any
 
+import deep_cases
 import numpy as np
+from case_table import CASES, LABEL_FORMS, LABELS, SHAPES, Put, Results, case, numbers
 
 import xpnet
-from xpnet import SGD, Affine, IdentityWithLoss, Network, Relu, Sigmoid, SoftmaxWithLoss, to_numpy
+from xpnet import (
+    SGD,
+    Affine,
+    Gelu,
+    IdentityWithLoss,
+    LeakyRelu,
+    Network,
+    Relu,
+    Sigmoid,
+    SigmoidWithLoss,
+    SoftmaxWithLoss,
+    Tanh,
+    to_numpy,
+)
 from xpnet.backend import backend_of, dtype_name
 
-Put = Callable[[Any], Any]
-Results = dict[str, Any]
-
-CASES: dict[str, Callable[[Put], Results]] = {}
-
-SHAPES = {"vector": (7,), "batch": (5, 7), "tensor": (4, 2, 3)}
-
-
-def numbers(seed: int, *shape: int) -> np.ndarray:
-    """Normal numbers that float32 holds exactly, so that every dtype begins with the same ones."""
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32).astype(np.float64)
-
-
-def case(name: str) -> Callable[[Callable[[Put], Results]], Callable[[Put], Results]]:
-    """Enter a function in the matrix."""
-
-    def enter(run: Callable[[Put], Results]) -> Callable[[Put], Results]:
-        assert name not in CASES
-        CASES[name] = run
-        return run
-
-    return enter
+__all__ = ["ACTIVATIONS", "CASES", "LABELS", "LABEL_FORMS", "SHAPES", "numbers", "same_bits", "two_layer"]
 
 
 def _function_cases() -> None:
@@ -45,8 +38,12 @@ def _function_cases() -> None:
             case(f"{name}/{kind}")(lambda put, f=function, s=shape: {"y": f(put(numbers(1, *s)))})
 
 
+SLOPE = 0.125
+ACTIVATIONS = {"Relu": Relu, "Sigmoid": Sigmoid, "Tanh": Tanh, "LeakyRelu": lambda: LeakyRelu(SLOPE), "Gelu": Gelu}
+
+
 def _layer_cases() -> None:
-    for layer in (Relu, Sigmoid):
+    for name, layer in ACTIVATIONS.items():
         for kind, shape in SHAPES.items():
 
             def run(put: Put, layer: Any = layer, shape: Any = shape) -> Results:
@@ -54,7 +51,7 @@ def _layer_cases() -> None:
                 y = made.forward(put(numbers(1, *shape)))
                 return {"y": y, "dx": made.backward(put(numbers(2, *shape)))}
 
-            case(f"{layer.__name__}/{kind}")(run)
+            case(f"{name}/{kind}")(run)
     for name in ("SquareLayer", "ExpLayer", "ReciprocalLayer", "MulLayer", "AddLayer"):
 
         def node(put: Put, name: str = name) -> Results:
@@ -78,8 +75,7 @@ def _layer_cases() -> None:
         case(f"Affine/{kind}")(affine)
 
 
-LABELS = np.array([2, 0, 6, 3, 3])
-LABEL_FORMS = {"index": LABELS, "one-hot": np.eye(7)[LABELS]}
+YES_OR_NO = np.random.default_rng(10).integers(0, 2, (5, 7)).astype(np.float64)
 PROBABILITIES = np.exp(numbers(1, 5, 7)).astype(np.float32).astype(np.float64) / 32
 
 
@@ -91,6 +87,12 @@ def _loss_cases() -> None:
             return {"loss": layer.forward(put(numbers(1, 5, 7)), put(labels)), "dx": layer.backward(), "y": layer.y}
 
         case(f"SoftmaxWithLoss/{form}")(softmax_with_loss)
+
+        def label_smoothing(put: Put, labels: Any = labels) -> Results:
+            layer = SoftmaxWithLoss(label_smoothing=0.125)
+            return {"loss": layer.forward(put(numbers(1, 5, 7)), put(labels)), "dx": layer.backward(), "y": layer.y}
+
+        case(f"SoftmaxWithLoss/label smoothing, {form}")(label_smoothing)
         case(f"cross_entropy_error/{form}")(
             lambda put, t=labels: {"loss": xpnet.cross_entropy_error(put(PROBABILITIES), put(t))}
         )
@@ -101,6 +103,12 @@ def _loss_cases() -> None:
         case(f"mean_squared_error/{kind}")(
             lambda put, s=SHAPES[kind]: {"loss": xpnet.mean_squared_error(put(numbers(1, *s)), put(numbers(2, *s)))}
         )
+
+    @case("SigmoidWithLoss/batch")
+    def sigmoid_with_loss(put: Put) -> Results:
+        layer = SigmoidWithLoss()
+        loss = layer.forward(put(10 * numbers(1, 5, 7)), put(YES_OR_NO))
+        return {"loss": loss, "dx": layer.backward(), "y": layer.y}
 
     @case("IdentityWithLoss/batch")
     def identity_with_loss(put: Put) -> Results:
@@ -190,5 +198,8 @@ def same_bits(a: Any, b: Any) -> bool:
 
 _function_cases()
 _layer_cases()
+deep_cases.normalization_cases()
+deep_cases.regularization_cases()
 _loss_cases()
 _network_cases()
+deep_cases.multi_layer_cases()

@@ -8,7 +8,7 @@ import pytest
 from conftest import ABSENT, BACKENDS
 from threadpoolctl import threadpool_limits
 
-from xpnet import SimpleNetwork, Trainer, TwoLayerNet, to_numpy
+from xpnet import MultiLayerNet, SimpleNetwork, Trainer, TwoLayerNet, asarray, to_numpy
 
 # These compute with NumPy's own kernels, so nothing but our code could make a bit differ.
 STRICT = [name for name in BACKENDS if name.startswith("strict")]
@@ -68,6 +68,42 @@ def test_a_hundred_steps_on_random_pixels(strict: str) -> None:
 def test_a_hundred_steps_on_mnist(strict: str, mnist: Any) -> None:
     (images, labels), _ = mnist
     assert_trains_to_the_same_bits(strict, images[:6000], labels[:6000])
+
+
+def trained_with_everything(backend: str, *, capture: bool, steps: int = 50) -> dict[str, bytes]:
+    """All that fifty steps leave of a network with dropout, batch normalisation and weight decay, and its losses."""
+    images, labels = random_images()
+    network = MultiLayerNet(
+        784, [50, 30], 10, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, seed=0,
+        backend=BACKENDS[backend],
+    )  # fmt: skip
+    trainer = Trainer(
+        network, images, labels, None, None, capture=capture,
+        iterations=steps, mini_batch_size=100, optimizer_param={"lr": 0.1}, verbose=False, seed=0,
+    )  # fmt: skip
+    trainer.train()
+    dropouts = {name: layer for name, layer in network.layers.items() if name.startswith("Dropout")}
+    left = {key: to_numpy(value) for key, value in network.weights().items()}
+    left |= {f"key of {name}": np.array(to_numpy(layer.key)) for name, layer in dropouts.items()}
+    # What is dropped next: a step more, made plainly, for a recorded one keeps its masks to itself.
+    x, t = next(trainer.step().minibatches(asarray(np.arange(100), like=network.anchor), 100))
+    network.compute_gradients(x, t)
+    left |= {f"mask of {name}": to_numpy(layer.mask) for name, layer in dropouts.items()}
+    assert len(dropouts) == 2
+    return {key: value.tobytes() for key, value in left.items()} | {
+        "losses": np.array(trainer.train_loss_list).tobytes()
+    }
+
+
+def test_fifty_steps_with_dropout_recorded_are_those_that_are_called() -> None:
+    recorded, plain = (trained_with_everything("numpy", capture=capture) for capture in (True, False))
+    assert recorded == plain
+    other = trained_with_everything("numpy", capture=True, steps=49)
+    assert all(other[key] != recorded[key] for key in recorded if key[0] != "b" or key.startswith("beta"))
+
+
+def test_fifty_steps_with_dropout_from_one_seed(strict: str) -> None:
+    assert trained_with_everything(strict, capture=False) == trained_with_everything("numpy", capture=False)
 
 
 def test_training_changes_the_weights() -> None:

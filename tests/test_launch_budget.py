@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Trainer, TwoLayerNet, asarray
+from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray
 from xpnet.counting import COUNTING, count_operations
 from xpnet.step import TrainingStep
 
@@ -54,6 +54,40 @@ def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
         "sgd_update": 1,
         "setitem": 1,  # the loss, to its place among those of a block
     }
+
+
+@pytest.fixture
+def deep_trainer():
+    rng = np.random.default_rng(0)
+    x, t = rng.integers(0, 256, (350, 784), dtype=np.uint8), rng.integers(0, 10, 350)
+    network = MultiLayerNet(
+        784, [50, 30], 10, weight_decay_lambda=0.1, use_dropout=True, use_batchnorm=True, seed=0, backend=COUNTING
+    )
+    return Trainer(network.flatten(), x, t, x[:50], t[:50], epochs=1, verbose=False, seed=0)
+
+
+@pytest.mark.parametrize(("fused", "launches"), [(False, 155), (True, 137)])
+def test_a_training_step_with_everything_there_is_never_waits(deep_trainer, fused, launches):
+    """The random bits are made where the arrays are, and the running means stay there."""
+    trainer = deep_trainer
+    step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=fused)
+    order, numbers = trainer_order(trainer), asarray(np.float32([0.1]), like=trainer.network.anchor)
+    for _ in range(2):
+        with count_operations() as counts:
+            step(order, (numbers[0, ...],))
+        assert not counts.waits
+        assert not counts.copies
+        assert sum(counts.launches.values()) == launches, counts.launches
+
+
+def test_inference_and_the_loss_of_training_do_not_wait_either(deep_trainer):
+    network, x, t = deep_trainer.network, deep_trainer.x_train, deep_trainer.t_train
+    with count_operations() as counts:
+        network.predict(x)
+        network.loss(x, t)
+        network.loss(x, t, train=True)
+    assert not counts.waits
+    assert not counts.copies
 
 
 def trainer_order(trainer):

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from cases import numbers
 
-from xpnet import Affine, Relu, Sigmoid, asarray
+from xpnet import (
+    Affine,
+    BatchNormalization,
+    Dropout,
+    Gelu,
+    LayerNormalization,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Tanh,
+    asarray,
+)
 from xpnet.testing import assert_array, check_layer, error_in_eps
 
 ONE = np.array([1.0, 5.0])
@@ -73,3 +84,47 @@ def test_check_layer_accepts_the_good_and_finds_each_fault():
     ):
         with pytest.raises(AssertionError, match=finding):
             check_layer(layer, x)
+
+
+LAYERS = {
+    "Tanh": Tanh,
+    "LeakyRelu": lambda: LeakyRelu(0.1),
+    "Gelu": Gelu,
+    "Dropout": lambda: Dropout(0.5, seed=0),
+    "Dropout, not inverted": lambda: Dropout(0.5, inverted=False, seed=0),
+    "BatchNormalization": lambda: BatchNormalization(numbers(2, 4), numbers(3, 4)),
+    "LayerNormalization": lambda: LayerNormalization(numbers(2, 4), numbers(3, 4)),
+}
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_check_layer_accepts_each_layer_of_the_library_and_leaves_it_as_it_was(name, train):
+    layer = LAYERS[name]()
+    layer.train = train
+    kept = [*layer.parameter_names, *layer.statistic_names, *layer.counter_names]
+    before = {key: getattr(layer, key).copy() for key in kept}
+    check_layer(layer, numbers(1, 3, 4))
+    assert vars(layer).keys() == vars(LAYERS[name]()).keys() | {"train"}
+    for key, value in before.items():
+        assert np.array_equal(getattr(layer, key), value), key
+
+
+def test_check_layer_finds_faults_of_training_alone():
+    class Forgets(BatchNormalization):
+        """The mean and the variance of the batch depend on x, too."""
+
+        def backward(self, dout):
+            super().backward(dout)
+            return dout * (self.gamma * self.scale)
+
+    class Fresh(Dropout):
+        def backward(self, dout):
+            self.forward(dout)
+            return dout * self.mask
+
+    for layer in (Forgets(numbers(2, 4), numbers(3, 4)), Fresh(0.5, seed=0)):
+        check_layer(layer, numbers(1, 3, 4)) if isinstance(layer, Forgets) else None
+        layer.train = True
+        with pytest.raises(AssertionError, match="the gradient by x is off by"):
+            check_layer(layer, numbers(1, 3, 4))

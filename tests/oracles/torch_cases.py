@@ -5,57 +5,30 @@ Written from the course's formulas and PyTorch's own functions, and not from xpn
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-from cases import LABEL_FORMS, LABELS, PIXELS, PROBABILITIES, SHAPES, THREE_LAYERS, numbers
+from cases import LABEL_FORMS, PIXELS, PROBABILITIES, SHAPES, THREE_LAYERS, YES_OR_NO
+
+from oracles import torch_deep_cases  # noqa: F401 - which enters more of them
+from oracles.torch_table import (
+    ACTIVATIONS,
+    FUNCTIONS,
+    ORACLES,
+    Results,
+    Tensor,
+    elementwise,
+    given,
+    gradients,
+    labels,
+    learned,
+    oracle,
+)
 
 with suppress(ImportError):  # pytest looks for doctests in this file also where there is no PyTorch
     import torch
     from torch.nn import functional as F
 
-Tensor = Any
-Results = dict[str, Tensor]
+__all__ = ["ORACLES"]
 
-ORACLES: dict[str, Callable[[], Results]] = {}
-
-
-def oracle(name: str) -> Callable[[Callable[[], Results]], Callable[[], Results]]:
-    """Enter a function as what PyTorch says of the case of that name."""
-
-    def enter(run: Callable[[], Results]) -> Callable[[], Results]:
-        assert name not in ORACLES
-        ORACLES[name] = run
-        return run
-
-    return enter
-
-
-def given(seed: int, *shape: int) -> Tensor:
-    """The numbers that the case is given."""
-    return torch.from_numpy(numbers(seed, *shape))
-
-
-def learned(seed: int, *shape: int) -> Tensor:
-    """The same, for autograd to follow."""
-    return given(seed, *shape).requires_grad_()
-
-
-def gradients(y: Tensor, by: Results, dout: Tensor | None = None) -> Results:
-    """Autograd's gradients of `y` (weighted by `dout`, where it is no scalar) by each of the tensors."""
-    return dict(zip(by, torch.autograd.grad(y, list(by.values()), dout), strict=True))
-
-
-# Each is one function of PyTorch's, called when the case is run, so that this file can be read without PyTorch.
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "step_function": lambda x: torch.heaviside(x, torch.zeros_like(x)),
-    "sigmoid": lambda x: torch.sigmoid(x),
-    "sigmoid_grad": lambda x: gradients(torch.sigmoid(x), {"dx": x}, torch.ones_like(x))["dx"],
-    "relu": lambda x: F.relu(x),
-    "relu_grad": lambda x: gradients(F.relu(x), {"dx": x}, torch.ones_like(x))["dx"],
-    "identity_function": lambda x: torch.nn.Identity()(x),
-    "softmax": lambda x: F.softmax(x, dim=-1),
-}
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"Relu": FUNCTIONS["relu"], "Sigmoid": FUNCTIONS["sigmoid"]}
 NODES: dict[str, Callable[[Tensor], Tensor]] = {
     "SquareLayer": lambda x: torch.square(x),
     "ExpLayer": lambda x: torch.exp(x),
@@ -67,23 +40,16 @@ NODES_OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _elementwise(function: Callable[..., Tensor], shape: tuple[int, ...], dout_seed: int, *input_names: str) -> Results:
-    """Forward and backward of a function of one or two inputs of one shape."""
-    inputs = {f"d{name}": learned(seed, *shape) for seed, name in enumerate(input_names, start=1)}
-    y = function(*inputs.values())
-    return {"y": y, **gradients(y, inputs, given(dout_seed, *shape))}
-
-
 for _name, _f in FUNCTIONS.items():
     for _kind, _shape in SHAPES.items():
         oracle(f"{_name}/{_kind}")(lambda f=_f, shape=_shape: {"y": f(learned(1, *shape))})
 for _name, _f in ACTIVATIONS.items():
     for _kind, _shape in SHAPES.items():
-        oracle(f"{_name}/{_kind}")(lambda f=_f, shape=_shape: _elementwise(f, shape, 2, "x"))
+        oracle(f"{_name}/{_kind}")(lambda f=_f, shape=_shape: elementwise(f, shape, 2, "x"))
 for _name, _f in NODES.items():
-    oracle(f"{_name}/batch")(lambda f=_f: _elementwise(f, (5, 7), 3, "x"))
+    oracle(f"{_name}/batch")(lambda f=_f: elementwise(f, (5, 7), 3, "x"))
 for _name, _f in NODES_OF_TWO.items():
-    oracle(f"{_name}/batch")(lambda f=_f: _elementwise(f, (5, 7), 3, "x", "y"))
+    oracle(f"{_name}/batch")(lambda f=_f: elementwise(f, (5, 7), 3, "x", "y"))
 
 
 def _affine(shape: tuple[int, ...]) -> Results:
@@ -101,15 +67,9 @@ for _kind, _shape in SHAPES.items():
 # --- losses ---------------------------------------------------------------------------------------------------------
 
 
-def labels(form: str, width: int = 7) -> Tensor:
-    """The labels as PyTorch's losses take them: indices, or one row of probabilities a sample."""
-    indices = torch.from_numpy(LABELS)
-    return indices if form == "index" else F.one_hot(indices, width).double()
-
-
-def _softmax_with_loss(form: str) -> Results:
+def _softmax_with_loss(form: str, label_smoothing: float = 0.0) -> Results:
     x = learned(1, 5, 7)
-    loss = F.cross_entropy(x, labels(form))
+    loss = F.cross_entropy(x, labels(form), label_smoothing=label_smoothing)
     return {"loss": loss, **gradients(loss, {"dx": x}), "y": F.softmax(x, dim=-1)}
 
 
@@ -123,12 +83,20 @@ def _cross_entropy_error(form: str) -> Results:
 
 for _form in LABEL_FORMS:
     oracle(f"SoftmaxWithLoss/{_form}")(lambda form=_form: _softmax_with_loss(form))
+    oracle(f"SoftmaxWithLoss/label smoothing, {_form}")(lambda form=_form: _softmax_with_loss(form, 0.125))
     oracle(f"cross_entropy_error/{_form}")(lambda form=_form: _cross_entropy_error(form))
 
 
 @oracle("cross_entropy_error/vector")
 def _cross_entropy_error_of_one() -> Results:
     return {"loss": F.nll_loss(torch.log(torch.from_numpy(PROBABILITIES[0]) + 1e-7), torch.tensor(2))}
+
+
+@oracle("SigmoidWithLoss/batch")
+def _sigmoid_with_loss() -> Results:
+    x = (10 * given(1, 5, 7)).requires_grad_()
+    loss = F.binary_cross_entropy_with_logits(x, torch.from_numpy(YES_OR_NO)) * x.shape[1]  # which averages over them
+    return {"loss": loss, **gradients(loss, {"dx": x}), "y": torch.sigmoid(x)}
 
 
 def half_the_squares(y: Tensor, t: Tensor) -> Tensor:
