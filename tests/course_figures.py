@@ -6,6 +6,17 @@ digits shown here, which are the digits that the notes show. No program holds an
 
 import re
 
+SHORTER = {
+    "14_simple_network": "5",  # hidden units
+    "18_without_backpropagation": "5",  # hidden units
+    "20_optimizers": "300",  # iterations
+    "21_initial_weights": "300",  # iterations
+    "22_batch_normalization": "4",  # standard deviations
+    "23_overfitting": "100",  # epochs
+    "24_hyperparameters": "10",  # trials
+}
+"""First arguments that make long programs short, for where it matters that they run: their full runs are on NumPy."""
+
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 FIGURES: dict[str, list[tuple[str, str]]] = {

@@ -1,6 +1,7 @@
 """The programs of examples/course: each runs on every backend, prints the notes' figures and draws their pictures.
 
-The slow ones, by numerical gradient or of 10,000 iterations, run in the session ``course`` only.
+The slow ones, by numerical gradient or of thousands of iterations, run in the session ``course`` only: on NumPy in
+full, elsewhere shortened by the program's first argument.
 """
 
 import os
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ABSENT, BACKENDS
-from course_figures import FIGURES, is_printed, numbers_in
+from course_figures import FIGURES, SHORTER, is_printed, numbers_in
 
 FOLDER = Path(__file__).parents[1] / "examples" / "course"
 PROGRAMS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 NAMES = [path.stem for path in PROGRAMS]
-SLOW = {"14_simple_network", "16_gradient_check", "17_training", "18_without_backpropagation"}
+SHORTER_ON_NUMPY = {"24_hyperparameters": "30"}  # all hundred trials take half a minute
+SLOW = {"16_gradient_check", "17_training", *SHORTER}
 NEEDS_MNIST = {path.stem for path in PROGRAMS if "load_mnist" in path.read_text(encoding="utf-8")}
 BACKENDS_OF_PROGRAMS = ("numpy", "strict", "strict-device1", "cupy")
 
@@ -34,6 +36,11 @@ PICTURES = {
     "17_training": ["learning_curves"],
     "18_without_backpropagation": ["without_backpropagation"],
     "19_prediction": ["prediction"],
+    "20_optimizers": ["mnist", "paths"],
+    "21_initial_weights": ["mnist", "relu", "sigmoid"],
+    "22_batch_normalization": ["batch_normalization"],
+    "23_overfitting": ["overfitting"],
+    "24_hyperparameters": ["best", "search"],
 }
 
 
@@ -51,7 +58,8 @@ def run(request, tmp_path, monkeypatch, capsys):
         if name == "07_inference":
             request.getfixturevalue("sample_weight")
         path = FOLDER / f"{name}.py"
-        monkeypatch.setattr(sys, "argv", [str(path)])
+        shorter = (SHORTER_ON_NUMPY if request.param == "numpy" else SHORTER).get(name)
+        monkeypatch.setattr(sys, "argv", [str(path), shorter] if shorter else [str(path)])
         runpy.run_path(str(path), run_name="__main__")
         import matplotlib.pyplot as plt
 
@@ -75,7 +83,7 @@ def slow(names):
 
 
 def test_every_row_of_the_course_has_its_program():
-    assert [name[:2] for name in NAMES] == [f"{row:02d}" for row in range(1, 20)]
+    assert [name[:2] for name in NAMES] == [f"{row:02d}" for row in range(1, 25)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,9 +145,10 @@ def three_steps(output):
     seconds = [float(row[1]) for row in rows]
     assert seconds == sorted(seconds)
     losses, train = ([float(row[i]) for row in rows] for i in (0, 3))
-    assert losses == sorted(losses, reverse=True)
     assert train == sorted(train)
-    assert train[-1] > 0.2  # a guess is right one time in ten
+    if "784-50-10" in output:  # fewer hidden units learn less
+        assert losses == sorted(losses, reverse=True)
+        assert train[-1] > 0.2  # a guess is right one time in ten
 
 
 def two_layers(output):
@@ -181,7 +190,7 @@ def both_gradients(output):
     differences = [float(x) for x in re.findall(r"mean difference of the two gradients (\S+)", output)]
     assert len(differences) == 4
     assert max(differences[2:]) < 1e-7  # float32, of gradients around 1e-2
-    assert max(differences[:2]) < 1e-5  # before the ReLU, some unit's kink may lie within h
+    assert max(differences[:2]) < 3e-5  # before the ReLU, some unit's kink may lie within h
     for name in ("backpropagation", "numerical gradient"):
         assert re.search(rf"^{name}: [\d.]+ s a step; 10,000 steps \(extrapolated\): [\d,.]+ s, ", output, re.MULTILINE)
 
@@ -189,6 +198,107 @@ def both_gradients(output):
 def one_prediction(output):
     assert "shape of the scores: (1, 10)\n" in output
     assert "\nlabel: 7\nargmax: 7\n" in output
+
+
+def optimizers(output):
+    """SGD zigzags down the valley where the others go almost straight; on MNIST it is by far the slowest."""
+    ways = re.findall(
+        r"^(\w+) at lr \S+: goes ([\d.]+) far, and ends ([\d.]+) from the lowest point$", output, re.MULTILINE
+    )
+    far = {name: float(length) for name, length, _ in ways}
+    straight = float(re.search(r"straight way is ([\d.]+) long", output)[1])
+    assert list(far) == ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
+    assert far.pop("SGD") > 4 * straight
+    assert straight <= max(far.values()) < 2 * straight
+    assert far["AdaGrad"] < 1.1 * straight
+    assert all(float(left) < 1 for *_, left in ways)
+    means, lasts, accuracies = runs_in(output, r"(\w+)\(lr=\S+\)")
+    assert list(means) == ["SGD", "Momentum", "AdaGrad", "Adam"]
+    for others in (means, lasts):
+        assert others.pop("SGD") > 1.5 * max(others.values())
+    assert accuracies.pop("SGD") + 0.02 < min(accuracies.values())
+    assert means["AdaGrad"] < means["Momentum"]
+    assert f"By the mean loss {min(means, key=means.get)} is the fastest and SGD the slowest." in output
+
+
+def runs_in(output, name):
+    """The mean losses, the losses at the end and the accuracies in the test, by name."""
+    pattern = rf"^{name}: mean loss ([\d.]+), of the last 100 ([\d.]+), test accuracy ([\d.]+)$"
+    rows = re.findall(pattern, output, re.MULTILINE)
+    return ({row[0]: float(row[i]) for row in rows} for i in (1, 2, 3))
+
+
+def initial_weights(output):
+    """What the book's histograms show, in numbers; and of three networks one does not learn and He's is the fastest."""
+    pattern = r"^sigmoid, (\S+): in layer 5 (\d+)% .* (\d+)% within 0.1 of 0.5; standard deviation ([\d.]+)$"
+    sigmoid = {row[0]: [float(x) for x in row[1:]] for row in re.findall(pattern, output, re.MULTILINE)}
+    ends, middle, _ = sigmoid["1"]
+    assert ends > 60
+    assert middle < 10
+    ends, middle, deviation = sigmoid["0.01"]
+    assert (ends, middle) == (0, 100)
+    assert deviation < 0.03
+    ends, middle, deviation = sigmoid["xavier"]
+    assert ends < 10
+    assert 30 < middle < 80
+    assert deviation > 0.08
+    relu = {how: numbers_in(row) for how, row in re.findall(r"^relu, (\S+): .* 1 to 5: (.*)$", output, re.MULTILINE)}
+    assert relu["0.01"][4] < 1e-4 * relu["0.01"][0]
+    assert relu["xavier"] == sorted(relu["xavier"], reverse=True)
+    assert relu["xavier"][4] < 0.5 * relu["xavier"][0]
+    assert min(relu["he"]) > 0.8 * max(relu["he"])
+    means, lasts, accuracies = runs_in(output, "(std 0.01|Xavier|He)")
+    assert lasts["std 0.01"] > 2.29  # log(10) is the loss of a guess
+    assert accuracies["std 0.01"] < 0.2
+    assert means["He"] < 0.75 * means["Xavier"]
+    assert lasts["He"] < 0.9 * lasts["Xavier"]
+    assert accuracies["He"] > accuracies["Xavier"] > 0.4
+
+
+def batch_normalization(output):
+    """Without it most deviations do not learn; with it nearly all do."""
+    learned = dict(re.findall(r"^(\w+)[\w ]*: (\d+ of \d+) learn ", output, re.MULTILINE))
+    (without, count), (with_it, _) = (map(int, learned[name].split(" of ")) for name in ("without", "with"))
+    assert count in (4, 16)
+    assert without <= count / 4
+    assert with_it >= 3 * count / 4
+    rows = re.findall(r"^ +([01]\.\d{5}) +([01]\.\d{3}) +([01]\.\d{3})$", output, re.MULTILINE)
+    assert len(rows) == count
+    assert sum(float(b) > float(a) + 0.2 for _, a, b in rows) >= count / 2
+
+
+def overfitting(output):
+    """All three hundred are learned by heart; either means makes the gap smaller, and decay the weights."""
+    pattern = r"^([a-z]+).*: ([\d.]+) in training, ([\d.]+) in the test, gap ([\d.]+); .* weights ([\d.]+)$"
+    rows = {row[0]: [float(x) for x in row[1:]] for row in re.findall(pattern, output, re.MULTILINE)}
+    train, _, gap, deviation = rows["neither"]
+    assert train > 0.98
+    assert gap > 0.2
+    for name in ("weight", "dropout"):
+        assert rows[name][2] < gap - 0.03
+        assert rows[name][0] < 0.95
+        assert rows[name][1] > 0.45
+    assert rows["weight"][3] < 0.9 * deviation
+
+
+def hyperparameters(output):
+    """The learning rate decides, and the best lie where the book's do; the weight decay hardly matters."""
+    trials = int(re.search(r"^(\d+) trials in ", output, re.MULTILINE)[1])
+    table = re.findall(r"^ +(\d+) +([\d.]+) +(\S+) +(\S+) +[\d.]+$", output, re.MULTILINE)
+    assert [int(row[0]) for row in table] == list(range(1, 11))
+    scores = [float(row[1]) for row in table]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0.6
+    assert 1e-3 <= float(table[0][2]) <= 1e-2
+    pattern = r"^{}: the best five from (\S+) to (\S+); correlation with the score (\S+)$"
+    (low, high, by_rate), (_, _, by_decay) = (
+        [float(x) for x in re.search(pattern.format(name), output, re.MULTILINE).groups()]
+        for name in ("lr", "weight_decay")
+    )
+    assert by_rate > 0.5
+    assert abs(by_decay) < by_rate - 0.2
+    if trials >= 30:
+        assert 1e-3 <= low < high <= 1e-2
 
 
 CHECKS = {
@@ -200,4 +310,9 @@ CHECKS = {
     "17_training": training,
     "18_without_backpropagation": both_gradients,
     "19_prediction": one_prediction,
+    "20_optimizers": optimizers,
+    "21_initial_weights": initial_weights,
+    "22_batch_normalization": batch_normalization,
+    "23_overfitting": overfitting,
+    "24_hyperparameters": hyperparameters,
 }

@@ -1,8 +1,10 @@
 """SimpleNetwork: a network without backpropagation, trained by numerical gradient on MNIST (course row 14).
 
 A step asks for the loss twice for each of 39,760 parameters. That takes seconds, and so three steps are all there are.
+A whole number after the program's name is how many hidden units to have, in place of 50.
 """
 
+import sys
 import time
 
 import numpy as np
@@ -10,10 +12,11 @@ import numpy as np
 from xpnet import SimpleNetwork, asarray, load_mnist
 
 STEPS, BATCH_SIZE, LEARNING_RATE = 3, 100, 1.0
+hidden_size = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 50
 
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
 # From weights as small as 0.01 * randn three steps would show nothing yet.
-network = SimpleNetwork(input_size=784, hidden_size=50, output_size=10, weight_init_std=0.3, seed=0)
+network = SimpleNetwork(input_size=784, hidden_size=hidden_size, output_size=10, weight_init_std=0.3, seed=0)
 print(network)
 
 # %% Train it, a row a step: the loss before the step, the seconds gone, the steps made, and the accuracies after it
