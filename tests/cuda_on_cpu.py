@@ -94,7 +94,7 @@ class _Elementwise:
             f"{kind}* {name} = {name}_;" if raw else f"{kind}& {name} = {name}_[i];" for *raw, kind, name in parameters
         )
         loop = f"for (ptrdiff_t i = 0; i < size; i++) {{\n{numbers}\n{self.operation};\n}}"
-        head = f"#include <stddef.h>\n{typedefs}"
+        head = f"#include <math.h>\n#include <stddef.h>\n{typedefs}"
         return _built(f'{head}extern "C" void run(long long size, {signature}) {{\n{loop}\n}}', self.folder)
 
 

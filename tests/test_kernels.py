@@ -112,6 +112,20 @@ def test_sgd_update_is_the_optimizers_step(exact, on_device):
     check_equal(exact, params, expected)
 
 
+@pytest.mark.parametrize("on_device", [False, True])
+def test_adam_update_is_kingma_and_bas_step(exact, on_device):
+    params, grads, m, v = (exact.put(numbers(i, 50)) for i in range(4))
+    params, v = 2.0**-10 * params, v * v  # so small that each rounding of the change shows
+    rate, eps = (exact.put(np.array(x)) if on_device else x for x in (0.01, 1e-3))
+    expected_m, expected_v = m + (grads - m) * (1 - 0.9), v + (grads * grads - v) * (1 - 0.99)
+    expected = params - expected_m / (exact.xp.sqrt(expected_v) + eps) * rate
+    updated = kernels.adam_update(params, grads, m, v, rate, eps, 0.9, 0.99)
+    assert all(a is b for a, b in zip(updated, (params, m, v), strict=True))
+    for actual, right in zip(updated, (expected, expected_m, expected_v), strict=True):
+        check_equal(exact, actual, right)
+    check_equal(exact, grads, numbers(1, 50))
+
+
 def test_mean_is_written_where_it_is_wanted():
     losses = np.zeros(3)
     assert kernels.mean(np.array([1.0, 2.0]), losses[1, ...]) == 1.5
@@ -131,6 +145,12 @@ def test_each_operation_agrees_with_its_formula_on_numpy(be, shape):
     be.check(kernels.sgd_update(be.put(a.copy()), be.put(b), 0.1), kernels.sgd_update(a.copy(), b, 0.1))
     lr = np.array(0.1, be.dtype)
     be.check(kernels.sgd_update(be.put(a.copy()), be.put(b), be.put(lr)), kernels.sgd_update(a.copy(), b, lr))
+    for rate, eps in ((0.01, 1e-3), (lr, np.array(1e-3, be.dtype))):
+        arrays = [a.copy(), b, a.copy(), b * b]
+        there = [be.put(x.copy()) if isinstance(x, np.ndarray) else x for x in (*arrays, rate, eps)]
+        ours, formula = kernels.adam_update(*there, 0.9, 0.99), kernels.adam_update(*arrays, rate, eps, 0.9, 0.99)
+        for actual, expected in zip(ours, formula, strict=True):
+            be.check(actual, expected)
     be.check(kernels.mean(be.put(a[:, 0])), kernels.mean(a[:, 0]))
     for labels in (t, np.eye(shape[1], dtype=be.dtype)[t]):
         for bias in (c, None):
@@ -176,17 +196,21 @@ def test_every_operation_can_be_captured_in_a_cuda_graph():
     x, t = here.put(np.arange(12, dtype=np.uint8).reshape(4, 3)), here.put(np.array([0, 1, 2, 0]))
     indices, b, lr = here.put(np.array([3, 1])), here.put(numbers(1, 3)), here.put(np.array(0.1))
     params, loss = here.put(numbers(2, 2, 3)), here.put(np.array(0.0))
+    weights, m, v = (here.put(numbers(3, 2, 3) ** 2) for _ in range(3))
 
     def step():
         inputs, targets = kernels.gather(x, t, indices, params.dtype)
         dscores, losses = kernels.softmax_cross_entropy(kernels.bias_relu(inputs, b), b, targets)
         kernels.mean(losses, loss)
         kernels.sgd_update(params, kernels.relu_gradient(dscores, inputs), lr)
+        kernels.adam_update(weights, dscores, m, v, lr, lr, 0.9, 0.99)
 
-    before = params.copy()
+    state = (params, weights, m, v, loss)
+    before = [array.copy() for array in state]
     step()  # compiles
-    after, expected_loss = params.copy(), float(loss)
-    params[...], loss[...] = before, 0
+    after = [to_numpy(array) for array in state]
+    for array, old in zip(state, before, strict=True):
+        array[...] = old
     pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
     cupy.cuda.Device().synchronize()
     with cupy.cuda.using_allocator(pool.malloc), stream:
@@ -195,8 +219,8 @@ def test_every_operation_can_be_captured_in_a_cuda_graph():
         graph = stream.end_capture()
         graph.launch(stream)
     stream.synchronize()
-    here.check(params, to_numpy(after), eps=0)
-    assert float(loss) == expected_loss
+    for array, expected in zip(state, after, strict=True):
+        here.check(array, expected, eps=0)
 
 
 # --- the backend that counts ------------------------------------------------------------------------------------------
@@ -208,6 +232,7 @@ def test_an_operation_counts_as_one_launch():
 
     y, b, t, lr = put(numbers(1, 4, 3)), put(numbers(2, 3)), put(np.array([0, 1, 2, 0])), put(np.array(0.1))
     x, indices, out = put(np.zeros((4, 5), np.uint8)), put(np.array([3, 3])), put(np.array(0.0))
+    m, v = put(numbers(3, 4, 3)), put(numbers(4, 4, 3) ** 2)
     with count_operations() as counts:
         kernels.gather(x, t, indices, y.dtype)
         kernels.relu_gradient(y, y)
@@ -215,6 +240,7 @@ def test_an_operation_counts_as_one_launch():
         kernels.mean(losses, out)
         kernels.mean(losses, out=out)
         kernels.sgd_update(y, y, lr)
+        kernels.adam_update(y, y, m, v, lr, lr, 0.9, 0.99)
         kernels.bias_relu(y, b)
     assert counts.launches == dict.fromkeys(kernels.__all__, 1) | {"mean": 2}
     assert not counts.waits

@@ -28,7 +28,10 @@ TYPES: dict[str, list[dict[str, str]]] = {
         for dtype in C_TYPES
         for x, targets in itertools.product(("uint8", dtype), ("int64", dtype))
     ],
-    **{name: [{"T": dtype} for dtype in C_TYPES] for name in ("bias_relu", "relu_gradient", "sgd_update")},
+    **{
+        name: [{"T": dtype} for dtype in C_TYPES]
+        for name in ("adam_update", "bias_relu", "relu_gradient", "sgd_update")
+    },
 }
 """What the type names of each elementwise kernel stand for, in each way that it is used."""
 
@@ -105,14 +108,16 @@ def planted(kernel: Any, right: str, wrong: str) -> Any:
     return dataclasses.replace(kernel, **{field: source.replace(right, wrong)})
 
 
-SIZES = ("x_width", "t_width", "scale")
+ALWAYS = ("x_width", "t_width", "scale", "share1", "share2")
+SOMETIMES = ("lr", "rate", "eps")
+"""The arguments that are Python's numbers, and those that are in some calls and lie on the device in others."""
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("name", ELEMENT_KERNELS)
 def test_nvrtc_compiles_each_elementwise_kernel(compile_cuda, name, arch):
     for types in TYPES[name]:
-        for numbers, ndim in ((SIZES, 1), ((*SIZES, "lr"), 2)):
+        for numbers, ndim in ((ALWAYS, 1), ((*ALWAYS, *SOMETIMES), 2)):
             cubin = compile_cuda(*elementwise_source(ELEMENT_KERNELS[name], types, numbers, ndim), arch)
             assert cubin.startswith(b"\x7fELF")
 
@@ -203,6 +208,24 @@ def check_sgd_update(dtype: str) -> None:
         assert_close(params, expected, 0)
 
 
+def check_adam_update(dtype: str) -> None:
+    for rate, eps in ((0.01, 1e-3), (np.array(0.01, dtype), np.array(1e-3, dtype))):
+        params, grads, m, v = numbers(dtype, 4, 1000)
+        np.square(v, out=v)
+        grads[:7], v[:9], m[7:9] = AWKWARD, 0, 0
+        arrays, before = (params, m, v), grads.copy()
+        expected = tuple(a.copy() for a in arrays)
+        with np.errstate(invalid="ignore"):  # infinity by infinity
+            for _ in range(3):
+                kernels.adam_update.plain(expected[0], grads, *expected[1:], rate, eps, 0.9, 0.99)
+        for _ in range(3):
+            results = kernels.adam_update.launch(params, grads, m, v, rate, eps, 0.9, 0.99)
+        for result, array, right in zip(results, arrays, expected, strict=True):
+            assert result is array
+            assert_close(array, right, 0)
+        assert_close(grads, before, 0)
+
+
 def check_softmax_cross_entropy(dtype: str) -> None:
     for n, classes in ((1, 1), (5, 10), (3, 32), (2, 77)):
         scores, b = 40 * numbers(dtype, n, classes), 40 * numbers(dtype, classes)
@@ -242,6 +265,15 @@ FAULTS = [
     ("relu_gradient", "y > T(0)", "y >= T(0)"),
     ("relu_gradient", "y > T(0)", "dout > T(0)"),
     ("sgd_update", "-=", "+="),
+    ("adam_update", "(grads - m) * share1", "grads * share1"),
+    ("adam_update", "share1;", "share2;"),
+    ("adam_update", "* share2", "* share1"),
+    ("adam_update", "grads * grads", "grads"),
+    ("adam_update", "sqrt(v) + eps", "sqrt(v + eps)"),
+    ("adam_update", "+ eps", ""),
+    ("adam_update", "m / (sqrt(v) + eps) * rate", "(m * rate) / (sqrt(v) + eps)"),  # rounds in another order
+    ("adam_update", "* rate", ""),
+    ("adam_update", "params -=", "params +="),
     ("softmax_cross_entropy", "- t) * scale", "- t)"),
     ("softmax_cross_entropy", "labels[row] == c", "labels[row] == c + 1"),
     ("softmax_cross_entropy", "labels[row] == c", "labels[0] == c"),

@@ -91,6 +91,9 @@ class Adam(BaseOptimizer):
     eps_t = eps * sqrt(1 - beta2^t), two numbers that the host computes: the same, with fewer operations on arrays (the
     end of the paper's section 2). The arithmetic is `xpnet.kernels.adam_update`.
 
+    Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
+    sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.
+
     Parameters
     ----------
     lr, weight_decay, max_norm
@@ -99,11 +102,6 @@ class Adam(BaseOptimizer):
         How much of the two means each step keeps, in [0, 1).
     eps
         Above 0; 1e-8, as in the paper.
-
-    Notes
-    -----
-    Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
-    sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.
     """
 
     slots = ("m", "v")

@@ -38,18 +38,16 @@ class SGD(BaseOptimizer):
 class Momentum(BaseOptimizer):
     """Descent with a velocity: v = momentum * v + dW; W -= lr * v (Polyak 1964, the heavy ball).
 
+    Note: the course writes v = momentum * v - lr * dW; W += v. With one rate throughout the parameters are the same.
+    When the rate changes, the course's velocity still has the old one in it; here, as in PyTorch, the new rate takes
+    effect at once.
+
     Parameters
     ----------
     lr, weight_decay, max_norm
         As for `BaseOptimizer`.
     momentum
         How much of the velocity each step keeps, in [0, 1).
-
-    Notes
-    -----
-    Note: the course writes v = momentum * v - lr * dW; W += v. With one rate throughout the parameters are the same.
-    When the rate changes, the course's velocity still has the old one in it; here, as in PyTorch, the new rate takes
-    effect at once.
     """
 
     slots = ("v",)
