@@ -20,11 +20,13 @@ from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
 from xpnet.datasets import DatasetUnavailable
 from xpnet.files import check_writable
 
-# How long and how fast to learn, where the command line does not say. In an epoch each image is seen once.
+# How long and how fast to learn, where the command line does not say. In an epoch each image is seen once. The learning
+# rates are for SGD; each other optimizer has its own.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "mnist": {"iterations": 10_000, "epochs": None, "batch_size": 100, "lr": 0.1},
     "digits": {"iterations": None, "epochs": 30, "batch_size": 20, "lr": 0.5},
 }
+OPTIMIZERS = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW")
 FILES = ("learning_curves.png", "weights.safetensors", "history.csv", "history.json")
 
 
@@ -38,12 +40,14 @@ def run(options: argparse.Namespace) -> int:
         given.setdefault("iterations", None)  # those of DEFAULTS would win over the epochs that were asked for
     chosen = DEFAULTS[dataset] | given
 
+    optimizer_param = {"lr": chosen["lr"]} if options.optimizer == "SGD" or "lr" in given else {}
+
     # Images stay bytes, one a pixel: the trainer makes numbers from 0 to 1 of them, a minibatch at a time.
     network = TwoLayerNet(x_train.shape[1], options.hidden_size, 10, seed=options.seed, backend=backend)
     trainer = Trainer(
         network, x_train, t_train, x_test, t_test,
         epochs=chosen["epochs"], iterations=chosen["iterations"], mini_batch_size=chosen["batch_size"],
-        optimizer="SGD", optimizer_param={"lr": chosen["lr"]}, seed=options.seed,
+        optimizer=options.optimizer, optimizer_param=optimizer_param, seed=options.seed,
     )  # fmt: skip
     print(f"{network!r} learns {dataset}: {len(x_train):,} images, and {len(x_test):,} others to test it")
     interrupted = False
@@ -110,6 +114,7 @@ def report(trainer: Trainer, dataset: str, seed: int) -> dict[str, Any]:
         "dataset": dataset,
         "iterations": len(history.loss),
         "batch_size": trainer.mini_batch_size,
+        "optimizer": repr(trainer.optimizer),
         "seconds": history.seconds,
         "evaluation_seconds": history.evaluation_seconds,
         "train_accuracy": history.train_acc[-1] if history.train_acc else None,
@@ -133,7 +138,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--epochs", "times to go through the images", shown="30 on digits", type=int)
     add("--batch-size", "images a minibatch", shown="100 on mnist, 20 on digits", type=int)
     add("--hidden-size", "units of the hidden layer", 50, type=int)
-    add("--lr", "learning rate", shown="0.1 on mnist, 0.5 on digits", type=float)
+    add("--optimizer", "how a step uses the gradients", "SGD", choices=OPTIMIZERS)
+    add("--lr", "learning rate", shown="0.1 on mnist, 0.5 on digits; of others than SGD their own", type=float)
     add("--seed", "of the first weights and of the images' order", 0, type=int)
     add("--output-dir", "where to write the files", Path("output"), type=Path)
     add("--report", "a JSON file for the run in numbers", shown="none", type=Path)

@@ -79,7 +79,8 @@ def test_without_mnist_it_says_so_and_learns_the_digits(tmp_path):
 
     report = json.loads((tmp_path / "report.json").read_text())
     assert list(report) == [
-        *("backend", "device", "dataset", "iterations", "batch_size", "seconds", "evaluation_seconds"),
+        *("backend", "device", "dataset", "iterations", "batch_size", "optimizer", "seconds"),
+        "evaluation_seconds",
         *("train_accuracy", "test_accuracy", "versions", "seed"),
     ]
     assert (report["backend"], report["dataset"], report["seed"]) == ("numpy", "digits", 0)
@@ -229,6 +230,21 @@ def test_the_defaults_on_mnist(form, program, monkeypatch, capsys):
     assert (trainer.mini_batch_size, trainer.optimizer.lr) == (100, 0.1)
     assert repr(trainer.network).startswith("TwoLayerNet(784-50-10,")
     assert "learns mnist" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "optimizer"),
+    [
+        ([], "SGD(lr=0.5)"),
+        (["--optimizer", "Adam"], "Adam(lr=0.001)"),
+        (["--optimizer", "Adam", "--lr", "0.5"], "Adam(lr=0.5)"),
+    ],
+)
+def test_another_optimizer_has_its_own_rate(options, optimizer, program, monkeypatch):
+    made = []
+    monkeypatch.setattr(Trainer, "train", lambda trainer: made.append(trainer))
+    assert program.main(["--dataset", "digits", *options]) == 0
+    assert repr(made[0].optimizer) == optimizer
 
 
 # --- when something is in the way -----------------------------------------------------------------------------------
