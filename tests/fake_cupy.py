@@ -285,10 +285,12 @@ def _host_value(convert):
     return lambda self: convert(self.get())
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
+_COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "xor", "rshift", "neg", "abs", *_COMPARING):
     setattr(ndarray, f"__{_name}__", _operator(_name))
     setattr(ndarray, f"__r{_name}__", _operator(_name, reflected=True))
-for _name, _ufunc in {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide}.items():
+_ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide}
+for _name, _ufunc in {**_ARITHMETIC, "xor": np.bitwise_xor, "and": np.bitwise_and}.items():
     setattr(ndarray, f"__i{_name}__", _in_place(_ufunc))
 for _name, _convert in {"float": float, "int": int, "bool": bool, "index": operator.index}.items():
     setattr(ndarray, f"__{_name}__", _host_value(_convert))

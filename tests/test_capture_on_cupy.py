@@ -4,13 +4,26 @@ import gc
 
 import numpy as np
 import pytest
-from capturable import Adam, Momentum, RunningMean
+from capturable import RunningMean
 from fake_cupy import Graph
 from small_training import make
 from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
 from test_cuda_graph import _fake_is_machinery  # noqa: F401 - a fixture
 
-from xpnet import SGD, Affine, Network, Relu, Trainer, TwoLayerNet, to_numpy
+from xpnet import (
+    SGD,
+    Adam,
+    AdamW,
+    Affine,
+    Cosine,
+    Momentum,
+    MultiLayerNet,
+    Network,
+    Relu,
+    Trainer,
+    TwoLayerNet,
+    to_numpy,
+)
 from xpnet.backend import Backend, asarray
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -52,17 +65,33 @@ def with_a_statistic():
     return Network([Affine(W1, b1), Relu(), statistic, Affine(W2, b2)])
 
 
+def with_everything():
+    return MultiLayerNet(
+        12, [6, 5], 7, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, seed=0, backend=CUPY
+    )
+
+
 def assert_same(a, b):
     assert a.history.loss == b.history.loss
-    for key, value in a.network.params.items():
-        assert to_numpy(value).tobytes() == to_numpy(b.network.params[key]).tobytes(), key
+    expected = b.network.weights()
+    for key, value in a.network.weights().items():
+        assert to_numpy(value).tobytes() == to_numpy(expected[key]).tobytes(), key
 
 
-@pytest.mark.parametrize("make_network", [two_layers, with_a_statistic])
-@pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.3), Momentum, Adam])
+OPTIMIZERS = [
+    lambda: SGD(0.3),
+    Momentum,
+    Adam,
+    lambda: AdamW(Cosine(0.01, steps=12, warm_up=3), max_norm=0.5),
+]
+
+
+@pytest.mark.parametrize("make_network", [two_layers, with_a_statistic, with_everything])
+@pytest.mark.parametrize("make_optimizer", OPTIMIZERS)
 def test_captured_equals_plain(make_network, make_optimizer, launched):
     def slower(trainer):
-        trainer.optimizer.lr *= 0.8
+        if not callable(trainer.optimizer.lr):
+            trainer.optimizer.lr *= 0.8
 
     captured, plain = (
         make(make_network(), optimizer=make_optimizer(), epochs=5, capture=capture, callbacks=[slower])
