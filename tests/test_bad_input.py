@@ -116,6 +116,7 @@ def test_a_trainer_moves_data_and_says_what_is_no_array():
         ({"epochs": 0}, "epochs must be"),
         ({"iterations": -1}, "iterations must be"),
         ({"evaluate_sample_num_per_epoch": -5}, "evaluate_sample_num_per_epoch must be"),
+        ({"evaluate_sample_num_per_epoch": 0}, "evaluate_sample_num_per_epoch must be .*, got 0"),
         ({"sampling": "random"}, "sampling must be 'shuffle' or 'choice', got 'random'"),
         ({"optimizer": "sdg"}, "no optimizer 'sdg'; there is 'SGD'"),
         ({"optimizer": object()}, "An optimizer has a method"),

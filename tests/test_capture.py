@@ -14,6 +14,7 @@ from xpnet import (
     Affine,
     IdentityWithLoss,
     Layer,
+    MultiLayerNet,
     Network,
     Relu,
     Sigmoid,
@@ -41,7 +42,7 @@ def network_of(*layers, dtype="float32", last_layer=None):
 
 
 def trained(network, optimizer, *, capture, **options):
-    trainer = make(network, optimizer=optimizer, iterations=200, capture=capture, **options)
+    trainer = make(network, optimizer=optimizer, **{"iterations": 200, "capture": capture} | options)
     trainer.train()
     return trainer
 
@@ -190,6 +191,73 @@ def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(re
         )
         assert_same(recorded, plain)
     assert len(recordings) > 2
+
+
+def test_weight_decay_that_changes_between_epochs_is_recorded_anew(recordings):
+    def more(trainer):
+        evaluation = len(trainer.history.iterations)
+        trainer.network.weight_decay_lambda = 0.0 if evaluation < 5 else 0.01 * (evaluation // 5)
+
+    recorded, plain = (
+        trained(network_of(Relu(), dtype="float64"), "SGD", capture=capture, callbacks=[more])
+        for capture in (True, False)
+    )
+    assert_same(recorded, plain)
+    assert 2 < len(recordings) < 20  # and not each time
+
+
+class Previous(Layer):
+    """Keeps views of what a step made, and takes something of them away in the next."""
+
+    def __init__(self):
+        self.columns, self.kept = np.zeros((6, 10)), [np.zeros((5, 6)), np.zeros((10, 6))]
+
+    def forward(self, x):
+        if not self.train or x.shape[0] != 10:
+            return x
+        y = x - 0.1 * self.columns.T + 0.1 * get_array_module(x).sum(self.kept[0], axis=0) - 0.1 * self.kept[1]
+        self.columns = (y * 0.5).T
+        self.kept = [(y + 1)[5:, ...], x]
+        self.cache = (y * 2, {"y": y / 2})
+        return y
+
+    def backward(self, dout):
+        if dout.shape[0] != 10:
+            return dout
+        doubled, halved = self.cache
+        return dout * (1 + 0.01 * doubled * halved["y"])
+
+
+def test_views_that_are_kept_from_step_to_step():
+    layers = Previous(), Previous()
+    recorded, plain = (
+        trained(network_of(Relu(), layer, Sigmoid(), dtype="float64"), "SGD", capture=capture)
+        for layer, capture in zip(layers, (True, False), strict=True)
+    )
+    assert_same(recorded, plain)
+    for name in ("columns", "kept"):
+        for a, b in zip(getattr(layers[0], name), getattr(layers[1], name), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_kept_of_a_called_step_no_replay_writes_to():
+    """An epoch ends with a step that is called, for its minibatch is short: what it leaves is there to be looked at."""
+    seen = {True: [], False: []}
+
+    def looking(capture):
+        def look(trainer):
+            layer, last = trainer.network.layers["RunningMean1"], trainer.network.last_layer
+            held = [last.y, last.t, last.loss, layer.mean]
+            seen[capture].append([(array, array.copy()) for array in held[: 3 if capture else 4]])
+
+        return look
+
+    for capture in (True, False):
+        network = network_of(Relu(), RunningMean(6))
+        trained(network, "SGD", capture=capture, callbacks=[looking(capture)], iterations=201)
+    for recorded, plain in zip(seen[True], seen[False], strict=True):
+        for (array, then), (_, expected) in zip(recorded, plain, strict=False):
+            assert array.tobytes() == then.tobytes() == expected.tobytes()
 
 
 def test_a_second_training_goes_on_where_the_first_ended():
@@ -400,3 +468,22 @@ def test_a_recording_is_given_back_with_the_training(recordings):
     gc.collect()
     assert gone() is None
     assert all(type(value) is np.ndarray for value in trainer.network.params.values())
+
+
+@pytest.mark.parametrize(
+    ("layer", "attribute", "value"),
+    [("Dropout1", "dropout_ratio", 0.2), ("BatchNormalization1", "momentum", 0.5), (None, "label_smoothing", 0.2)],
+)
+def test_a_number_of_a_layer_that_a_callback_changes_is_recorded_anew(layer, attribute, value):
+    def changed(trainer):
+        if len(trainer.history.loss) >= 20:
+            network = trainer.network
+            setattr(network.last_layer if layer is None else network.layers[layer], attribute, value)
+
+    def trained_with(capture):
+        network = MultiLayerNet(12, [6], 7, use_dropout=True, use_batchnorm=True, seed=0)
+        trainer = make(network, epochs=20, capture=capture, callbacks=[changed])
+        trainer.train()
+        return trainer
+
+    assert_same(trained_with(True), trained_with(False))

@@ -6,6 +6,8 @@ import json
 import pytest
 from small_training import make
 
+from xpnet import History
+
 
 def test_callbacks_see_each_evaluation_and_can_stop():
     seen = []
@@ -67,6 +69,25 @@ def test_a_bar_with_loss_and_accuracy_on_a_terminal(capsys, monkeypatch):
     assert "6/6" in shown
     assert "loss=" in shown
     assert "test=" in shown
+
+
+def test_a_second_training_goes_on_with_the_bar(monkeypatch):
+    import tqdm.auto
+
+    asked = []
+    real = tqdm.auto.tqdm
+    monkeypatch.setattr(tqdm.auto, "tqdm", lambda **how: asked.append(how) or real(**how))
+    trainer = make(epochs=2)
+    trainer.train()
+    trainer.train()
+    assert [(how["initial"], how["total"]) for how in asked] == [(0, 6), (6, 12)]
+
+
+def test_json_has_null_where_a_number_is_not_finite(tmp_path):
+    history = History(loss=[1.0, float("nan"), float("inf")], val_loss=[float("nan")])
+    history.to_json(tmp_path / "h.json")
+    written = json.loads((tmp_path / "h.json").read_text(), parse_constant=pytest.fail)
+    assert (written["loss"], written["val_loss"]) == ([1.0, None, None], [None])
 
 
 def test_history_writes_csv_json_and_a_picture(tmp_path):

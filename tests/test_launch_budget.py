@@ -110,8 +110,9 @@ def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
         trainer._run_epoch(steps=4, bar=bar)
     assert counts.copies == {"asarray": 1}
     assert counts.waits == {"asnumpy": 1}
-    # Three minibatches are gathered at once, then the last; at the end the losses into one array.
-    assert sum(counts.launches.values()) == 2 * 4 + 4 * 30 + 1
+    # The four parameters are kept. Three minibatches are gathered at once, then the last. At the end it is seen whether
+    # the parameters are finite, and that goes into one array with the losses.
+    assert sum(counts.launches.values()) == 4 + 2 * 4 + 4 * 30 + 2 + 1
 
 
 def test_accuracy_waits_once(trainer):

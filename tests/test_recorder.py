@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import get_array_module, sigmoid, softmax
+from xpnet import get_array_module, sigmoid, softmax, tape
 from xpnet.errors import CaptureError
 from xpnet.recorder import RecordedArray, wrapped
 from xpnet.tape import recording
@@ -47,6 +47,37 @@ def grown_from_a_constant(xp, a, b, c, i):
     return total + untouched
 
 
+def a_view_outlives_its_array(xp, a, b, c, i):
+    view = (a * 2).T[1:]  # of a temporary, which is gone at once
+    row = xp.reshape(a + 1, (2, 6))[1, ...]
+    for _ in range(9):
+        a = a * 2 - 1
+    return view @ a + xp.sum(row) + xp.sum(a)
+
+
+def kept_in_a_container(xp, a, b, c, i):
+    kept = [(a * k, {"half": a / (2 + k)}) for k in range(4)]
+    total = a * 0
+    for whole, parts in kept:
+        total = total + whole * parts["half"]
+    return total
+
+
+def a_constant_is_written_to_later(xp, a, b, c, i):
+    total = xp.zeros((4, 3), dtype=a.dtype)
+    for k in range(3):
+        total += (a + k) * (a - k)
+        shifted = total * 1
+        shifted[0, ...] = c
+        total = total + shifted
+    return total
+
+
+def of_one_size(xp, a, b, c, i):
+    flat, row = xp.reshape(a, (12,)), xp.reshape(a * 3, (2, 6))
+    return xp.reshape(flat * 2, (3, 4)) @ (a + 1) - xp.sum(xp.reshape(row * 5, (12,)) + flat * 7)
+
+
 FORMULAS = {
     "arithmetic": lambda xp, a, b, c, i: (a + 1) * c - 2 / (a * a + 3) + (-a) % 2 + abs(c) // 1,
     "reflected": lambda xp, a, b, c, i: 1 - a + 2 * c,
@@ -65,6 +96,9 @@ FORMULAS = {
     "fancy index": lambda xp, a, b, c, i: a[i, i % 3],
     "one hot": lambda xp, a, b, c, i: i[..., None] == xp.arange(4),
     "where": lambda xp, a, b, c, i: xp.where(a > 0, a, 0.0) + xp.where(a >= c, 1.0, c),
+    "where of temporaries": lambda xp, a, b, c, i: (
+        xp.where(a > 0, a * 2, 5.0) + xp.where(a * 1 > 0, 3.0, a * 3) - xp.where(a < 0, a + 1, a - 1)
+    ),
     "reshaped": lambda xp, a, b, c, i: xp.reshape(a, (-1,)) + xp.reshape(a.T, (-1,)),
     "concatenated": lambda xp, a, b, c, i: xp.concat([a, a * 2], axis=0),
     "stacked": lambda xp, a, b, c, i: xp.stack([c, c + 1]),
@@ -72,6 +106,10 @@ FORMULAS = {
     "an element": lambda xp, a, b, c, i: a * c[1] + a[0, 0],
     "methods": lambda xp, a, b, c, i: a.sum(axis=1).astype(np.float64) + a.max() + a.mean(),
     "in place": in_place,
+    "a view outlives its array": a_view_outlives_its_array,
+    "kept in a container": kept_in_a_container,
+    "a constant is written to later": a_constant_is_written_to_later,
+    "arrays of one size": of_one_size,
     "grown from zero": grown_from_zero,
     "grown from a constant": grown_from_a_constant,
     "a constant": lambda xp, a, b, c, i: a + xp.arange(3) * xp.ones(3),
@@ -83,19 +121,110 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_replayed_it_gives_what_numpy_gives(name):
+    check_replayed(FORMULAS[name])
+
+
+def check_replayed(formula):
     inputs, others = numbers(), numbers()
     with recording() as tape:
         recorded = [wrapped(array) for array in inputs]
-        result = FORMULAS[name](get_array_module(recorded[0]), *recorded)
+        result = formula(get_array_module(recorded[0]), *recorded)
     assert isinstance(result, RecordedArray)
     for expected_from in ([array.copy() for array in inputs], others, numbers()):
         for place, array in zip(inputs, expected_from, strict=True):
             place[...] = array
         for call in tape.calls:
             call()
-        expected = FORMULAS[name](np, *expected_from)
+        expected = formula(np, *expected_from)
         assert result.dtype == expected.dtype
         assert result.array.tobytes() == np.asarray(expected).tobytes()
+
+
+def random_program(seed):
+    """A formula of forty operations drawn at random, on arrays that die, live on, are looked into and written to."""
+
+    def formula(xp, a, b, c, i):
+        draw = np.random.default_rng(seed)
+        living = [a * 1, a + 1, xp.reshape(a, (3, 4)).T, xp.ones((4, 3), dtype=a.dtype)]
+
+        def some():
+            return living[draw.integers(len(living))]
+
+        unary = [
+            lambda x: -x, lambda x: xp.exp(-abs(x)), lambda x: xp.reshape(x * 1, (3, 4)).T, lambda x: x[::-1, ...],
+            lambda x: x / (1 + xp.max(abs(x), axis=0)), lambda x: xp.astype(x > 0, a.dtype) * 2,
+            lambda x: xp.where(x > c, x * 2, c), lambda x: xp.zeros_like(x) + c, lambda x: xp.clip(x, -1, 1),
+            lambda x: xp.concat([x[2:, ...], x[:2, ...]]), lambda x: xp.take(x, i[:4], axis=0),
+        ]  # fmt: skip
+        for _ in range(40):
+            kind = draw.integers(4)
+            if kind == 0 and len(living) > 3:
+                del living[draw.integers(len(living))]
+            elif kind == 1:
+                target = some() * 1
+                target += some()
+                target[1:3, ...] = some()[:2, ...]
+                living.append(target)
+            elif kind == 2:
+                living.append(unary[draw.integers(len(unary))](some()))
+            else:
+                living[draw.integers(len(living))] = some() * 0.5 - some() * some() * 0.1
+        total = living[0] * 1
+        for one in living[1:]:
+            total = total + one
+        return total
+
+    return formula
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_program_replayed_gives_what_numpy_gives(seed):
+    check_replayed(random_program(seed))
+
+
+def test_memory_is_used_again_when_no_array_looks_into_it(monkeypatch):
+    made = []
+    monkeypatch.setattr("xpnet.tape._aligned", lambda size, real=tape._aligned: made.append(size) or real(size))
+    with recording():
+        a = wrapped(numbers()[0])
+        for _ in range(50):
+            a = a * 2 + 1
+        assert len(made) <= 3
+        made.clear()
+        kept = [a * k for k in range(10)]
+        views = [(a + k)[1:] for k in range(10)]
+        assert len(made) >= 20 - 3
+        lie = [x.array for x in (*kept, *views)]
+        assert not any(np.shares_memory(x, y) for n, x in enumerate(lie) for y in lie[:n])
+        made.clear()
+        del kept, views, lie
+        for _ in range(50):
+            a = a * 2 + 1
+        assert not made
+
+
+def test_what_nobody_recorded_is_never_given_away():
+    """The arrays that were wrapped, and constants."""
+    a, _, c, _ = numbers()
+    before = a.tobytes(), c.tobytes()
+    with recording() as tape:
+        constant = get_array_module(wrapped(a)).arange(12, dtype=a.dtype)
+        values = constant.array.copy()
+        x = wrapped(a) * 1
+        for _ in range(20):
+            x = x * wrapped(c) + 1
+        del x
+    for call in tape.calls:
+        call()
+    assert (a.tobytes(), c.tobytes()) == before
+    assert constant.array.tobytes() == values.tobytes()
+
+
+def test_results_begin_where_a_line_of_the_cache_does():
+    with recording():
+        a = wrapped(numbers()[0])
+        for result in (a * 2, a[0, ...] + 1, a > 0, get_array_module(a).sum(a)):
+            assert result.array.ctypes.data % 64 == 0
 
 
 def test_a_view_costs_no_call_and_a_constant_is_made_once():

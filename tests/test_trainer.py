@@ -186,6 +186,101 @@ def test_an_optimizer_of_ones_own():
     assert make(optimizer=SGD(lr=0.3)).optimizer.lr == 0.3
 
 
+# --- what an optimizer counts ---------------------------------------------------------------------------------------
+
+
+def schedule(step):
+    """A rate that is another one in each step."""
+    return 0.05 * 0.99**step
+
+
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_a_second_trainer_with_the_same_optimizer_goes_on_counting(name, capture):
+    once = make(epochs=14, optimizer=name, optimizer_param={"lr": schedule}, capture=capture, seed=4)
+    once.train()
+    first = make(epochs=10, optimizer=name, optimizer_param={"lr": schedule}, capture=capture, seed=4)
+    first.train()
+    assert first.optimizer.iter == 30
+    second = make(first.network, epochs=4, optimizer=first.optimizer, capture=capture)
+    second._rng = first._rng  # so that the samples go on too
+    second.train()
+    assert first.optimizer.iter == once.optimizer.iter == 42
+    assert first.train_loss_list + second.train_loss_list == once.train_loss_list
+    for key, value in once.network.params.items():
+        assert value.tobytes() == second.network.params[key].tobytes()
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_each_step_counts_once(be, name, own):
+    network = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
+    trainer = make(network, iterations=8, optimizer=name, optimizer_param={"lr": schedule})
+    seen, step = [], trainer.train_step
+    if own:
+        trainer.train_step = lambda x, t: seen.append(trainer.optimizer.iter) or step(x, t)
+    trainer.train()
+    trainer.train()
+    assert trainer.optimizer.iter == 16
+    assert seen == (list(range(16)) if own else [])
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_a_step_of_ones_own_trains_alike(capture):
+    own, plain = (
+        make(epochs=12, optimizer="Adam", optimizer_param={"lr": schedule}, capture=capture and "auto")
+        for _ in range(2)
+    )
+    step = own.train_step
+    own.train_step = lambda x, t: step(x, t)
+    assert own.train().loss == plain.train().loss
+    assert own.optimizer.iter == plain.optimizer.iter == 36
+
+
+class CourseAdam:
+    """As the course writes it: it counts by itself, and makes its moments in the first step."""
+
+    def __init__(self, lr=0.01):
+        self.lr, self.iter, self.m, self.v = lr, 0, None, None
+
+    def update(self, params, grads):
+        if self.m is None:
+            self.m, self.v = ({key: np.zeros_like(value) for key, value in params.items()} for _ in range(2))
+        self.iter += 1
+        rate = self.lr * np.sqrt(1.0 - 0.999**self.iter) / (1.0 - 0.9**self.iter)
+        for key in params:
+            self.m[key] += 0.1 * (grads[key] - self.m[key])
+            self.v[key] += 0.001 * (grads[key] ** 2 - self.v[key])
+            params[key] -= np.float32(rate) * self.m[key] / (np.sqrt(self.v[key]) + 1e-7)
+
+
+def test_an_optimizer_that_counts_by_itself_counts_on():
+    optimizer, first = CourseAdam(), []
+    network = TwoLayerNet(12, 6, 7, seed=0)
+    for trainer in (make(network, iterations=7, optimizer=optimizer, capture=False) for _ in range(2)):
+        first += trainer.train().loss
+    assert optimizer.iter == 14
+    again, by_hand = CourseAdam(), TwoLayerNet(12, 6, 7, seed=0)
+    losses = []
+    for _ in range(2):
+        for indices in batches(make(TwoLayerNet(12, 6, 7, seed=0), iterations=7)):
+            x, t = PIXELS[indices], LABELS[indices]
+            losses.append(float(by_hand.loss(x, t)))
+            again.update(by_hand.params, by_hand.gradient(x, t))
+    np.testing.assert_allclose(first, losses, rtol=1e-5)
+
+
+def test_an_optimizer_put_in_by_a_callback_is_the_one_that_counts():
+    def change(trainer):
+        if len(trainer.history.iterations) == 3:
+            trainer.optimizer = SGD(schedule)
+
+    trainer = make(epochs=5, optimizer="Adam", callbacks=[change])
+    before = trainer.optimizer
+    trainer.train()
+    assert (before.iter, trainer.optimizer.iter) == (6, 9)
+
+
 # --- that it learns -------------------------------------------------------------------------------------------------
 
 
@@ -233,3 +328,8 @@ def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, 
     expected = make(epochs=3, iterations=8)
     monkeypatch.setattr("xpnet.step._GATHERED_NUMBERS", 1)
     assert trainer.train_loss_list == expected.train().loss
+
+
+def test_without_a_rate_each_optimizer_has_its_own():
+    network, data = TwoLayerNet(12, 6, 7), (PIXELS, LABELS, PIXELS, LABELS)
+    assert [Trainer(network, *data, optimizer=name).optimizer.lr for name in ("SGD", "adam")] == [0.01, 0.001]

@@ -13,6 +13,7 @@ from xpnet.backend import Array
 from xpnet.checks import check_count, check_not_negative
 from xpnet.errors import ArgumentError
 from xpnet.files import check_writable
+from xpnet.history import History
 
 if TYPE_CHECKING:
     from xpnet.trainer import Trainer
@@ -100,11 +101,15 @@ class EarlyStopping(_Best):
         self.patience = check_count("patience", patience)
         self._waited = 0
         self._weights: dict[str, Array] = {}
+        self._followed: History | None = None
 
     def begin(self, trainer: "Trainer") -> None:
-        """Refuse where there is nothing to follow; begin to wait anew."""
+        """Refuse where there is nothing to follow; begin to wait anew, and with another trainer altogether anew."""
         super().begin(trainer)
         self._waited = 0
+        if self._followed is not trainer.history:  # the weights kept are those of another network
+            self._followed, self._weights = trainer.history, {}
+            self.best, self.best_iteration = math.nan, 0
 
     def __call__(self, trainer: "Trainer") -> None:
         """Keep the weights, or wait."""
@@ -119,9 +124,7 @@ class EarlyStopping(_Best):
         """Give the best weights back."""
         if self._weights:
             trainer.network.set_weights(self._weights)
-            trainer.say(
-                f"Given back: the weights after {self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
-            )
+            trainer.say(f"Given back: the weights after {self._where()}")
 
 
 class BestModel(_Best):
@@ -152,6 +155,4 @@ class BestModel(_Best):
     def finish(self, trainer: "Trainer") -> None:
         """Tell where they are."""
         if not math.isnan(self.best):
-            trainer.say(
-                f"Written: {self.path}, after {self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
-            )
+            trainer.say(f"Written: {self.path}, after {self._where()}")

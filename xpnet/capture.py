@@ -149,6 +149,11 @@ class Steps:
             )
             warnings.warn(f"{message} {advice}", stacklevel=4)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a recording."""
+        return self._runner is not None
+
     def make(self, order: Array, first: int, losses: Losses) -> Iterator[None]:
         """Make the steps of an order of samples (n,), the first one being number `first`; yields now and then.
 

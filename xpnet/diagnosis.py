@@ -1,6 +1,8 @@
 """Where numbers cease to be finite: the steps up to there are made again, one by one, and looked at."""
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +11,7 @@ from xpnet.backend import Array, get_array_module
 from xpnet.network import Network
 from xpnet.step import TrainingStep
 
-__all__ = ["Break", "all_finite", "find_break", "snapshot"]
+__all__ = ["Break", "find_break", "probe", "snapshot"]
 
 
 class Break(NamedTuple):
@@ -27,18 +29,32 @@ class Break(NamedTuple):
     what: str
 
 
-def all_finite(arrays: Iterable[Array]) -> bool:
+def _all_finite(arrays: Iterable[Array]) -> bool:
     """Whether there is no NaN and no infinity in any of them; waits for the device."""
     return all(bool(get_array_module(a).all(get_array_module(a).isfinite(a))) for a in arrays)
 
 
+def probe(network: Network) -> Array:
+    """0 if all parameters are finite, else NaN: a number of the device's, to be fetched with others."""
+    arrays = network.optimizer_view()[0].values()
+    return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
+
+
 def snapshot(step: TrainingStep) -> Callable[[], None]:
-    """Keep what steps change; a call of the result puts it back."""
-    restore_network, restore_optimizer = step.network.snapshot(), Attributes([step.optimizer]).snapshot()
+    """Keep what steps change; a call of the result puts it back.
+
+    The layers here declare what they keep from step to step. What others keep, and optimizers, is found in their
+    attributes.
+    """
+    network = step.network
+    declared = (*network.layers.values(), network.last_layer, network.buffers)
+    declaring = {id(owner) for owner in declared if type(owner).__module__.startswith("xpnet.")}
+    restore_network = network.snapshot()
+    restore_others = Attributes([owner for owner in step.owners() if id(owner) not in declaring]).snapshot()
 
     def restore() -> None:
         restore_network()
-        restore_optimizer()
+        restore_others()
 
     return restore
 
@@ -99,15 +115,15 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
     for name, layer in network.layers.items():
         layer.train = True
         x = layer.forward(x)
-        if not all_finite([x]):
+        if not _all_finite([x]):
             return f"the output of {name}, {layer!r},"
-    if not all_finite([network.last_layer.forward(x, t)]):
+    if not _all_finite([network.last_layer.forward(x, t)]):
         return f"the loss, of {network.last_layer!r},"
     dout: Any = network.last_layer.backward()
     for name, layer in reversed(list(network.layers.items())):
         dout = layer.backward(dout)
         for parameter in layer.parameter_names:
-            if not all_finite([getattr(layer, f"d{parameter}")]):
+            if not _all_finite([getattr(layer, f"d{parameter}")]):
                 return f"the gradient d{parameter} of {name}, {layer!r},"
         if dout is None:
             break
@@ -117,6 +133,6 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
 def _bad_parameter(network: Network, words: str) -> str | None:
     for name, layer in network.layers.items():
         for parameter in layer.parameter_names:
-            if not all_finite([getattr(layer, parameter)]):
+            if not _all_finite([getattr(layer, parameter)]):
                 return words.format(parameter, f"{name}, {layer!r},")
     return None

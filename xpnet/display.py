@@ -32,11 +32,12 @@ class TrainingDisplay:
         if validation:
             self._columns.append("[ValAcc]" if classifies else "[ValLoss]")
 
-    def bar(self, iterations: int) -> "tqdm[Any]":
-        """A progress bar of so many; none where the output is no terminal."""
+    def bar(self, done: int, iterations: int) -> "tqdm[Any]":
+        """A progress bar of so many after those that are done; none where the output is no terminal."""
         from tqdm.auto import tqdm
 
-        return tqdm(total=iterations, desc="training", unit="it", disable=None if self._verbose else True)
+        disable = None if self._verbose else True
+        return tqdm(initial=done, total=done + iterations, desc="training", unit="it", disable=disable)
 
     def head(self) -> None:
         """Print the names of the columns."""

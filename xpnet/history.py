@@ -1,5 +1,6 @@
 """What a training run leaves behind: losses, accuracies, times; drawn, or written as CSV or JSON."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -88,7 +89,16 @@ class History:
         write_whole(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write all of it as one JSON object, with the names of the attributes."""
+        """Write all of it as one JSON object, with the names of the attributes; null where a number is not finite."""
         import json
 
-        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(path, json.dumps(_finite(asdict(self)), indent=1, allow_nan=False) + "\n")
+
+
+def _finite(values: Any) -> Any:
+    """The same with None in the place of NaN and infinity, for which JSON has no words."""
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -278,11 +278,12 @@ class _RecordingNamespace:
 
     def where(self, condition: Any, a: Any, b: Any) -> RecordedArray:
         """`a` where the condition holds, else `b`: two copies, since ``numpy.where`` takes no ``out=``."""
-        condition, a, b = _plain(condition), _plain(a), _plain(b)
+        # Under other names, so that the recorded arrays live on: else the result could be given the memory of `a`.
+        mask, chosen, other = _plain(condition), _plain(a), _plain(b)
         tape = current_tape()
-        out, memory = tape.place(np.where(condition, a, b))
-        tape.note(functools.partial(np.copyto, out, b), out)
-        tape.note(functools.partial(np.copyto, out, a, where=condition), out)
+        out, memory = tape.place(np.where(mask, chosen, other))
+        tape.note(functools.partial(np.copyto, out, other), out)
+        tape.note(functools.partial(np.copyto, out, chosen, where=mask), out)
         return RecordedArray(out, memory=memory)
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.attributes import Attributes
 from xpnet.backend import Array, asarray, get_array_module, synchronize
 from xpnet.capture import Steps
 from xpnet.checks import check_count
 from xpnet.cupy_namespace import CupyNamespace
-from xpnet.diagnosis import all_finite, find_break, snapshot
+from xpnet.diagnosis import find_break, probe, snapshot
 from xpnet.display import TrainingDisplay
 from xpnet.errors import ArgumentError
 from xpnet.history import History
@@ -22,7 +23,7 @@ from xpnet.network import Network
 from xpnet.optimizers import Optimizer, make_optimizer
 from xpnet.step import Losses, TrainingStep
 from xpnet.threads import blas_threads
-from xpnet.training_data import Samples, checked, split_validation
+from xpnet.training_data import Samples, checked, with_validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -48,7 +49,7 @@ class Trainer:
     mini_batch_size
         Samples a step.
     optimizer, optimizer_param
-        A name and its arguments, or an optimizer that is made already.
+        A name and its arguments, or an optimizer that is made already. Without a rate each has its own, SGD 0.01.
     evaluate_sample_num_per_epoch
         Take accuracies on the first so many samples of each set only; None for all.
     verbose
@@ -106,7 +107,7 @@ class Trainer:
         epochs: int = 20,
         mini_batch_size: int = 100,
         optimizer: str | Optimizer = "SGD",
-        optimizer_param: Mapping[str, Any] = MappingProxyType({"lr": 0.01}),
+        optimizer_param: Mapping[str, Any] = MappingProxyType({}),
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
         *,
@@ -128,16 +129,14 @@ class Trainer:
         self.sampling = sampling
         self.verbose = verbose
         self.callbacks = list(callbacks)
-        self._evaluated_samples = evaluate_sample_num_per_epoch and check_count(
-            "evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch
-        )
+        self._evaluated_samples = evaluate_sample_num_per_epoch
+        if evaluate_sample_num_per_epoch is not None:
+            check_count("evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch)
         self._rng = random_streams(seed).order
         train, test = checked(network, "train", x_train, t_train), None
         if x_test is not None:
             test = checked(network, "test", x_test, t_test)
-        held_out = checked(network, "val", *validation) if isinstance(validation, tuple) else None
-        if validation is not None and not isinstance(validation, tuple):
-            train, held_out = map(Samples._make, split_validation(*train, validation, seed=self._rng))
+        train, held_out = with_validation(network, train, validation, self._rng)
         self._sets = {
             name: samples.beside(network)
             for name, samples in (("train", train), ("test", test), ("val", held_out))
@@ -159,7 +158,8 @@ class Trainer:
         self._stop = False
         self._started = 0.0
         self._steps: Steps | None = None
-        self._recorded: tuple[Any, ...] = ()
+        self._made_of: tuple[Any, ...] = (None, None, None)
+        self._constants: dict[str, Any] = {}
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
         )
@@ -193,7 +193,7 @@ class Trainer:
         self.network.flatten()
         self._stop = False
         self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
-        with self._display.bar(self.iterations) as bar, contextlib.ExitStack() as at_the_end:
+        with self._display.bar(len(self.history.loss), self.iterations) as bar, contextlib.ExitStack() as at_the_end:
             # What is not finite is told of in a warning that names the layer; NumPy's own would come many times before.
             at_the_end.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
             at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
@@ -240,14 +240,15 @@ class Trainer:
                         bar.set_postfix(self._display.postfix(losses.last(), self.history))
                         shown = time.perf_counter()
         finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-            made = losses.fetch()
+            losses.add(probe(self.network))  # behind the losses, so that nothing waits for it alone
+            *made, broken = losses.fetch()
             self.history.loss += made
             if step.counted:
                 self.optimizer.advance(len(made))  # type: ignore[attr-defined]
             synchronize(self.network.anchor)
             self.history.seconds += time.perf_counter() - begun
             bar.update(len(self.history.loss) - bar.n)
-        if not np.isfinite(made).all() or not all_finite(self.network.optimizer_view()[0].values()):
+        if not np.isfinite([*made, broken]).all():
             restore()
             self._tell_of_break(order, made, first, counted)
 
@@ -293,12 +294,15 @@ class Trainer:
 
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        decay = self.network.weight_decay_lambda
-        recorded = (self.network, self.network.buffers, self.optimizer, _constants(self.optimizer), decay)
-        if self._steps is None or any(a is not b and a != b for a, b in zip(recorded, self._recorded, strict=True)):
+        made_of = (self.network, self.network.buffers, self.optimizer)
+        constants = _constants(self.network, self.optimizer)
+        others = any(a is not b for a, b in zip(made_of, self._made_of, strict=True))
+        # Where nothing is recorded no number is out of date.
+        if self._steps is None or others or (self._steps.recorded and constants != self._constants):
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
-            self._steps, self._recorded = self.steps(min(self.iterations, whole)), recorded
+            self._steps = self.steps(min(self.iterations, whole))
+            self._made_of, self._constants = made_of, constants
         return self._steps
 
     def _forget_steps(self) -> None:
@@ -342,10 +346,11 @@ class Trainer:
 _STEP_AS_IT_COMES = Trainer.train_step
 
 
-def _constants(optimizer: Optimizer) -> dict[str, Any]:
+def _constants(network: Network, optimizer: Optimizer) -> dict[str, Any]:
     """What a recording would keep as it was; the attributes that reach a step through `numbers` are not among them."""
-    varying = getattr(optimizer, "varying", ())
-    return {name: v for name, v in vars(optimizer).items() if isinstance(v, int | float | str) and name not in varying}
+    varying = {f"{type(optimizer).__name__}.{name}" for name in getattr(optimizer, "varying", ())}
+    scalars = Attributes([network, *network.layers.values(), network.last_layer, optimizer]).scalars()
+    return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
 
 
 def _nothing(_: Trainer) -> None:

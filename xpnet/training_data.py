@@ -1,16 +1,19 @@
 """The data sets of a training: checked on the host, then moved beside the network, once."""
 
-from typing import NamedTuple, Self
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, is_array, to_numpy
-from xpnet.checks import check_between, check_finite, check_inputs
-from xpnet.errors import ArgumentError, ArrayMixError
-from xpnet.functions import as_inputs
+from xpnet.backend import Array, asarray, dtype_name, get_array_module, is_array, to_numpy
+from xpnet.checks import check_between, check_finite, check_inputs, check_positive
+from xpnet.errors import ArgumentError, ArrayMixError, XpnetError
 from xpnet.network import Network
 
-__all__ = ["Samples", "checked", "split_validation"]
+__all__ = ["Samples", "checked", "split_validation", "with_validation"]
 
 
 class Samples(NamedTuple):
@@ -26,22 +29,61 @@ class Samples(NamedTuple):
 
     def beside(self, network: Network) -> Self:
         """The same where the network is: pixels stay bytes, floats take its dtype."""
-        x, t = (asarray(a, like=network.anchor) for a in self)
-        return self._replace(x=x if x.dtype == get_array_module(x).uint8 else as_inputs(x, network.anchor.dtype), t=t)
+        # Converted on the way: the network's device may not know the dtype that they come in.
+        dtype = None if dtype_name(self.x) == "uint8" else network.dtype
+        x, t = asarray(self.x, like=network.anchor, dtype=dtype), asarray(self.t, like=network.anchor)
+        return self._replace(x=x, t=t)
 
 
 def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
     """Look at everything, on the host where need be, before anything is moved or learned; `name` is for messages."""
-    for label, array in ((f"x_{name}", x), (f"t_{name}", t)):
+    _check_arrays({f"x_{name}": x, f"t_{name}": t})
+    with _named(f"x_{name}"):
+        check_inputs(x)
+        scores_shape = (x.shape[0], *network.output_shape(tuple(x.shape[1:])))
+    check_finite(f"x_{name}", x)
+    with _named(f"t_{name}"):
+        targets = network.last_layer.check_targets(to_numpy(t), scores_shape)
+    check_finite(f"t_{name}", targets)
+    with _named(f"t_{name}"):
+        return Samples(x, network.last_layer.targets_to_keep(targets, network.dtype))
+
+
+def with_validation(
+    network: Network, train: Samples, validation: Any, seed: "np.random.Generator"
+) -> tuple[Samples, Samples | None]:
+    """The training set and the validation set that `validation` asks for (see `Trainer`), checked; None for none."""
+    if validation is None:
+        return train, None
+    if isinstance(validation, tuple) and len(validation) == 2:
+        return train, checked(network, "val", *validation)
+    share = float(validation) if isinstance(validation, Real) else math.nan
+    if not 0 < share < 1:
+        got = validation if isinstance(validation, Real | str) else type(validation).__name__
+        raise ArgumentError(
+            "validation must be a share of the training set above 0 and below 1, or a pair; got "
+            f"{got!r}. Say  validation=0.2  or  validation=(x_val, t_val) ."
+        )
+    train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed))
+    return train, held_out
+
+
+def _check_arrays(arrays: dict[str, Any]) -> None:
+    """That they are arrays; `arrays` by their names, for messages."""
+    for name, array in arrays.items():
         if not is_array(array):
             raise ArrayMixError(
-                f"{label} must be an array, got {type(array).__name__}. Make it one with  numpy.asarray({label}) ."
+                f"{name} must be an array, got {type(array).__name__}. Make it one with  numpy.asarray({name}) ."
             )
-    check_inputs(x)
-    check_finite(f"x_{name}", x)
-    targets = network.last_layer.check_targets(to_numpy(t), (x.shape[0], *network.output_shape(tuple(x.shape[1:]))))
-    check_finite(f"t_{name}", targets)
-    return Samples(x, network.last_layer.targets_to_keep(targets, network.dtype))
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say in the errors inside a ``with`` block which array they are about."""
+    try:
+        yield
+    except XpnetError as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def split_validation(
@@ -54,7 +96,7 @@ def split_validation(
     x, t
         Inputs (N, ...) and targets (N, ...), of any backend.
     share
-        How much of them becomes the validation set, between 0 and 1; at least one sample, and not all.
+        How much of them becomes the validation set, above 0 and below 1; at least one sample, and not all.
     seed
         A whole number, for the same samples each time and on every backend.
 
@@ -70,11 +112,17 @@ def split_validation(
     >>> x_train.shape, sorted([*t_train.tolist(), *t_val.tolist()]) == t.tolist()
     ((8, 1), True)
     """
-    n = x.shape[0]
-    if n < 2 or t.shape[0] != n:
-        raise ArgumentError(f"Expected at least two samples and a target for each, got {n} and {t.shape[0]} targets.")
-    count = min(max(1, round(check_between("share", share, 0, 1, below=True) * n)), n - 1)
-    order = np.random.default_rng(seed).permutation(n)
+    _check_arrays({"x": x, "t": t})
+    share = check_between("share", check_positive("share", share), 0, 1, below=True)
+    counts = [a.shape[0] if a.ndim else 0 for a in (x, t)]
+    n = counts[0]
+    if n < 2 or counts[1] != n:
+        raise ArgumentError(f"Expected at least two samples and a target for each, got {n} and {counts[1]} targets.")
+    try:
+        order = np.random.default_rng(seed).permutation(n)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"seed must be a whole number of at least 0, or None, got {seed!r}.") from error
+    count = min(max(1, round(share * n)), n - 1)
     parts = []
     for indices in (order[count:], order[:count]):
         parts.append(tuple(get_array_module(a).take(a, asarray(indices, like=a), axis=0) for a in (x, t)))
