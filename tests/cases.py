@@ -4,6 +4,7 @@ A case takes ``put``, which brings a NumPy array to the backend (and floats to t
 results by name. `tests/oracles/` holds what PyTorch says that these results are.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import deep_cases
@@ -13,12 +14,18 @@ from case_table import CASES, LABEL_FORMS, LABELS, SHAPES, Put, Results, case, n
 import xpnet
 from xpnet import (
     SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
     Affine,
     Gelu,
     IdentityWithLoss,
     LeakyRelu,
+    Momentum,
+    Nesterov,
     Network,
     Relu,
+    RMSprop,
     Sigmoid,
     SigmoidWithLoss,
     SoftmaxWithLoss,
@@ -177,18 +184,35 @@ def _network_cases() -> None:
         network = two_layer(put, Sigmoid, IdentityWithLoss)
         return network.gradient(put(numbers(1, 5, 12)), put(numbers(4, 5, 7)))
 
-    for flat in (False, True):
 
-        @case(f"SGD/three steps{', flat' if flat else ''}")
-        def sgd(put: Put, flat: bool = flat) -> Results:
-            network, optimizer = two_layer(put), SGD(lr=0.25)
-            if flat:
-                network.flatten()
-            x, t = put(numbers(1, 5, 12)), put(LABELS)
-            for _ in range(3):
-                network.compute_gradients(x, t)
-                optimizer.update(*network.optimizer_view())
-            return dict(network.params)
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "SGD": lambda: SGD(lr=0.25),
+    "Momentum": lambda: Momentum(lr=0.05),
+    "Nesterov": lambda: Nesterov(lr=0.05),
+    "AdaGrad": lambda: AdaGrad(lr=0.05),
+    "RMSprop": lambda: RMSprop(lr=0.01),
+    "Adam": lambda: Adam(lr=0.02),
+    "AdamW": lambda: AdamW(lr=0.02, weight_decay=0.25),
+}
+
+
+def _optimizer_cases() -> None:
+    for name, make in OPTIMIZERS.items():
+        for suffix, flat, max_norm in (("", False, None), (", flat", True, None), (", flat, clipped", True, 0.5)):
+
+            @case(f"{name}/three steps{suffix}")
+            def three_steps(
+                put: Put, make: Any = make, flat: bool = flat, max_norm: float | None = max_norm
+            ) -> Results:
+                network, optimizer = two_layer(put), make()
+                optimizer.max_norm = max_norm
+                if flat:
+                    network.flatten()
+                x, t = put(numbers(1, 5, 12)), put(LABELS)
+                for _ in range(3):
+                    network.compute_gradients(x, t)
+                    optimizer.update(*network.optimizer_view())
+                return dict(network.params)
 
 
 def same_bits(a: Any, b: Any) -> bool:
@@ -202,4 +226,5 @@ deep_cases.normalization_cases()
 deep_cases.regularization_cases()
 _loss_cases()
 _network_cases()
+_optimizer_cases()
 deep_cases.multi_layer_cases()

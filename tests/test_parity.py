@@ -18,7 +18,7 @@ def test_the_stored_results_are_those_of_the_cases():
     # All are floats: a result of integers or booleans would want an exact comparison, and be.check allows an error.
     assert {array.dtype for array in arrays} == {np.dtype("float64")}
     assert all(np.all(np.isfinite(array)) for array in arrays)
-    assert PATH.stat().st_size < 150_000
+    assert PATH.stat().st_size < 160_000
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -29,8 +29,8 @@ def test_results_and_gradients_are_those_of_pytorch(be, name):
         be.check(results[key], expected, name=f"{key} of {name} on {be.name}")
 
 
-# A step of SGD is the one case that is meant to change what it was given: the parameters.
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("SGD/")])
+# The steps of an optimizer are the one kind of case that is meant to change what it was given: the parameters.
+@pytest.mark.parametrize("name", [name for name in CASES if "/three steps" not in name])
 def test_nothing_writes_into_its_arguments(be, name):
     """Neither forward nor backward, neither into x nor dout, nor into labels or parameters."""
     given = []

@@ -5,6 +5,7 @@ Written from the course's formulas and PyTorch's own functions, and not from xpn
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from cases import LABEL_FORMS, PIXELS, PROBABILITIES, SHAPES, THREE_LAYERS, YES_OR_NO
 
@@ -137,12 +138,25 @@ def _two_layer_gradient(form: str) -> Results:
     return {**gradients(loss, parameters), "loss": loss}
 
 
-def _three_steps() -> Results:
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "SGD": lambda of: torch.optim.SGD(of, lr=0.25),
+    "Momentum": lambda of: torch.optim.SGD(of, lr=0.05, momentum=0.9),
+    "Nesterov": lambda of: torch.optim.SGD(of, lr=0.05, momentum=0.9, nesterov=True),
+    "AdaGrad": lambda of: torch.optim.Adagrad(of, lr=0.05, eps=1e-7),
+    "RMSprop": lambda of: torch.optim.RMSprop(of, lr=0.01, alpha=0.99, eps=1e-7),
+    "Adam": lambda of: torch.optim.Adam(of, lr=0.02),
+    "AdamW": lambda of: torch.optim.AdamW(of, lr=0.02, weight_decay=0.25),
+}
+
+
+def _three_steps(name: str, max_norm: float | None) -> Results:
     parameters = two_layer_parameters()
-    optimizer = torch.optim.SGD(parameters.values(), lr=0.25)
+    optimizer = OPTIMIZERS[name](parameters.values())
     for _ in range(3):
         optimizer.zero_grad()
         F.cross_entropy(two_layer_scores(parameters, given(1, 5, 12)), labels("index")).backward()
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters.values(), max_norm)
         optimizer.step()
     return parameters
 
@@ -150,7 +164,10 @@ def _three_steps() -> Results:
 for _suffix in ("", ", flat"):  # one buffer or many, the numbers are the same
     for _form in LABEL_FORMS:
         oracle(f"TwoLayerNet/{_form}{_suffix}")(lambda form=_form: _two_layer_gradient(form))
-    oracle(f"SGD/three steps{_suffix}")(_three_steps)
+    for _name in OPTIMIZERS:
+        oracle(f"{_name}/three steps{_suffix}")(lambda name=_name: _three_steps(name, None))
+for _name in OPTIMIZERS:
+    oracle(f"{_name}/three steps, flat, clipped")(lambda name=_name: _three_steps(name, 0.5))
 
 
 @oracle("TwoLayerNet/pixels")
