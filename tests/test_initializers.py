@@ -111,7 +111,7 @@ def test_multi_layer_net_begins_as_its_activation_wants_it(activation):
         ("uniform", "got 'uniform'"),
         ("he_uniform_normal", "got 'he_uniform_normal'"),
         ("", "got ''"),
-        (-0.1, "a finite number of at least 0, or a name, got -0.1"),
+        (-0.1, "a finite number of at least 0, got -0.1"),
         (float("nan"), "a finite number .* got nan"),
         (float("inf"), "a finite number .* got inf"),
         ([0.1], r"a finite number .* got \[0.1\]"),

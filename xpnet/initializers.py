@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpnet.checks import check_not_negative
 from xpnet.errors import ArgumentError
 
 __all__ = ["Streams", "initial_weights", "normal", "random_streams", "uniform"]
@@ -84,13 +85,7 @@ def initial_weights(rng: "np.random.Generator", n_in: int, n_out: int, how: floa
                 f"with _uniform or _normal after it as in 'he_uniform'; got {how!r}."
             )
         return (uniform if spread == "uniform" else normal)(rng, (n_in, n_out), _DEVIATIONS[name](n_in, n_out))
-    try:
-        std = float(how)
-    except (TypeError, ValueError):
-        std = float("nan")
-    if not 0 <= std < float("inf"):
-        raise ArgumentError(f"weight_init_std must be a finite number of at least 0, or a name, got {how!r}.")
-    return normal(rng, (n_in, n_out), std)
+    return normal(rng, (n_in, n_out), check_not_negative("weight_init_std", how))
 
 
 def _xavier(n_in: int, n_out: int) -> float:  # noqa: ARG001

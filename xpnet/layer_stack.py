@@ -19,20 +19,12 @@ __all__ = ["LayerStack"]
 class LayerStack:
     """Layers by name, in order, and what they hold; `xpnet.Network` says what is computed with them.
 
+    There its attributes `params`, `statistics` and `buffers` are described as well.
+
     Parameters
     ----------
     layers
         A mapping of names to layers, or a sequence, whose layers are then called ``Affine1``, ``Relu1``, ``Affine2``.
-
-    Attributes
-    ----------
-    params
-        The parameters by name, ``W1 b1 W2 b2 ...``: a live view on the layers, so that the course's
-        ``network.params[key] -= lr * grads[key]`` trains the network on every backend.
-    statistics
-        What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
-    buffers
-        The two arrays in which all parameters and all gradients lie; None until `flatten` is called.
     """
 
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:

@@ -10,7 +10,39 @@ from xpnet.layers.base import Layer
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
-class BatchNormalization(Layer):
+class _Normalization(Layer):
+    """What both have: a scale and a shift of each of D columns."""
+
+    parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
+
+    gamma: Array
+    beta: Array
+    dgamma: Array
+    dbeta: Array
+
+    def __init__(self, gamma: Array, beta: Array, eps: float) -> None:
+        self.gamma = gamma
+        self.beta = beta
+        self.eps = check_positive("eps", eps)
+
+    def input_shape(self) -> tuple[int, ...]:
+        """One vector of D numbers."""
+        return (self.gamma.shape[0],)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(D,), as it came."""
+        if tuple(shape) != self.input_shape():
+            raise ShapeError(
+                f"expects vectors of {self.gamma.shape[0]} numbers (gamma is {tuple(self.gamma.shape)}), got samples "
+                f"of shape {tuple(shape)}"
+            )
+        return shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.gamma.shape[0]})"
+
+
+class BatchNormalization(_Normalization):
     """Each column of the batch with mean 0 and variance 1, times gamma, plus beta.
 
     In training the mean and the variance are the batch's own; at inference they are running means over the batches of
@@ -47,20 +79,12 @@ class BatchNormalization(Layer):
     (array([0.2]), array([1.1]))
     """
 
-    parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
     statistic_names: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
 
-    gamma: Array
-    beta: Array
-    dgamma: Array
-    dbeta: Array
-
     def __init__(self, gamma: Array, beta: Array, momentum: float = 0.9, *, eps: float = 1e-5) -> None:
+        super().__init__(gamma, beta, eps)
         xp = get_array_module(gamma)
-        self.gamma = gamma
-        self.beta = beta
         self.momentum = check_between("momentum", momentum, 0, 1)
-        self.eps = check_positive("eps", eps)
         self.running_mean = xp.zeros_like(gamma)
         self.running_var = xp.ones_like(gamma)
 
@@ -105,19 +129,8 @@ class BatchNormalization(Layer):
             self.running_var *= self.momentum
             self.running_var += (1 - self.momentum) * n / (n - 1) * var
 
-    def input_shape(self) -> tuple[int, ...]:
-        """One vector of D numbers."""
-        return (self.gamma.shape[0],)
 
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(D,), as it came."""
-        return _checked_width(self.gamma, shape)
-
-    def __repr__(self) -> str:
-        return f"BatchNormalization({self.gamma.shape[0]})"
-
-
-class LayerNormalization(Layer):
+class LayerNormalization(_Normalization):
     """Each row with mean 0 and variance 1, times gamma, plus beta; the same in training and at inference.
 
     Ba, Kiros and Hinton, "Layer Normalization" (2016), equations 3 and 4.
@@ -138,17 +151,8 @@ class LayerNormalization(Layer):
            [ 1., -1.]])
     """
 
-    parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
-
-    gamma: Array
-    beta: Array
-    dgamma: Array
-    dbeta: Array
-
     def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
-        self.gamma = gamma
-        self.beta = beta
-        self.eps = check_positive("eps", eps)
+        super().__init__(gamma, beta, eps)
 
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""
@@ -176,23 +180,3 @@ class LayerNormalization(Layer):
         mean = xp.sum(dnormal, axis=-1, keepdims=True) / d
         along = xp.sum(dnormal * self.normal, axis=-1, keepdims=True) / d
         return (dnormal - mean - self.normal * along) * self.scale
-
-    def input_shape(self) -> tuple[int, ...]:
-        """One vector of D numbers."""
-        return (self.gamma.shape[0],)
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(D,), as it came."""
-        return _checked_width(self.gamma, shape)
-
-    def __repr__(self) -> str:
-        return f"LayerNormalization({self.gamma.shape[0]})"
-
-
-def _checked_width(gamma: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if tuple(shape) != (gamma.shape[0],):
-        raise ShapeError(
-            f"expects vectors of {gamma.shape[0]} numbers (gamma is {tuple(gamma.shape)}), got samples of shape "
-            f"{tuple(shape)}"
-        )
-    return shape
