@@ -138,7 +138,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--epochs", "times to go through the images", shown="30 on digits", type=int)
     add("--batch-size", "images a minibatch", shown="100 on mnist, 20 on digits", type=int)
     add("--hidden-size", "units of the hidden layer", 50, type=int)
-    add("--optimizer", "how a step uses the gradients", "SGD", choices=OPTIMIZERS)
+    names = {name.lower(): name for name in OPTIMIZERS}
+    what = "how a step uses the gradients"
+    add("--optimizer", what, "SGD", choices=OPTIMIZERS, type=lambda name: names.get(name.lower(), name))
     add("--lr", "learning rate", shown="0.1 on mnist, 0.5 on digits; of others than SGD their own", type=float)
     add("--seed", "of the first weights and of the images' order", 0, type=int)
     add("--output-dir", "where to write the files", Path("output"), type=Path)

@@ -487,3 +487,52 @@ def test_a_number_of_a_layer_that_a_callback_changes_is_recorded_anew(layer, att
         return trainer
 
     assert_same(trained_with(True), trained_with(False))
+
+
+ELSEWHERE = {
+    "weights put back": lambda trainer: trainer.network.set_weights(trainer.network.weights()),
+    "statistics assigned": lambda trainer: trainer.network.statistics.update(
+        {key: np.full(value.shape, 0.5, value.dtype) for key, value in trainer.network.statistics.items()}
+    ),
+    "an attribute assigned": lambda trainer: setattr(
+        trainer.network.layers["BatchNormalization1"], "running_mean", np.full(6, 0.5, "float32")
+    ),
+    "the loss of training": lambda trainer: trainer.network.loss(trainer.x_train, trainer.t_train, train=True),
+    "an optimizer at rest": lambda trainer: [slot.clear() for slot in (trainer.optimizer.m, trainer.optimizer.v)],
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name):
+    def once(trainer):
+        if len(trainer.history.iterations) == 3:
+            ELSEWHERE[name](trainer)
+
+    def trained_with(capture):
+        network = MultiLayerNet(12, [6], 7, use_dropout=True, use_batchnorm=True, seed=0)
+        trainer = make(network, optimizer="Adam", epochs=10, capture=capture, callbacks=[once])
+        trainer.train()
+        return trainer
+
+    recorded, plain = trained_with(True), trained_with(False)
+    assert_same(recorded, plain)
+    for key, value in plain.network.statistics.items():
+        assert value.tobytes() == recorded.network.statistics[key].tobytes(), key
+
+
+def test_an_update_that_makes_its_parameters_anew_trains():
+    class Anew(SGD):
+        def step(self, W, dW, lr):
+            return (W - lr * dW,)
+
+    class Own:
+        def update(self, params, grads):
+            for key in params:
+                params[key] = params[key] - 0.1 * grads[key]
+
+    expected = make(optimizer=SGD(0.1), iterations=40, capture=False)
+    expected.train()
+    for optimizer, capture in ((Anew(0.1), True), (Anew(0.1), False), (Own(), False)):
+        trainer = make(optimizer=optimizer, iterations=40, capture=capture)
+        trainer.train()
+        assert_same(trainer, expected)

@@ -447,3 +447,11 @@ def test_a_snapshot_can_be_put_back_more_than_once(be):
     assert trainer.optimizer.iter == 0
     for expected, actual in zip(first, run(), strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+def test_weight_decay_that_is_too_much_is_named_with_its_layer():
+    network = MultiLayerNet(12, [], 7, weight_decay_lambda=0.01, seed=0)
+    network.params["W1"] *= 1e20  # whose squares no float32 holds
+    where = r"iteration 1, where the weight decay of Affine1, Affine\(12 -> 7\), is not finite"
+    with pytest.warns(UserWarning, match=where):
+        make(network, epochs=1).train()

@@ -123,7 +123,19 @@ def test_learning_curves_have_validation_as_a_third_curve(tmp_path):
     assert legend(right) == ["train: 0.9000 at last", "test: 0.7000 at last", "validation: 0.6000 at last"]
     without_test = plot_learning_curves([2.0], [0, 1, 1.5], [], [], validation, path=tmp_path / "l.png").axes[1]
     assert legend(without_test) == ["validation: 0.6000 at last"]
-    assert plot_learning_curves([2.0], [0], [], [], path=tmp_path / "l.png").axes[1].get_legend() is None
+    assert len(plot_learning_curves([2.0], [0], [], [], path=tmp_path / "l.png").axes) == 1
+
+
+def test_the_loss_on_the_validation_set_is_drawn_over_that_of_the_minibatches(tmp_path):
+    [axes] = plot_learning_curves(
+        [2.0, 1.0], [0, 1, 2], [], [], val_loss=[3.0, 2.5, 2.0], iterations=[0, 1, 2], path=tmp_path / "l.png"
+    ).axes
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[2.0, 1.0], [3.0, 2.5, 2.0]]
+    assert axes.lines[1].get_xdata().tolist() == [0, 1, 2]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "each minibatch",
+        "validation: 2.0000 at last",
+    ]
 
 
 def test_smoothing_keeps_lines_and_lengths_and_halves_noise():

@@ -66,7 +66,8 @@ class _Best:
         return f"{self.best_iteration:,} iterations, {self.monitor} {self.best:.4f}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(monitor={self.monitor!r})"
+        names = [name for name in ("patience", "path", "monitor", "min_delta") if hasattr(self, name)]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
 class EarlyStopping(_Best):
@@ -130,6 +131,8 @@ class EarlyStopping(_Best):
 class BestModel(_Best):
     """Writes the weights to a file each time when they are better than ever before.
 
+    Given to one trainer after the other it keeps the best of all.
+
     Parameters
     ----------
     path
@@ -141,18 +144,23 @@ class BestModel(_Best):
     def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", min_delta: float = 0.0) -> None:
         super().__init__(monitor, min_delta)
         self.path = Path(path)
+        self._written = False
 
     def begin(self, trainer: "Trainer") -> None:
         """Refuse where there is nothing to follow, or the file cannot be written."""
         super().begin(trainer)
         check_writable(self.path)
+        self._written = False
 
     def __call__(self, trainer: "Trainer") -> None:
         """Write the weights, if they are the best."""
         if self.improved(trainer):
             trainer.network.save(self.path)
+            self._written = True
 
     def finish(self, trainer: "Trainer") -> None:
         """Tell where they are."""
-        if not math.isnan(self.best):
+        if self._written:
             trainer.say(f"Written: {self.path}, after {self._where()}")
+        elif not math.isnan(self.best):
+            trainer.say(f"Left as it was: {self.path}, better than this training: {self.monitor} {self.best:.4f}")

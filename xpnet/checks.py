@@ -13,6 +13,7 @@ from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, La
 __all__ = [
     "check_between",
     "check_binary",
+    "check_callbacks",
     "check_count",
     "check_finite",
     "check_form",
@@ -30,6 +31,17 @@ def check_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ArgumentError(f"{name} must be a whole number of at least 1, got {value!r}.")
     return int(value)
+
+
+def check_callbacks(callbacks: Any) -> list[Any]:
+    """A list of functions, or of objects that can be called."""
+    if callable(callbacks) or not hasattr(callbacks, "__iter__"):
+        raise ArgumentError(f"callbacks must be a list, got {callbacks!r}. Put it into one:  callbacks=[...] .")
+    for callback in callbacks:
+        if isinstance(callback, type) or not callable(callback):
+            mend = f"  Make one:  {callback.__name__}() ." if isinstance(callback, type) else ""
+            raise ArgumentError(f"callbacks must be functions of the trainer, got {callback!r}.{mend}")
+    return list(callbacks)
 
 
 def check_positive(name: str, value: Any) -> float:

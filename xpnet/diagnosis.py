@@ -119,11 +119,17 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
             return f"the output of {name}, {layer!r},"
     if not _all_finite([network.last_layer.forward(x, t)]):
         return f"the loss, of {network.last_layer!r},"
+    decay = network.weight_decay_lambda
+    for name, layer in network.layers.items():
+        W: Any = getattr(layer, "W", None)
+        if decay and "W" in layer.parameter_names and not _all_finite([decay * get_array_module(W).sum(W * W)]):
+            return f"the weight decay of {name}, {layer!r},"
     dout: Any = network.last_layer.backward()
     for name, layer in reversed(list(network.layers.items())):
         dout = layer.backward(dout)
         for parameter in layer.parameter_names:
-            if not _all_finite([getattr(layer, f"d{parameter}")]):
+            gradient, penalty = getattr(layer, f"d{parameter}"), decay if parameter == "W" else 0.0
+            if not _all_finite([gradient + penalty * getattr(layer, parameter)]):
                 return f"the gradient d{parameter} of {name}, {layer!r},"
         if dout is None:
             break

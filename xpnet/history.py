@@ -27,7 +27,8 @@ class History:
     train_acc, test_acc, val_acc
         The accuracies at each evaluation, 0 to 1; empty for a regression, or where there is no such set.
     val_loss
-        The loss on the validation set at each evaluation; empty where there is none.
+        The loss on the validation set at each evaluation, weight decay and label smoothing included as in training;
+        empty where there is none.
     iterations_per_epoch
         How many minibatches make an epoch.
     seconds
@@ -65,7 +66,10 @@ class History:
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
         accuracies = (self.train_acc, self.test_acc, self.val_acc)
-        return plot_learning_curves(self.loss, self.epochs, *accuracies, title=self.description, path=path)
+        validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.iterations}
+        return plot_learning_curves(
+            self.loss, self.epochs, *accuracies, **validation, title=self.description, path=path
+        )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies.

@@ -10,7 +10,7 @@ from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_a
 from xpnet.checks import check_together
 from xpnet.errors import ArgumentError, DtypeError
 from xpnet.layers import Layer
-from xpnet.params import FlatBuffers, Params, lay_flat, name_layers, parameter_places
+from xpnet.params import Flat, FlatBuffers, Params, lay_flat, name_layers, parameter_places, put
 from xpnet.weights import load_weights, save_weights
 
 __all__ = ["LayerStack"]
@@ -98,7 +98,7 @@ class LayerStack:
         """Parameters and gradients as an optimizer should take them: one array each where flattened, else by name."""
         if self.buffers is None:
             return self.params, self._grads
-        return {"all": self.buffers.params}, {"all": self.buffers.grads}
+        return Flat({"all": self.buffers.params}), {"all": self.buffers.grads}
 
     def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
         """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
@@ -174,9 +174,13 @@ class LayerStack:
 
         def restore() -> None:
             for layer, name, value in kept:
-                setattr(layer, name, _copied(value))
+                put(layer, name, _copied(value))
 
         return restore
+
+    def kept_arrays(self) -> list[Array]:
+        """The layers' statistics and counters, which steps change in their places."""
+        return [getattr(layer, name) for layer, name in self._kept_places]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and statistics to a safetensors file, whole or not at all."""

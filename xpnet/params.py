@@ -10,7 +10,7 @@ from xpnet.checks import check_form
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
 
-__all__ = ["FlatBuffers", "Params", "lay_flat", "name_layers", "parameter_places"]
+__all__ = ["Flat", "FlatBuffers", "Params", "lay_flat", "name_layers", "parameter_places", "put"]
 
 
 def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
@@ -69,11 +69,7 @@ class Params(MutableMapping[str, Array]):
             return
         if current is not None:
             check_form(key, value, current)
-        view = layer._buffer_views.get(name)
-        if view is None:
-            setattr(layer, name, value)
-        else:
-            view[...] = value
+        put(layer, name, value, in_place=self._kind == "statistics")
 
     def replace(self, values: Mapping[str, Any]) -> None:
         """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""
@@ -92,11 +88,11 @@ class Params(MutableMapping[str, Array]):
             check_form(key, value, current)
             copies[key] = get_array_module(value).astype(value, value.dtype)
 
-        def put() -> None:
+        def put_all() -> None:
             for key, value in copies.items():
                 self[key] = value
 
-        return put
+        return put_all
 
     def _place(self, key: str) -> tuple[Layer, str]:
         try:
@@ -115,6 +111,25 @@ class Params(MutableMapping[str, Array]):
 
     def __repr__(self) -> str:
         return "Params(" + ", ".join(f"{key}: {tuple(value.shape)}" for key, value in self.items()) + ")"
+
+
+def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None:
+    """Give an array of a layer's another value: in its place where that can be, since a recording knows the place."""
+    current = getattr(layer, name)
+    if name in layer._buffer_views or (in_place and current is not None and is_writable(current)):
+        current[...] = value
+    else:
+        setattr(layer, name, value)
+
+
+class Flat(dict[str, Array]):
+    """A mapping of one name to a buffer, for an optimizer: what is assigned is written into the buffer."""
+
+    def __setitem__(self, key: str, value: Array) -> None:
+        buffer = self[key]
+        if value is not buffer:
+            check_form(key, value, buffer)
+            buffer[...] = value
 
 
 @dataclass

@@ -37,9 +37,10 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_positive("lr", self.lr)
+        object.__setattr__(self, "lr", check_positive("lr", self.lr))
         check_count("every", self.every)
-        if check_positive("factor", self.factor) > 1:
+        object.__setattr__(self, "factor", check_positive("factor", self.factor))
+        if self.factor > 1:
             raise ArgumentError(f"factor must be at most 1, so that the rate decays, got {self.factor!r}.")
 
     def __call__(self, step: int) -> float:
@@ -80,7 +81,8 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_between("final", self.final, 0, check_positive("lr", self.lr))
+        object.__setattr__(self, "lr", check_positive("lr", self.lr))
+        object.__setattr__(self, "final", check_between("final", self.final, 0, self.lr))
         if not hasattr(self.warm_up, "__index__") or self.warm_up < 0:
             raise ArgumentError(f"warm_up must be a whole number of at least 0, got {self.warm_up!r}.")
         if self.warm_up >= check_count("steps", self.steps):

@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.attributes import Attributes
 from xpnet.backend import Array, asarray, get_array_module, synchronize
 from xpnet.capture import Steps
-from xpnet.checks import check_count
+from xpnet.checks import check_callbacks, check_count
 from xpnet.cupy_namespace import CupyNamespace
 from xpnet.diagnosis import find_break, probe, snapshot
 from xpnet.display import TrainingDisplay
@@ -128,7 +128,7 @@ class Trainer:
         self.optimizer = make_optimizer(optimizer, optimizer_param)
         self.sampling = sampling
         self.verbose = verbose
-        self.callbacks = list(callbacks)
+        self.callbacks = check_callbacks(callbacks)
         self._evaluated_samples = evaluate_sample_num_per_epoch
         if evaluate_sample_num_per_epoch is not None:
             check_count("evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch)
@@ -158,7 +158,7 @@ class Trainer:
         self._stop = False
         self._started = 0.0
         self._steps: Steps | None = None
-        self._made_of: tuple[Any, ...] = (None, None, None)
+        self._made_of: list[Any] = []
         self._constants: dict[str, Any] = {}
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
@@ -294,9 +294,11 @@ class Trainer:
 
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        made_of = (self.network, self.network.buffers, self.optimizer)
+        slots = (getattr(self.optimizer, name, {}) for name in getattr(self.optimizer, "slots", ()))
+        arrays = [*self.network.kept_arrays(), *(array for slot in slots for array in slot.values())]
+        made_of = [self.network, self.network.buffers, self.optimizer, *arrays]
         constants = _constants(self.network, self.optimizer)
-        others = any(a is not b for a, b in zip(made_of, self._made_of, strict=True))
+        others = [id(part) for part in made_of] != [id(part) for part in self._made_of]
         # Where nothing is recorded no number is out of date.
         if self._steps is None or others or (self._steps.recorded and constants != self._constants):
             self._forget_steps()

@@ -38,6 +38,8 @@ def plot_learning_curves(
     test_acc: Sequence[float],
     val_acc: Sequence[float] = (),
     *,
+    val_loss: Sequence[float] = (),
+    iterations: Sequence[int] = (),
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
@@ -50,7 +52,9 @@ def plot_learning_curves(
     epochs
         When the accuracies were taken, in epochs.
     train_acc, test_acc, val_acc
-        The accuracies, 0 to 1; each may be empty.
+        The accuracies, 0 to 1; each may be empty. Where all are, there is no place for them.
+    val_loss, iterations
+        The loss on the validation set, and after how many iterations it was taken.
     path
         Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
 
@@ -59,10 +63,27 @@ def plot_learning_curves(
     matplotlib.figure.Figure
     """
     figure = new_figure(path, figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue")
-    left.set(title="Loss of each minibatch", xlabel="iteration", ylabel="loss")
+    classes = any((train_acc, test_acc, val_acc))
+    left, *others = np.atleast_1d(figure.subplots(1, 2 if classes else 1))
+    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue", label="each minibatch")
+    left.set(title="Loss", xlabel="iteration", ylabel="loss")
     left.set_ylim(bottom=0)
+    if val_loss:
+        label = f"validation: {val_loss[-1]:.4f} at last"
+        left.plot(iterations, val_loss, "-.", marker=".", color="tab:green", label=label)
+        left.legend(loc="upper right")
+    for right in others:
+        _plot_accuracies(right, epochs, train_acc, test_acc, val_acc)
+    for axes in (left, *others):
+        axes.grid(alpha=0.3)
+    if title:
+        figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _plot_accuracies(
+    axes: Any, epochs: Sequence[float], train_acc: Sequence[float], test_acc: Sequence[float], val_acc: Sequence[float]
+) -> None:
     for accuracies, name, style, color in (
         (train_acc, "train", "-", "tab:blue"),
         (test_acc, "test", "--", "tab:orange"),
@@ -70,15 +91,9 @@ def plot_learning_curves(
     ):
         if accuracies:
             label = f"{name}: {accuracies[-1]:.4f} at last"
-            right.plot(epochs, accuracies, style, marker=".", color=color, label=label)
-    right.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
-    if right.lines:
-        right.legend(loc="lower right")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    if title:
-        figure.suptitle(title)
-    return finished(figure, path)
+            axes.plot(epochs, accuracies, style, marker=".", color=color, label=label)
+    axes.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+    axes.legend(loc="lower right")
 
 
 def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:

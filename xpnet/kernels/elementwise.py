@@ -113,7 +113,8 @@ SGD_UPDATE = ElementKernel("sgd_update", "T grads, T lr", "T params", "params -=
 
 @sgd_update.on_cupy
 def _(params: Array, grads: Array, lr: float | Array) -> Array:
-    return SGD_UPDATE(grads, lr, params)
+    SGD_UPDATE(grads, lr, params)
+    return params
 
 
 @FusedOperation

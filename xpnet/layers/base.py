@@ -45,7 +45,8 @@ class Layer:
         Integer arrays by which one training step differs from the next: they move with the parameters and are not
         saved.
     train
-        Whether this is training; set by the network and by nothing else.
+        Whether this is training; set by the network and by nothing else: by ``gradient``, after which a layer that is
+        called by hand goes on as in training, and by ``predict``.
     needs_input_gradient
         Whether anything needs what ``backward`` returns. The network clears it for its first layer with parameters:
         there is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.

@@ -68,4 +68,4 @@ class Dropout(Layer):
         return dout * self.mask
 
     def __repr__(self) -> str:
-        return f"Dropout({self.dropout_ratio:g})"
+        return f"Dropout({self.dropout_ratio:g}{'' if self.inverted else ', inverted=False'})"

@@ -28,8 +28,15 @@ _BY_NAME = {cls.__name__.lower(): cls for cls in (SGD, Momentum, Nesterov, AdaGr
 def make_optimizer(optimizer: str | Optimizer, options: Mapping[str, Any]) -> Optimizer:
     """An optimizer from its name, in any case, and its arguments; one that is made already is returned as it is."""
     if not isinstance(optimizer, str):
+        if isinstance(optimizer, type):
+            raise ArgumentError(f"Expected an optimizer, got the class. Make one:  {optimizer.__name__}(lr=0.01) .")
         if not callable(getattr(optimizer, "update", None)):
             raise ArgumentError(f"An optimizer has a method  update(params, grads) ; {optimizer!r} has none.")
+        if options:
+            raise ArgumentError(
+                f"optimizer_param={dict(options)} is for an optimizer that is named; {optimizer!r} is made already. "
+                "Give it its arguments when it is made."
+            )
         return optimizer
     if optimizer.lower() not in _BY_NAME:
         names = ", ".join(repr(cls.__name__) for cls in _BY_NAME.values())

@@ -139,7 +139,10 @@ class BaseOptimizer(ABC):
         """The learning rate of a step, the first being 0."""
         if not callable(self.lr):
             return self.lr
-        rate = float(self.lr(step))
+        try:
+            rate = float(self.lr(step))
+        except TypeError as error:
+            raise ArgumentError(f"lr must be a number, or a function of the step that gives one: {error}.") from error
         if not 0 <= rate < float("inf"):
             raise ArgumentError(f"lr must give a finite rate of at least 0 at each step, got {rate} at step {step}.")
         return rate
@@ -203,6 +206,9 @@ class BaseOptimizer(ABC):
         grads: Mapping[str, Array],
         numbers: Sequence[Any] | None,
     ) -> None:
+        if missing := [key for key in params if key not in grads]:
+            there = ", ".join(grads) or "none"
+            raise ArgumentError(f"There is no gradient for {', '.join(missing)}; there are those of {there}.")
         row = self.numbers(self.iter, 1)[0].tolist() if numbers is None else numbers
         if self.weight_decay:
             *row, decay = row
@@ -214,19 +220,30 @@ class BaseOptimizer(ABC):
             W = params[key]
             if self.weight_decay:
                 W *= decay
-            params[key], *kept = step(W, grads[key], *(slot[key] for slot in slots), *row)
+            result = step(W, grads[key], *(slot[key] for slot in slots), *row)
+            if not isinstance(result, tuple) or len(result) != 1 + len(slots):
+                got = f"{len(result)} arrays" if isinstance(result, tuple) else type(result).__name__
+                raise ArgumentError(
+                    f"{type(self).__name__}.step must give what W and its slots have become, got {got}. End it with  "
+                    f"return ({', '.join(('W', *self.slots))},) ."
+                )
+            params[key], *kept = result
             for slot, value in zip(slots, kept, strict=True):
                 slot[key] = value
         if numbers is None:
             self.iter += 1
 
     def __repr__(self) -> str:
-        shown = []
+        shown = {"lr": self.lr}
         for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name, parameter.default)
-            if name == "lr" or value != parameter.default:
-                shown.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+            if (value := getattr(self, name, parameter.default)) != parameter.default:
+                shown[name] = value
+        return f"{type(self).__name__}({', '.join(f'{name}={_in_short(value)}' for name, value in shown.items())})"
+
+
+def _in_short(value: Any) -> str:
+    """A number, or the name of a function."""
+    return f"{value:g}" if isinstance(value, float) else getattr(value, "__name__", repr(value))
 
 
 def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:

@@ -41,7 +41,7 @@ def random_search(
     ----------
     train
         Called with a value for each parameter, by name: ``train(lr=0.01, weight_decay=1e-6)``. It returns a `History`,
-        or a number, higher is better: for a regression ``-history.val_loss[-1]``.
+        or a number, higher is better: for a regression ``-history.val_loss[-1]``, with an `EarlyStopping` its ``best``.
     space
         Name of the parameter: `Uniform`, `LogUniform`, `Choice`, or whatever else has a method ``draw(rng)``.
     trials
@@ -88,6 +88,8 @@ def random_search(
         sequence = np.random.SeedSequence(seed)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"seed must be a whole number of at least 0, or None, got {seed!r}.") from error
+    if not callable(train):
+        raise ArgumentError(f"train must be a function of the parameters, got {train!r}.")
     check_space(space)
     from tqdm.auto import tqdm
 
@@ -124,7 +126,7 @@ def _try(train: Callable[..., History | float], params: dict[str, Any], earlier:
         if len(earlier) + 1 >= bearable and all(trial.error for trial in earlier):
             error.add_note(f"This was trial {len(earlier) + 1} of a search, with {params}; all before it failed too.")
             raise
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if math.isnan(score):
         reason = reason or "the score is nan"
         warnings.warn(f"Trial {len(earlier) + 1} failed, with {params}: {reason}", stacklevel=3)

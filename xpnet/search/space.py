@@ -95,10 +95,12 @@ class Choice:
 
 def check_space(space: Mapping[str, Distribution]) -> None:
     """That there are parameters, and that each can be drawn."""
+    if not isinstance(space, Mapping):
+        raise ArgumentError(f"The space must be a mapping of names to distributions, got {type(space).__name__}.")
     if not space:
         raise ArgumentError("The space has no parameter. Give some as  {'lr': LogUniform(1e-6, 1e-2)} .")
     for name, distribution in space.items():
-        if not callable(getattr(distribution, "draw", None)):
+        if isinstance(distribution, type) or not callable(getattr(distribution, "draw", None)):
             raise ArgumentError(
                 f"{name} must be a Uniform, LogUniform or Choice, or have a method draw(rng), got {distribution!r}. "
                 f"Draw among some values with  {name!r}: Choice([...]) , and give others to train yourself."
