@@ -1,0 +1,289 @@
+"""Images changed a little, at random and anew in each step, so that a network learns what does not matter.
+
+All of it is array code: positions are computed, pixels are gathered by `take`, and random numbers come from the hash of
+`xpnet.noise`, whose key is the only thing that is kept. So it runs beside the network, it can be recorded with a step,
+and one seed gives the same images on every backend, up to rounding.
+
+An image is a row of pixels, (N, H*W), a plane, (N, H, W), or planes, (N, C, H, W). It is uint8 or floats, and stays so.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import creation_device
+from xpnet.backend import Array, arange, asarray, dtype_name, get_array_module, is_array
+from xpnet.checks import check_inputs, check_not_negative
+from xpnet.errors import ShapeError
+from xpnet.initializers import random_streams
+from xpnet.noise import next_key, random_bits
+
+__all__ = ["Augmentation", "add_noise", "rotate", "shift"]
+
+
+class Augmentation:
+    """Shifts, rotates and mirrors each image of a batch at random, and adds noise; others at each call.
+
+    Parameters
+    ----------
+    shift
+        How many pixels at most, up or down and left or right; a fraction of a pixel is interpolated.
+    rotate
+        How many degrees at most, either way.
+    noise
+        The standard deviation of normal noise, where a pixel reaches from 0 to 1.
+    flip
+        Mirror half of the images, left to right. Not for digits.
+    image_shape
+        Height and width, or channels, height and width, of images that are rows; None where they are square.
+    seed
+        A whole number for the same changes each time, on every backend; None for others.
+
+    Attributes
+    ----------
+    key
+        int32, (1,): what the random numbers are made from. It moves beside the images, and on at each call.
+
+    Examples
+    --------
+    >>> augmentation = Augmentation(shift=2, rotate=10, seed=0)
+    >>> images = np.ones((100, 1, 28, 28), dtype="float32")
+    >>> augmentation(images).shape
+    (100, 1, 28, 28)
+    >>> bool(np.array_equal(augmentation(images), augmentation(images)))
+    False
+    """
+
+    def __init__(
+        self,
+        shift: float = 2,
+        rotate: float = 10,
+        noise: float = 0.0,
+        *,
+        flip: bool = False,
+        image_shape: tuple[int, ...] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.shift = check_not_negative("shift", shift)
+        self.rotate = check_not_negative("rotate", rotate)
+        self.noise = check_not_negative("noise", noise)
+        self.flip = flip
+        self.image_shape = image_shape
+        self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
+
+    def __call__(self, x: Array) -> Array:
+        """The changed images, of the shape and dtype of `x`, which is left as it is."""
+        n = _batch_shape(x, self.image_shape)[0]
+        if self.shift or self.rotate or self.flip:
+            u = _uniform((4, n), self._next_key(x), _precision(x))
+            # The four are drawn whichever are used, so that one more does not change the others.
+            dy, dx, degrees = 2 * self.shift * u[0, :], 2 * self.shift * u[1, :], 2 * self.rotate * u[2, :]
+            xp = get_array_module(x)
+            side = 1 - 2 * xp.astype(u[3, :] < 0, u.dtype) if self.flip else 1.0
+            x = _moved(x, dy, dx, degrees, side, self.image_shape)
+        return add_noise(x, self.noise, self._next_key(x)) if self.noise else x
+
+    def _next_key(self, x: Array) -> Array:
+        self.key = next_key(asarray(self.key, like=x))
+        return self.key
+
+    def __repr__(self) -> str:
+        return f"Augmentation(shift={self.shift:g}, rotate={self.rotate:g}, noise={self.noise:g}, flip={self.flip})"
+
+
+def shift(x: Array, dy: Any, dx: Any, *, image_shape: tuple[int, ...] | None = None) -> Array:
+    """Images moved `dy` pixels down and `dx` to the right; what comes in from outside is 0.
+
+    Parameters
+    ----------
+    x
+        Images: (N, C, H, W), (N, H, W) or (N, H*W), uint8 or floats.
+    dy, dx
+        A number, or one for each image, (N,). By whole numbers pixels are moved as they are, by others they are
+        interpolated (bilinear).
+    image_shape
+        Height and width, or channels, height and width, of images that are rows; None where they are square.
+
+    Returns
+    -------
+    Array
+        A new array, of the shape and dtype of `x`.
+
+    Examples
+    --------
+    >>> shift(np.array([[[1, 2], [3, 4]]], dtype="uint8"), 1, 0)
+    array([[[0, 0],
+            [1, 2]]], dtype=uint8)
+    """
+    return _moved(x, dy, dx, 0.0, 1.0, image_shape)
+
+
+def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None) -> Array:
+    """Images turned to the left about their middle; what comes in from outside is 0, what goes out is lost.
+
+    Parameters
+    ----------
+    x
+        Images: (N, C, H, W), (N, H, W) or (N, H*W), uint8 or floats.
+    degrees
+        A number, or one for each image, (N,). By quarter turns pixels are moved as they are, by others they are
+        interpolated (bilinear).
+    image_shape
+        Height and width, or channels, height and width, of images that are rows; None where they are square.
+
+    Returns
+    -------
+    Array
+        A new array, of the shape and dtype of `x`.
+
+    Examples
+    --------
+    >>> rotate(np.array([[[1, 2], [3, 4]]], dtype="uint8"), 90)
+    array([[[2, 4],
+            [1, 3]]], dtype=uint8)
+    """
+    return _moved(x, 0.0, 0.0, degrees, 1.0, image_shape)
+
+
+def add_noise(x: Array, std: float, key: Array) -> Array:
+    """Images with normal noise added, of the standard deviation `std`, where a pixel reaches from 0 to 1.
+
+    So a float is changed by `std`, and a uint8 pixel by 255 times as much; it is then rounded, and kept from 0 to 255.
+
+    Parameters
+    ----------
+    x
+        uint8 or floats, of any shape.
+    std
+        The standard deviation.
+    key
+        int32, (1,): the same noise for the same key (see `xpnet.noise`).
+
+    Returns
+    -------
+    Array
+        A new array, of the shape and dtype of `x`.
+
+    Examples
+    --------
+    >>> add_noise(np.array([0, 100, 200], dtype="uint8"), 0.1, np.array([1], dtype="int32"))
+    array([ 33,  86, 173], dtype=uint8)
+    """
+    check_inputs(x)
+    noise = check_not_negative("std", std) * _normal(tuple(x.shape), asarray(key, like=x), _precision(x))
+    xp = get_array_module(x)
+    if dtype_name(x) != "uint8":
+        return x + xp.astype(noise, x.dtype)
+    noise *= 255
+    noise += xp.astype(x, noise.dtype)
+    return xp.astype(xp.round(xp.clip(noise, 0, 255)), x.dtype)
+
+
+# --- pixels from elsewhere ------------------------------------------------------------------------------------------
+
+
+def _moved(x: Array, dy: Any, dx: Any, degrees: Any, side: Any, image_shape: tuple[int, ...] | None) -> Array:
+    """Images mirrored where `side` is -1 and not where it is 1, then turned, then moved; interpolated once."""
+    xp, (n, c, h, w), dtype = get_array_module(x), _batch_shape(x, image_shape), _precision(x)
+    options = {"dtype": getattr(xp, dtype), **creation_device(x)}
+    dy, dx, degrees, side = (
+        _for_each_image(name, value, n, x, dtype)
+        for name, value in {"dy": dy, "dx": dx, "degrees": degrees, "side": side}.items()
+    )
+    # Where each pixel comes from, as seen from the middle: the way back of a turn to the left, y pointing down.
+    cos, sin = _cos_sin(degrees)
+    rows = xp.reshape(xp.arange(h, **options), (1, h, 1)) - (h - 1) / 2 - dy
+    columns = xp.reshape(xp.arange(w, **options), (1, 1, w)) - (w - 1) / 2 - dx
+    between_rows = _between(cos * rows + sin * columns, h)
+    between_columns = _between(side * (cos * columns - sin * rows), w)
+
+    pixels = xp.reshape(xp.astype(x, options["dtype"]), (-1,))
+    planes = xp.reshape(arange(n * c, like=x) * (h * w), (n, c, 1, 1))
+    moved = xp.zeros((n, c, h, w), **options)
+    for row, row_share in between_rows:
+        for column, column_share in between_columns:
+            inside = xp.astype(row, planes.dtype) * w + xp.astype(column, planes.dtype)
+            found = xp.take(pixels, xp.reshape(planes + inside[:, None, :, :], (-1,)), axis=0)
+            moved += xp.reshape(found, moved.shape) * (row_share * column_share)[:, None, :, :]
+    if dtype_name(x) == "uint8":
+        moved = xp.round(moved)
+    return xp.reshape(xp.astype(moved, x.dtype), x.shape)
+
+
+def _between(position: Array, length: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """The two pixels of a line that each position, seen from its middle, lies between, and how much counts of each.
+
+    Pixels are whole numbers 0 to length - 1; of one that would lie outside, where all is 0, nothing counts.
+    """
+    xp = get_array_module(position)
+    position = position + (length - 1) / 2
+    before = xp.floor(position)
+    rest, after = position - before, before + 1
+    first, second = xp.clip(before, 0, length - 1), xp.clip(after, 0, length - 1)
+    first_share = (1 - rest) * xp.astype(first == before, rest.dtype)
+    return (first, first_share), (second, rest * xp.astype(second == after, rest.dtype))
+
+
+def _cos_sin(degrees: Array) -> tuple[Array, Array]:
+    """Cosine and sine, exact for quarter turns: those are taken away first and come back as 0, 1 and -1."""
+    xp = get_array_module(degrees)
+    quarters = xp.round(degrees / 90)
+    rest = (degrees - 90 * quarters) * (math.pi / 180)
+    quarters = quarters - 4 * xp.floor(quarters / 4)
+    cos, sin = xp.abs(quarters - 2) - 1, 1 - xp.abs(quarters - 1)
+    return cos * xp.cos(rest) - sin * xp.sin(rest), sin * xp.cos(rest) + cos * xp.sin(rest)
+
+
+def _for_each_image(name: str, value: Any, n: int, x: Array, dtype: str) -> Array:
+    """A number for all images or one for each, so that it fits (N, H, W)."""
+    xp = get_array_module(x)
+    if not is_array(value):
+        return xp.full((1, 1, 1), float(value), dtype=getattr(xp, dtype), **creation_device(x))
+    if tuple(value.shape) not in ((), (n,)):
+        raise ShapeError(f"{name} must be a number, or one for each of the {n} images; got shape {tuple(value.shape)}.")
+    # In one go: the device of `x` may not know the dtype that the numbers come in.
+    return xp.reshape(asarray(value, like=x, dtype=dtype), (-1, 1, 1))
+
+
+def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, int, int, int]:
+    """The images of a batch as (N, C, H, W)."""
+    check_inputs(x)
+    n, *shape = (int(length) for length in x.shape)
+    width = math.prod(shape)
+    if image_shape is not None:
+        shape = list(image_shape)
+    elif len(shape) == 1:
+        shape = [math.isqrt(width)] * 2
+    if len(shape) not in (2, 3) or math.prod(shape) != width:
+        said = "" if image_shape is None else f" with image_shape={image_shape}"
+        raise ShapeError(
+            f"Images have shape (N, C, H, W), (N, H, W) or (N, H*W), got {tuple(x.shape)}{said}. Say how high and wide "
+            "rows are with  image_shape=(height, width)  or  image_shape=(channels, height, width) ."
+        )
+    c, h, w = shape if len(shape) == 3 else (1, *shape)
+    return n, c, h, w
+
+
+# --- random numbers -------------------------------------------------------------------------------------------------
+
+
+def _precision(x: Array) -> str:
+    """The dtype to compute in: float64 for float64, else float32, in which 16 bits or pixels lose nothing."""
+    return "float64" if dtype_name(x) == "float64" else "float32"
+
+
+def _uniform(shape: tuple[int, ...], key: Array, dtype: str) -> Array:
+    """Numbers spread evenly between -1/2 and 1/2, neither met: of 24 bits each, and so exact in float32 too."""
+    xp = get_array_module(key)
+    u = xp.astype(random_bits(shape, key) >> 8, getattr(xp, dtype))
+    u += 0.5
+    u *= 2.0**-24
+    return u
+
+
+def _normal(shape: tuple[int, ...], key: Array, dtype: str) -> Array:
+    """Normal numbers of mean 0 and standard deviation 1, each from two even ones (G. Box and M. Muller, 1958)."""
+    xp = get_array_module(key)
+    u = _uniform((2, *shape), key, dtype)
+    return xp.sqrt(-2 * xp.log(0.5 - u[0, ...])) * xp.cos(2 * math.pi * u[1, ...])
