@@ -7,6 +7,7 @@ results by name. `tests/oracles/` holds what PyTorch says that these results are
 from collections.abc import Callable
 from typing import Any
 
+import conv_cases
 import deep_cases
 import numpy as np
 from case_table import CASES, LABEL_FORMS, LABELS, SHAPES, Put, Results, case, numbers
@@ -224,7 +225,10 @@ _function_cases()
 _layer_cases()
 deep_cases.normalization_cases()
 deep_cases.regularization_cases()
+conv_cases.convolution_cases()
+conv_cases.image_normalization_cases()
 _loss_cases()
 _network_cases()
 _optimizer_cases()
 deep_cases.multi_layer_cases()
+conv_cases.conv_net_cases()

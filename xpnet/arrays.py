@@ -17,6 +17,7 @@ __all__ = [
     "is_array",
     "is_writable",
     "register_array_type",
+    "sliding_windows",
     "to_numpy",
     "type_name",
 ]
@@ -133,3 +134,33 @@ def arange(n: int, *, like: Array, dtype: str | None = None) -> Array:
 def creation_device(like: Array) -> dict[str, Any]:
     """What a creation function takes to put its result beside `like`; NumPy has one device, CuPy a current one."""
     return {} if accepts_out(get_array_module(like)) else {"device": like.device}
+
+
+def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) -> Array:
+    """The windows of images: (C, H, W, N) as (C, FH, FW, OH, OW, N), element [:, i, j] of each window one image.
+
+    Parameters
+    ----------
+    x
+        Images, (C, H, W, N).
+    size
+        FH and FW, no more than H and W.
+    stride
+        By how much one window lies below, and right of, another.
+
+    Returns
+    -------
+    Array
+        A view of `x`, for reading only, where the library has strided views: NumPy and CuPy. Else a copy.
+    """
+    xp = get_array_module(x)
+    (fh, fw), (down, right) = size, stride
+    if accepts_out(xp):
+        view = getattr(xp, "sliding_window_view", None) or xp.lib.stride_tricks.sliding_window_view
+        windows = xp.permute_dims(view(x, size, (1, 2)), (0, 4, 5, 1, 2, 3))
+        return windows[:, :, :, ::down, ::right, :]
+    h, w = x.shape[1] - fh, x.shape[2] - fw  # the last row and column that a window begins at
+    rows = [
+        xp.stack([x[:, i : i + h + 1 : down, j : j + w + 1 : right, :] for j in range(fw)], axis=1) for i in range(fh)
+    ]
+    return xp.stack(rows, axis=1)

@@ -215,6 +215,10 @@ class _CountingNamespace:
 
         return tuple(map(wrapped, result)) if isinstance(result, tuple) else wrapped(result)
 
+    def sliding_window_view(self, x: CountedArray, window_shape: Any, axis: Any = None) -> CountedArray:
+        """NumPy's: a view, which is free."""
+        return CountedArray(np.lib.stride_tricks.sliding_window_view(x._a, window_shape, axis))
+
     def asnumpy(self, a: CountedArray) -> np.ndarray:
         """The array on the host."""
         _counts.waits["asnumpy"] += 1

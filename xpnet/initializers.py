@@ -47,7 +47,9 @@ def uniform(rng: "np.random.Generator", shape: tuple[int, ...], std: float) -> n
     return rng.uniform(-math.sqrt(3) * std, math.sqrt(3) * std, shape)
 
 
-def initial_weights(rng: "np.random.Generator", n_in: int, n_out: int, how: float | str) -> np.ndarray:
+def initial_weights(
+    rng: "np.random.Generator", n_in: int, n_out: int, how: float | str, *, fan_out: int | None = None
+) -> np.ndarray:
     """The weights that an affine layer begins with, float64, (n_in, n_out).
 
     Parameters
@@ -68,6 +70,9 @@ def initial_weights(rng: "np.random.Generator", n_in: int, n_out: int, how: floa
 
         and with ``_uniform`` or ``_normal`` after it, the latter being the same as without: ``"he_uniform"``. The
         course says ``"sigmoid"`` for Xavier and ``"relu"`` for He.
+    fan_out
+        How many outputs an input has a part in, where they are not `n_out`: of a convolution, filters times the size of
+        one.
 
     Examples
     --------
@@ -84,7 +89,9 @@ def initial_weights(rng: "np.random.Generator", n_in: int, n_out: int, how: floa
                 f"weight_init_std must be a standard deviation such as 0.01, or one of {', '.join(_DEVIATIONS)}, also "
                 f"with _uniform or _normal after it as in 'he_uniform'; got {how!r}."
             )
-        return (uniform if spread == "uniform" else normal)(rng, (n_in, n_out), _DEVIATIONS[name](n_in, n_out))
+        return (uniform if spread == "uniform" else normal)(
+            rng, (n_in, n_out), _DEVIATIONS[name](n_in, fan_out or n_out)
+        )
     return normal(rng, (n_in, n_out), check_not_negative("weight_init_std", how))
 
 

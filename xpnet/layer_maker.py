@@ -4,7 +4,8 @@ from xpnet.backend import Array, Backend, asarray
 from xpnet.checks import check_count
 from xpnet.errors import ArgumentError
 from xpnet.initializers import initial_weights, random_streams
-from xpnet.layers import Affine, BatchNormalization, Dropout, LayerNormalization
+from xpnet.layers import Affine, BatchNormalization, Convolution, Dropout, LayerNormalization
+from xpnet.windows import check_pair
 
 __all__ = ["LayerMaker"]
 
@@ -44,8 +45,33 @@ class LayerMaker:
         W = initial_weights(self._streams.weights, n_in, n_out, weight_init_std)
         return Affine(self._array(W), self._filled(0.0, n_out))
 
+    def convolution(
+        self,
+        channels: int,
+        filters: int,
+        size: int | tuple[int, int],
+        weight_init_std: float | str = 0.01,
+        *,
+        stride: int | tuple[int, int] = 1,
+        pad: int | tuple[int, int] = 0,
+    ) -> Convolution:
+        """A convolution: filters by name or deviation, see `initial_weights`; biases 0.
+
+        The inputs of a filter are all numbers of a window, channels * height * width; the outputs, which "glorot" asks
+        for, filters * height * width.
+        """
+        channels, filters = (
+            check_count("the number of channels", channels),
+            check_count("the number of filters", filters),
+        )
+        fh, fw = check_pair("a filter's size", size, 1)
+        W = initial_weights(
+            self._streams.weights, channels * fh * fw, filters, weight_init_std, fan_out=filters * fh * fw
+        )
+        return Convolution(self._array(W.T.reshape(filters, channels, fh, fw)), self._filled(0.0, filters), stride, pad)
+
     def batch_normalization(self, size: int, momentum: float = 0.9, *, eps: float = 1e-5) -> BatchNormalization:
-        """Batch normalisation of so many columns: gamma 1, beta 0."""
+        """Batch normalisation of so many columns, or channels: gamma 1, beta 0."""
         return BatchNormalization(self._filled(1.0, size), self._filled(0.0, size), momentum, eps=eps)
 
     def layer_normalization(self, size: int, *, eps: float = 1e-5) -> LayerNormalization:

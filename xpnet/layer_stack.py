@@ -9,7 +9,7 @@ from typing import Any, Self
 from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_array_module, get_backend, to_numpy
 from xpnet.checks import check_together
 from xpnet.errors import ArgumentError, DtypeError
-from xpnet.layers import Layer
+from xpnet.layers import Layer, with_inner_layers
 from xpnet.params import Flat, FlatBuffers, Params, lay_flat, name_layers, parameter_places, put
 from xpnet.weights import load_weights, save_weights
 
@@ -29,7 +29,8 @@ class LayerStack:
 
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:
         self._layers = dict(layers) if isinstance(layers, Mapping) else name_layers(layers)
-        if len({id(layer) for layer in self._layers.values()}) < len(self._layers):
+        self._every_layer = list(with_inner_layers(self._layers.values()))
+        if len({id(layer) for layer in self._every_layer}) < len(self._every_layer):
             raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
         self._places = parameter_places(self._layers)
         if not self._places:

@@ -12,7 +12,7 @@ from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layer_stack import LayerStack
-from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss
+from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, settled_shape
 from xpnet.summary import summary_table
 
 __all__ = ["Network"]
@@ -29,6 +29,9 @@ class Network(LayerStack):
         `SoftmaxWithLoss` (the default), `SigmoidWithLoss`, `IdentityWithLoss`, or one of your own.
     weight_decay_lambda
         The course's weight decay: 0.5 * lambda * sum(W**2) of all weights ``W``, not the biases, is added to the loss.
+    input_shape
+        The shape of one sample, such as (1, 28, 28), where the first layer's parameters do not settle it: then the
+        layers are checked at once, a single image can be given, and `summary` knows all shapes.
 
     Attributes
     ----------
@@ -44,9 +47,9 @@ class Network(LayerStack):
 
     Notes
     -----
-    Everywhere `x` is a batch (N, ...) or one sample (D,), of floats or of uint8 pixels, which count as 1/255 each;
-    floats of another precision are converted to the network's. `t` are class indices (N,), one-hot rows (N, C), or for
-    a regression the target outputs. All must be arrays of the network's own backend.
+    Everywhere `x` is a batch (N, ...) or one sample, (D,) or of the shape given as `input_shape`, of floats or of uint8
+    pixels, which count as 1/255 each; floats of another precision are converted to the network's. `t` are class indices
+    (N,), one-hot rows (N, C), or for a regression the target outputs. All must be arrays of the network's own backend.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Network(LayerStack):
         last_layer: LossLayer | None = None,
         *,
         weight_decay_lambda: float = 0.0,
+        input_shape: Sequence[int] | None = None,
     ) -> None:
         self.weight_decay_lambda = check_not_negative("weight_decay_lambda", weight_decay_lambda)
         super().__init__(layers)
@@ -73,9 +77,8 @@ class Network(LayerStack):
         self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
         # Nothing before the first layer with parameters needs a gradient, nor does that layer's own input.
         in_order = list(self._layers.values())
-        first = next(i for i, layer in enumerate(in_order) if layer.parameter_names)
-        in_order[first].needs_input_gradient = False
-        self.input_shape = next((s for layer in in_order if (s := layer.input_shape()) is not None), None)
+        next(layer for layer in in_order if layer.parameter_count).needs_input_gradient = False
+        self.input_shape = settled_shape(in_order) if input_shape is None else tuple(input_shape)
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -124,8 +127,9 @@ class Network(LayerStack):
         restore = self.snapshot(parameters=False)
         try:
             y = as_inputs(x, self.anchor.dtype)
-            for layer in self._layers.values():
+            for layer in self._every_layer:
                 layer.train = True
+            for layer in self._layers.values():
                 y = layer.forward(y)
             return self._with_penalty(self.last_layer.forward(y, t))
         finally:
@@ -152,7 +156,7 @@ class Network(LayerStack):
         return float(right) / x.shape[0]
 
     def _batches_of_scores(self, x: Array, batch_size: int) -> Iterator[Array]:
-        for layer in self._layers.values():
+        for layer in self._every_layer:
             layer.train = False
         xp, dtype, block = get_array_module(x), self.anchor.dtype, None
         if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
@@ -184,7 +188,7 @@ class Network(LayerStack):
 
     def compute_gradients_through(self, way: Pass, x: Array, t: Array) -> Array:
         """The same by another pass through the same layers, such as a fused one."""
-        for layer in self._layers.values():
+        for layer in self._every_layer:
             layer.train = True
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
@@ -227,7 +231,7 @@ class Network(LayerStack):
         """Check inputs and make a batch of a single sample; says whether it was one."""
         check_together("x", x, self.anchor)
         check_inputs(x)
-        single = x.ndim == 1
+        single = x.ndim == 1 or (self.input_shape is not None and tuple(x.shape) == self.input_shape)
         if single:
             x = x[None, ...]
         self.output_shape(tuple(x.shape[1:]))
@@ -261,9 +265,10 @@ class Network(LayerStack):
         return f"{self!r}\n\n{summary_table(self._layers, self.last_layer, self.input_shape)}"
 
     def __repr__(self) -> str:
-        widths = [*(self.input_shape or ("?",))]
-        widths += [getattr(layer, name).shape[-1] for layer, name in self._places.values() if name == "W"]
-        sizes = "-".join(map(str, widths))
+        widths = ["x".join(map(str, self.input_shape or ("?",)))]
+        # Its outputs are the second axis of an affine layer's weights (D, H), the first of filters (FN, C, FH, FW).
+        shapes = [getattr(layer, name).shape for layer, name in self._places.values() if name == "W"]
+        sizes = "-".join([*widths, *(str(shape[1] if len(shape) == 2 else shape[0]) for shape in shapes)])
         return (
             f"{type(self).__name__}({sizes}, {self.parameter_count:,} parameters, {self.dtype} on {self.backend.name})"
         )

@@ -8,7 +8,7 @@ from typing import Any
 from xpnet.backend import Array, accepts_out, asarray, dtype_name, get_array_module, is_writable
 from xpnet.checks import check_form
 from xpnet.errors import ArgumentError
-from xpnet.layers import Layer
+from xpnet.layers import Layer, with_inner_layers
 
 __all__ = ["Flat", "FlatBuffers", "Params", "lay_flat", "name_layers", "parameter_places", "put"]
 
@@ -27,11 +27,13 @@ def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
 def parameter_places(layers: Mapping[str, Layer], kind: str = "parameter_names") -> dict[str, tuple[Layer, str]]:
     """Where each parameter lives: ``{"W1": (layer, "W"), ...}``, the n-th ``W`` in the order of the layers being Wn.
 
+    Those of layers inside a layer come after its own.
+
     `kind` may be another attribute of layers that names arrays of theirs, such as ``"statistic_names"``.
     """
     places: dict[str, tuple[Layer, str]] = {}
     counts: dict[str, int] = {}
-    for layer in layers.values():
+    for layer in with_inner_layers(layers.values()):
         for name in getattr(layer, kind):
             counts[name] = counts.get(name, 0) + 1
             places[f"{name}{counts[name]}"] = (layer, name)

@@ -136,10 +136,12 @@ def _result(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     inputs = list(_arrays((*args, *kwargs.values())))
     if any(np.may_share_memory(array, other) for other in inputs):
         return RecordedArray(array)
-    if not inputs:
+    if not inputs and function is not np.empty:
         tape.note_creation(array)
         return RecordedArray(array)
     array, memory = tape.place(array)
+    if function is np.empty:
+        return RecordedArray(array, memory=memory)  # there is nothing to be done again
     tape.note(_replayed(function, args, kwargs, array), array)
     return RecordedArray(array, memory=memory)
 
@@ -152,7 +154,7 @@ def _replayed(
         function, kwargs = _REDUCTIONS[function], {"axis": None, **kwargs}
     if isinstance(function, np.ufunc) or function in _REDUCTIONS.values():
         return functools.partial(function, *args, out=out, **kwargs)
-    if function is np.astype:
+    if function in (np.astype, np.ascontiguousarray):
         return functools.partial(np.copyto, out, args[0], casting="unsafe")
     if function is np.take:  # "wrap", since "raise", the default, would buffer; each index was looked at before
         return functools.partial(args[0].take, *args[1:], out=out, mode="wrap", **kwargs)
@@ -275,6 +277,11 @@ class _RecordingNamespace:
 
         noted = self.__dict__[name] = _noted(function)
         return noted
+
+    def sliding_window_view(self, *args: Any) -> RecordedArray:
+        """NumPy's, which is not among the functions of ``numpy`` itself."""
+        view: RecordedArray = _noted(np.lib.stride_tricks.sliding_window_view)(*args)
+        return view
 
     def where(self, condition: Any, a: Any, b: Any) -> RecordedArray:
         """`a` where the condition holds, else `b`: two copies, since ``numpy.where`` takes no ``out=``."""

@@ -11,7 +11,7 @@ import numpy as np
 from xpnet import kernels
 from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
-from xpnet.layers import Layer
+from xpnet.layers import with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
 
@@ -110,7 +110,7 @@ class TrainingStep:
 
     def owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers and optimizer."""
-        layers = list(_with_inner_layers(self.network.layers.values()))
+        layers = list(with_inner_layers(self.network.layers.values()))
         buffers: list[object] = [self.network.buffers] if self.network.buffers else []
         return [*layers, self.network.last_layer, *buffers, self.optimizer]
 
@@ -138,16 +138,6 @@ def _update_of(optimizer: Optimizer, *, fused: bool) -> Callable[..., None]:
         if "update" in vars(kind):
             break
     return optimizer.update
-
-
-def _with_inner_layers(values: Any) -> Iterator[Layer]:
-    """Layers, and those that they keep as attributes, also in lists."""
-    for value in values:
-        if isinstance(value, Layer):
-            yield value
-            yield from _with_inner_layers(vars(value).values())
-        elif isinstance(value, list | tuple):
-            yield from _with_inner_layers(value)
 
 
 class Losses:

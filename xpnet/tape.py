@@ -133,8 +133,9 @@ def _aligned(size: int) -> np.ndarray:
     return block[start : start + size]
 
 
-def _memory(array: np.ndarray) -> np.ndarray:
-    """The array whose memory a view looks into."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+def _memory(array: np.ndarray) -> Any:
+    """The array whose memory a view looks into; between it and a strided view NumPy puts an object that is no array."""
+    owner: Any = array
+    while getattr(owner, "base", None) is not None:
+        owner = owner.base
+    return owner

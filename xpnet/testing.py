@@ -8,7 +8,7 @@ import numpy as np
 from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_backend, to_numpy
 from xpnet.counting import COUNTING, count_operations
 from xpnet.gradient import numerical_gradient
-from xpnet.layers import Layer
+from xpnet.layers import Layer, with_inner_layers
 
 __all__ = ["assert_array", "check_layer", "error_in_eps"]
 
@@ -102,9 +102,8 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
     def weighted_output(_: np.ndarray) -> float:
         return float(np.sum(_moved(before, "numpy", "float64").forward(x) * dout))
 
-    arrays = {"x": (x, dx)} | {
-        name: (getattr(before, name), getattr(exact, f"d{name}")) for name in layer.parameter_names
-    }
+    parameters, gradients = _learned(before), _learned(exact, "d")
+    arrays = {"x": (x, dx)} | {name: (array, gradients[name]) for name, array in parameters.items()}
     for name, (array, grad) in arrays.items():
         expected = numerical_gradient(weighted_output, array, h)
         _require(
@@ -119,7 +118,7 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
     x_single, dout_single = (asarray(a, dtype="float32", backend=COUNTING) for a in (x, dout))
     with count_operations() as counts:
         results: dict[str, Any] = {"forward": single.forward(x_single), "backward": single.backward(dout_single)}
-    results |= {f"d{name}": getattr(single, f"d{name}") for name in layer.parameter_names}
+    results |= {f"d{name}": grad for name, grad in _learned(single, "d").items()}
     for name, result in results.items():
         _require(dtype_name(result) == "float32", layer, f"{name} of float32 numbers is {dtype_name(result)}")
     _require(not counts.waits, layer, f"it waits for the device: {dict(counts.waits)}")
@@ -129,11 +128,22 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
 def _moved(layer: Layer, backend: str | Backend, dtype: str) -> Layer:
     moved = copy.deepcopy(layer)
     moved.needs_input_gradient = True
-    for name in (*layer.parameter_names, *layer.statistic_names):
-        setattr(moved, name, asarray(getattr(moved, name), dtype=dtype, backend=backend))
-    for name in layer.counter_names:
-        setattr(moved, name, asarray(getattr(moved, name), backend=backend))
+    for part in with_inner_layers([moved]):
+        for name in (*part.parameter_names, *part.statistic_names):
+            setattr(part, name, asarray(getattr(part, name), dtype=dtype, backend=backend))
+        for name in part.counter_names:
+            setattr(part, name, asarray(getattr(part, name), backend=backend))
     return moved
+
+
+def _learned(layer: Layer, prefix: str = "") -> dict[str, Array]:
+    """The layer's parameters, or with the prefix "d" their gradients, those of layers inside it too, by name."""
+    parts = list(with_inner_layers([layer]))
+    return {
+        name if len(parts) == 1 else f"{name} of {part!r}, number {i}": getattr(part, prefix + name)
+        for i, part in enumerate(parts)
+        for name in part.parameter_names
+    }
 
 
 def _require(condition: Any, layer: Layer, problem: str) -> None:

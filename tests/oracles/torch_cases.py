@@ -9,7 +9,7 @@ from typing import Any
 
 from cases import LABEL_FORMS, PIXELS, PROBABILITIES, SHAPES, THREE_LAYERS, YES_OR_NO
 
-from oracles import torch_deep_cases  # noqa: F401 - which enters more of them
+from oracles import torch_conv_cases, torch_deep_cases  # noqa: F401 - which enter more of them
 from oracles.torch_table import (
     ACTIVATIONS,
     FUNCTIONS,

@@ -3,30 +3,41 @@
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
 from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, SquareLayer
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, settled_shape, with_inner_layers
+from xpnet.layers.convolution import Convolution
 from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
+from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, Pooling
 from xpnet.layers.regularization import Dropout
+from xpnet.layers.structure import Flatten, Residual
 
 __all__ = [
     "AddLayer",
     "Affine",
+    "AveragePooling",
     "BatchNormalization",
+    "Convolution",
     "Dropout",
     "ExpLayer",
+    "Flatten",
     "Gelu",
+    "GlobalAveragePooling",
     "IdentityWithLoss",
     "Layer",
     "LayerNormalization",
     "LeakyRelu",
     "LossLayer",
     "MulLayer",
+    "Pooling",
     "ReLU",
     "ReciprocalLayer",
     "Relu",
+    "Residual",
     "Sigmoid",
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
     "SquareLayer",
     "Tanh",
+    "settled_shape",
+    "with_inner_layers",
 ]

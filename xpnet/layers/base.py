@@ -1,13 +1,13 @@
 """What every layer has: forward, backward, and the names of its parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from xpnet.backend import Array
 from xpnet.checks import check_form
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "settled_shape", "with_inner_layers"]
 
 _NOWHERE: Mapping[str, Array] = {}
 
@@ -32,6 +32,8 @@ class Parameter:
 
 class Layer:
     """A step of a network. Subclasses give ``forward`` and ``backward``.
+
+    A layer may be made of layers: those that it keeps as attributes, also in lists and tuples, belong to the network.
 
     Attributes
     ----------
@@ -92,8 +94,9 @@ class Layer:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the layer learns."""
-        return sum(math.prod(getattr(self, name).shape) for name in self.parameter_names)
+        """How many numbers the layer learns, and those inside it."""
+        layers = with_inner_layers([self])
+        return sum(math.prod(getattr(layer, name).shape) for layer in layers for name in layer.parameter_names)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
@@ -101,3 +104,22 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
+    """Each of the layers, and after it those that it keeps as attributes, also in lists and tuples."""
+    for layer in layers:
+        if isinstance(layer, Layer):
+            yield layer
+            yield from with_inner_layers(vars(layer).values())
+        elif isinstance(layer, list | tuple):
+            yield from with_inner_layers(layer)
+
+
+def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
+    """The shape of one input sample, if layers in order settle it: the first that says, if none before changes it."""
+    for layer in layers:
+        shape = layer.input_shape()
+        if shape is not None or type(layer).output_shape is not Layer.output_shape:
+            return shape
+    return None

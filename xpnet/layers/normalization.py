@@ -1,4 +1,4 @@
-"""Normalisation: batch normalisation of each column, layer normalisation of each row (course row 20)."""
+"""Normalisation: batch normalisation of each column or channel, layer normalisation of each row (course row 20)."""
 
 from typing import ClassVar
 
@@ -43,7 +43,7 @@ class _Normalization(Layer):
 
 
 class BatchNormalization(_Normalization):
-    """Each column of the batch with mean 0 and variance 1, times gamma, plus beta.
+    """Each column of the batch, or channel of its images, with mean 0 and variance 1, times gamma, plus beta.
 
     In training the mean and the variance are the batch's own; at inference they are running means over the batches of
     the training. Ioffe and Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
@@ -54,7 +54,7 @@ class BatchNormalization(_Normalization):
     Parameters
     ----------
     gamma, beta
-        Scale and shift, shape (D,); they usually begin at 1 and 0.
+        Scale and shift, shape (D,) for D columns or channels; they usually begin at 1 and 0.
     momentum
         How much of a running mean stays at each step, from 0 to 1.
     eps
@@ -89,13 +89,13 @@ class BatchNormalization(_Normalization):
         self.running_var = xp.ones_like(gamma)
 
     def forward(self, x: Array) -> Array:
-        """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D)."""
+        """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
         xp = get_array_module(x)
+        x, rows, n = _columns(x)
         if self.train:
-            n = x.shape[0]
-            mean = xp.sum(x, axis=0) / n
+            mean = xp.sum(x, axis=rows) / n
             centred = x - mean
-            var = xp.sum(centred * centred, axis=0) / n
+            var = xp.sum(centred * centred, axis=rows) / n
             self._keep(mean, var, n)
         else:
             centred, var = x - self.running_mean, self.running_var
@@ -104,22 +104,29 @@ class BatchNormalization(_Normalization):
         self.normal = centred
         y = self.gamma * self.normal
         y += self.beta
-        return y
+        return y if y.ndim == 2 else xp.permute_dims(y, (0, 3, 1, 2))
 
     def backward(self, dout: Array) -> Array:
         """The gradient by x, through mean and variance where they are the batch's; sets dgamma and dbeta."""
         xp = get_array_module(dout)
-        self.dgamma = xp.sum(dout * self.normal, axis=0, **self.out("dgamma"))
-        self.dbeta = xp.sum(dout, axis=0, **self.out("dbeta"))
+        dout, rows, n = _columns(dout)
+        self.dgamma = xp.sum(dout * self.normal, axis=rows, **self.out("dgamma"))
+        self.dbeta = xp.sum(dout, axis=rows, **self.out("dbeta"))
         if not self.needs_input_gradient:
             return None
-        if not self.train:
-            return dout * (self.gamma * self.scale)
-        n = dout.shape[0]
-        dx = dout - self.dbeta / n
-        dx -= self.normal * (self.dgamma / n)
-        dx *= self.gamma * self.scale
-        return dx
+        if self.train:
+            dx = dout - self.dbeta / n
+            dx -= self.normal * (self.dgamma / n)
+            dx *= self.gamma * self.scale
+        else:
+            dx = dout * (self.gamma * self.scale)
+        return dx if dx.ndim == 2 else xp.permute_dims(dx, (0, 3, 1, 2))
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The sample's own: (D,), or (D, H, W)."""
+        if len(shape) in (1, 3) and shape[0] == self.gamma.shape[0]:
+            return shape
+        return super().output_shape(shape)
 
     def _keep(self, mean: Array, var: Array, n: int) -> None:
         """Move the running means towards this batch's; one sample alone has no variance that could be kept."""
@@ -128,6 +135,14 @@ class BatchNormalization(_Normalization):
         if n > 1:
             self.running_var *= self.momentum
             self.running_var += (1 - self.momentum) * n / (n - 1) * var
+
+
+def _columns(x: Array) -> tuple[Array, int | tuple[int, ...], int]:
+    """What is normalised along the last axis, images with their channels there; the other axes; and their length."""
+    if x.ndim == 2:
+        return x, 0, x.shape[0]
+    n, _, h, w = x.shape
+    return get_array_module(x).permute_dims(x, (0, 2, 3, 1)), (0, 1, 2), n * h * w
 
 
 class LayerNormalization(_Normalization):

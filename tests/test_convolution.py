@@ -1,0 +1,380 @@
+"""Layers of images: that they keep the rules, what they need, and how they refuse; the numbers are the matrix's."""
+
+import copy
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import same_bits
+from conftest import Place
+from conv_cases import CONV_NET_INPUT, conv_net
+
+from xpnet import (
+    SGD,
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling,
+    Layer,
+    LayerMaker,
+    Network,
+    Pooling,
+    Relu,
+    Residual,
+    Trainer,
+    network_graph,
+    to_numpy,
+)
+from xpnet import windows as windows_module
+from xpnet.backend import asarray, get_array_module, sliding_windows
+from xpnet.counting import COUNTING, count_operations
+from xpnet.errors import ArgumentError, ShapeError
+from xpnet.recorder import wrapped
+from xpnet.tape import recording
+from xpnet.testing import check_layer
+
+RNG = np.random.default_rng(0)
+
+
+def filters(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape)
+
+
+def images(*shape: int) -> np.ndarray:
+    """Each number another, far enough from the next for a numerical gradient of a maximum."""
+    size = int(np.prod(shape))
+    return (np.random.default_rng(1).permutation(size).reshape(shape) - size / 2 + 0.25) / 8
+
+
+def convolution(channels: int, count: int, size: int = 3, **form: Any) -> Convolution:
+    return Convolution(filters(count, channels, size, size), filters(count), **form)
+
+
+def trained(layer: Layer) -> Layer:
+    layer.train = True
+    return layer
+
+
+LAYERS = {
+    "convolution": convolution(2, 3),
+    "convolution, stride and pad": convolution(2, 3, stride=(2, 1), pad=(1, 2)),
+    "pooling": Pooling(2, 2),
+    "pooling, overlapping": Pooling(3, 2, 1, (1, 0)),
+    "average pooling": AveragePooling(2, 2),
+    "average pooling, overlapping": AveragePooling(3, 2, 1, (1, 0)),
+    "global average pooling": GlobalAveragePooling(),
+    "flatten": Flatten(),
+    "batch normalization": trained(BatchNormalization(filters(2), filters(2))),
+    "batch normalization at inference": BatchNormalization(filters(2), filters(2)),
+    "residual": Residual([convolution(2, 2, pad=1), Relu()]),
+    "residual with a shortcut": Residual([convolution(2, 3, stride=2, pad=1)], [convolution(2, 3, 1, stride=2)]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_keep_the_rules(name: str) -> None:
+    check_layer(LAYERS[name], images(3, 2, 6, 4), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_output_shape_is_that_of_the_output(name: str) -> None:
+    layer = copy.deepcopy(LAYERS[name])
+    assert layer.output_shape((2, 7, 5)) == layer.forward(images(3, 2, 7, 5)).shape[1:]
+
+
+# --- what they need -------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_never_made_of_a_whole_batch() -> None:
+    """The columns of this batch would be 9 times its 12.8 MB."""
+    layer, x = Convolution(np.ones((2, 16, 3, 3), "f"), np.ones(2, "f"), pad=1), np.ones((50, 16, 64, 64), "f")
+    dout = np.ones((50, 2, 64, 64), "f")
+    tracemalloc.start()
+    try:
+        layer.forward(x)
+        forward = tracemalloc.get_traced_memory()[1]
+        layer.backward(dout)
+        both = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert forward < 1.1 * x.nbytes + dout.nbytes + 2 * 2**22
+    assert both < 2.2 * x.nbytes + 2 * dout.nbytes + 3 * 2**22
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
+    x, results = images(3, 2, 9, 6), []
+    for _ in range(2):
+        layer = convolution(2, 3, stride=stride, pad=1)
+        y = layer.forward(x)
+        results.append((y, layer.backward(np.cos(y)), layer.dW, layer.db))
+        monkeypatch.setattr(windows_module, "_CACHED", 1)  # a row of the output at a time
+    for at_once, in_pieces in zip(*results, strict=True):
+        np.testing.assert_allclose(in_pieces, at_once, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(30, 25, 4800), (30, 25, 4801), (30, 25, 100), (3, 2, 20_000)])
+def test_long_products(shape: tuple[int, int, int]) -> None:
+    n, k, m = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((n, m)), rng.standard_normal((k, m))
+    np.testing.assert_allclose(windows_module.long_product(a, b), a @ b.T, rtol=0, atol=1e-10)
+
+
+def test_an_empty_array_is_not_made_again() -> None:
+    with recording() as tape:
+        x = wrapped(np.ones(3))
+        get_array_module(x).empty((3,), dtype=x.dtype)[...] = x
+    assert len(tape.calls) == 1
+
+
+def test_the_first_layer_computes_no_input_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = convolution(2, 3)
+    Network([first, Flatten(), Affine(np.ones((3 * 4 * 3, 2)), np.zeros(2))])
+    y = first.forward(images(2, 2, 6, 5))
+    assert first.backward(y) is None
+    branch, shortcut = convolution(2, 2, pad=1), convolution(2, 2, 1)
+    before = Relu()
+    called = []
+    monkeypatch.setattr(before, "backward", called.append)
+    first_residual = Residual([before, branch, convolution(2, 2, pad=1)], [shortcut])
+    Network([first_residual, Flatten(), Affine(np.ones((60, 2)), np.zeros(2))])
+    y = first_residual.forward(images(2, 2, 6, 5))
+    assert first_residual.backward(y) is None
+    assert branch.backward(y) is None
+    assert shortcut.backward(y) is None
+    assert not called
+    first_residual.needs_input_gradient = True
+    monkeypatch.undo()
+    first_residual.forward(images(2, 2, 6, 5))
+    assert first_residual.backward(y).shape == y.shape
+
+
+def test_windows_are_a_view(be: Place) -> None:
+    x = be.put(np.arange(2.0 * 5 * 4 * 3).reshape(2, 5, 4, 3))
+    windows = sliding_windows(x, (3, 2), (2, 1))
+    expected = np.stack(
+        [np.stack([to_numpy(x)[:, i : i + 3 : 2, j : j + 3] for j in range(2)], 1) for i in range(3)], 1
+    )
+    be.check(windows, expected)
+    if be.name in ("numpy", "cupy"):
+        x[0, 0, 0, 0] = 99.0
+        assert float(windows[0, 0, 0, 0, 0, 0]) == 99.0
+
+
+def test_recorded_windows_follow_their_array_and_keep_its_memory() -> None:
+    x = np.arange(16.0).reshape(1, 4, 4, 1)
+    with recording() as tape:
+        windows = sliding_windows(2 * wrapped(x), (2, 2), (2, 2))  # of a result that nothing else looks at
+        other = 3 * wrapped(x)  # of the same size: it must not be given the same memory
+        total = windows.sum(axis=(1, 2)) + other[:, ::2, ::2, :]
+    for factor in (1.0, -10.0):
+        x[...] = factor * np.arange(16.0).reshape(1, 4, 4, 1)
+        for call in tape.calls:
+            call()
+        sums = 2 * (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2])
+        assert np.array_equal(total.array, sums + 3 * x[:, ::2, ::2])
+
+
+def deep(seed: int = 0, dtype: str = "float32", **where: Any) -> Network:
+    make = LayerMaker(seed, dtype=dtype, **where)
+    residual = Residual(
+        [make.convolution(4, 6, 3, "he", stride=2, pad=1), make.batch_normalization(6), Relu(), make.dropout(0.25)],
+        [make.convolution(4, 6, 1, "he", stride=2)],
+    )
+    layers = [make.convolution(1, 4, 3, "he", pad=1), make.batch_normalization(4), Relu(), Pooling(2, 2), residual]
+    return Network([*layers, AveragePooling(2, 2, 1), make.affine(24, 5, "he")], input_shape=(1, 12, 10))
+
+
+def samples(n: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    return rng.random((n, 1, 12, 10)).astype(np.float32), rng.integers(0, 5, n)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_recorded_steps_are_plain_ones_to_the_bit(optimizer: str) -> None:
+    weights = {}
+    for capture in (True, False):
+        network = deep()
+        Trainer(
+            network, *samples(), None, None, iterations=40, mini_batch_size=16, optimizer=optimizer, capture=capture,
+            verbose=False, seed=0,
+        ).train()  # fmt: skip
+        weights[capture] = network.weights()
+    assert any(key.startswith("running_var") for key in weights[True])
+    assert same_bits(weights[True], weights[False])
+    assert not same_bits(weights[True], deep().weights())
+
+
+def test_a_step_neither_waits_for_the_device_nor_copies_to_it() -> None:
+    network, optimizer = deep(backend=COUNTING).flatten(), SGD(0.1)
+    x, t = (asarray(a, backend=COUNTING) for a in samples(8))
+    for _ in range(2):
+        with count_operations() as counts:
+            network.compute_gradients(x, t)
+            optimizer.update(*network.optimizer_view())
+    assert not counts.waits
+    assert not counts.copies
+
+
+# --- layers inside a layer ------------------------------------------------------------------------------------------
+
+
+def test_parameters_inside_are_the_networks() -> None:
+    network = conv_net(np.asarray)
+    inside = network.layers["Residual1"]
+    assert list(network.params) == [*("W1", "b1", "W2", "b2", "gamma1", "beta1", "W3", "b3", "W4", "b4", "W5", "b5")]
+    assert list(network.statistics) == ["running_mean1", "running_var1"]
+    assert network.params["W3"] is inside.branch[3].W
+    assert network.params["W4"] is inside.shortcut[0].W
+    assert network.parameter_count == sum(value.size for value in network.params.values())
+    network.flatten()
+    assert network.buffers.params.size == network.parameter_count
+    network.params["W4"] = 0 * network.params["W4"]
+    assert not inside.shortcut[0].W.any()
+    assert np.shares_memory(inside.shortcut[0].W, network.buffers.params)
+
+
+def test_copies_moves_and_files_have_what_is_inside(tmp_path: Path) -> None:
+    x, t = samples(8)
+    network = deep().flatten()
+    network.gradient(x, t)
+    other = network.copy()
+    assert same_bits(network.weights(), other.weights())
+    other.params["W2"] = other.params["W2"] + 1
+    other.layers["Residual1"].branch[1].running_mean += 1
+    assert not same_bits(network.weights(), other.weights())
+    path = tmp_path / "weights.safetensors"
+    network.save(path)
+    other.load(path)
+    assert np.array_equal(network.predict(x), other.predict(x))
+    exact = network.copy().to(dtype="float64")
+    residual = exact.layers["Residual1"]
+    assert {a.dtype.name for a in (residual.shortcut[0].W, residual.branch[1].running_var)} == {"float64"}
+    np.testing.assert_allclose(exact.predict(x.astype("float64")), network.predict(x), rtol=1e-3, atol=1e-4)
+
+
+def test_layers_inside_know_whether_this_is_training() -> None:
+    network = deep()
+    x, t = samples(8)
+    dropout, normalization = network.layers["Residual1"].branch[3], network.layers["Residual1"].branch[1]
+    assert isinstance(dropout, Dropout)
+    network.gradient(x, t)
+    assert dropout.train
+    assert normalization.train
+    before = normalization.running_mean.copy()
+    network.predict(x)
+    assert not dropout.train
+    assert not normalization.train
+    key = dropout.key.copy()
+    network.loss(x, t, train=True)  # as in training, and leaves all as it was
+    assert np.array_equal(normalization.running_mean, before)
+    assert np.array_equal(dropout.key, key)
+
+
+def test_a_layer_twice_is_an_error_inside_a_layer_too() -> None:
+    twice = convolution(2, 2, pad=1)
+    with pytest.raises(ArgumentError, match="stands in the network twice"):
+        Network([twice, Residual([twice])])
+
+
+# --- making, refusing, telling --------------------------------------------------------------------------------------
+
+
+def test_initial_filters_have_the_deviation_of_their_inputs() -> None:
+    for how, std in (
+        ("he", (2 / 75) ** 0.5),
+        ("xavier", (1 / 75) ** 0.5),
+        ("glorot", (2 / (75 + 1600)) ** 0.5),
+        (0.5, 0.5),
+    ):
+        layer = LayerMaker(0, backend="numpy").convolution(3, 64, 5, how, stride=2, pad=(1, 2))
+        assert layer.W.shape == (64, 3, 5, 5)
+        assert layer.W.std() == pytest.approx(std, rel=0.05)
+        assert not layer.b.any()
+        assert (layer.stride, layer.pad) == ((2, 2), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "words"),
+    [
+        (convolution(2, 3), (3, 6, 6), "of 2 channels (W is (3, 2, 3, 3)), got samples of shape (3, 6, 6)"),
+        (convolution(1, 3), (28, 28), "of 1 channel (W is"),
+        (convolution(2, 3), (2, 6, 2), "windows of 3 x 3, more than the 6 x 2"),
+        (Pooling(2, 2), (784,), "images (C, H, W), got samples of shape (784,)"),
+        (AveragePooling(3, 2), (1, 2, 2), "windows of 3 x 2, more than the 2 x 2"),
+        (GlobalAveragePooling(), (5,), "images (C, H, W)"),
+        (BatchNormalization(np.ones(3), np.zeros(3)), (2, 3, 3), "3 numbers"),
+        (Residual([convolution(2, 3, pad=1)]), (2, 6, 6), "(3, 6, 6) of its branch to those of its shortcut"),
+        (Residual([Relu(), convolution(2, 2)]), (3, 6, 6), "Convolution(2 -> 2, 3x3) of its branch expects images"),
+    ],
+)  # fmt: skip
+def test_samples_that_do_not_fit(layer: Layer, shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        layer.output_shape(shape)
+    assert words in str(caught.value)
+
+
+def test_the_door_names_the_layer() -> None:
+    network = deep()
+    with pytest.raises(ShapeError, match=r"Convolution1 expects images \(C, H, W\) of 1 channel"):
+        network.predict(np.ones((3, 12, 10), "f"))
+    with pytest.raises(ShapeError, match=r"Affine1 expects 24 numbers a sample"):
+        network.predict(np.ones((3, 1, 14, 10), "f"))
+    with pytest.raises(ShapeError, match=r"Affine1 expects 3 numbers"):
+        Network([convolution(1, 3), Affine(np.ones((3, 2)), np.zeros(2))], input_shape=(1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Convolution(np.ones((3, 3)), np.ones(3)), "(FN, C, FH, FW)"),
+        (lambda: Convolution(np.ones((2, 1, 3, 3)), np.ones(3)), "b (3,)"),
+        (lambda: convolution(1, 1, stride=0), "stride must be a whole number of at least 1"),
+        (lambda: convolution(1, 1, pad=-1), "pad must be a whole number of at least 0"),
+        (lambda: convolution(1, 1, stride=(1, 2, 3)), "or a pair of them"),
+        (lambda: convolution(1, 1, pad=0.5), "got 0.5"),
+        (lambda: Pooling(0, 2), "pool_h and pool_w must be"),
+        (lambda: Pooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
+        (lambda: Residual([np.ones(3)]), "Residual takes two lists of layers"),
+        (lambda: LayerMaker(backend="numpy").convolution(0, 2, 3), "the number of channels"),
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be(make: Any, words: str) -> None:
+    with pytest.raises((ArgumentError, ShapeError)) as caught:
+        make()
+    assert words in str(caught.value)
+
+
+def test_a_network_of_images_tells_its_shapes() -> None:
+    network = conv_net(np.asarray)
+    assert repr(network) == "Network(2x6x5-3-4-4-4-7, 404 parameters, float64 on numpy)"
+    summary, graph = network.summary(), str(network_graph(network))
+    for text in ("(N, 3, 6, 5)", "(N, 4, 1, 2)", "(N, 8)"):
+        assert text in summary
+        assert text in graph
+    assert "Convolution(2 -> 3, 3x3, pad=1)" in summary
+    assert "Residual([Convolution(3 -> 4, 3x3, stride=(2, 1), pad=1)" in summary
+    assert repr(Pooling(2, 2)) == "Pooling(2x2)"
+    assert repr(Pooling(3, 2, 2, 1)) == "Pooling(3x2, stride=2, pad=1)"
+    assert Network([convolution(1, 3), Flatten(), Affine(np.ones((12, 2)), np.zeros(2))]).input_shape is None
+
+
+def test_one_image_goes_in_as_it_is() -> None:
+    network = conv_net(np.asarray)
+    x = images(5, *CONV_NET_INPUT)
+    np.testing.assert_allclose(network.predict(x)[2], network.predict(x[2]), rtol=1e-12, atol=1e-12)
+    assert network.loss(x[2], np.array(3)).shape == ()
+
+
+def test_pixels_of_images_count_as_256ths() -> None:
+    network = deep()
+    pixels = np.random.default_rng(3).integers(0, 256, (6, 1, 12, 10)).astype(np.uint8)
+    np.testing.assert_allclose(
+        network.predict(pixels), network.predict(pixels.astype("float32") / 255), rtol=1e-5, atol=1e-6
+    )

@@ -1,0 +1,119 @@
+"""How a network is put together: flattening, and a branch added to its input (course row 20)."""
+
+import math
+from collections.abc import Sequence
+
+from xpnet.backend import Array, get_array_module
+from xpnet.errors import ArgumentError, ShapeError
+from xpnet.layers.base import Layer, settled_shape
+
+__all__ = ["Flatten", "Residual"]
+
+
+class Flatten(Layer):
+    """Each sample as one vector. `Affine` does so by itself; after other layers it is for you to say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Flatten()
+    >>> layer.forward(np.ones((2, 3, 4, 5))).shape
+    (2, 60)
+    >>> layer.backward(np.ones((2, 60))).shape
+    (2, 3, 4, 5)
+    """
+
+    def forward(self, x: Array) -> Array:
+        """(N, a * b * ...) for (N, a, b, ...)."""
+        self.x_shape = x.shape
+        return get_array_module(x).reshape(x, (x.shape[0], -1))
+
+    def backward(self, dout: Array) -> Array:
+        """`dout` in the input's own shape."""
+        return get_array_module(dout).reshape(dout, self.x_shape)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(a * b * ...,)."""
+        return (math.prod(shape),)
+
+
+class Residual(Layer):
+    """What some layers make of the input, added to the input: He et al., "Deep Residual Learning" (2015), equation 1.
+
+    Parameters
+    ----------
+    branch
+        The layers, in order.
+    shortcut
+        Layers for the other way, where the branch gives out another shape (equation 2); none for the input itself.
+
+    Notes
+    -----
+    The parameters of the layers inside count as the network's: of the branch first, then of the shortcut.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet import Relu
+    >>> layer = Residual([Relu()])
+    >>> layer.forward(np.array([[-1.0, 2.0]]))
+    array([[-1.,  4.]])
+    >>> layer.backward(np.array([[1.0, 1.0]]))
+    array([[1., 2.]])
+    """
+
+    def __init__(self, branch: Sequence[Layer], shortcut: Sequence[Layer] = ()) -> None:
+        self.branch = tuple(branch)
+        self.shortcut = tuple(shortcut)
+        for layer in (*self.branch, *self.shortcut):
+            if not isinstance(layer, Layer):
+                raise ArgumentError(f"Residual takes two lists of layers, got {layer!r} in one of them.")
+
+    def forward(self, x: Array) -> Array:
+        """Branch(x) + shortcut(x)."""
+        y = x
+        for layer in self.branch:
+            y = layer.forward(y)
+        for layer in self.shortcut:
+            x = layer.forward(x)
+        return y + x
+
+    def backward(self, dout: Array) -> Array:
+        """The sum of what comes back on both ways; sets the gradients of the layers inside."""
+        on_branch, on_shortcut = self._back(self.branch, dout), self._back(self.shortcut, dout)
+        return on_branch + on_shortcut if self.needs_input_gradient else None
+
+    def _back(self, layers: Sequence[Layer], dout: Array) -> Array:
+        """Back through layers: where nothing needs the input's gradient, to the first that learns, and no further."""
+        first = 0
+        if layers and not self.needs_input_gradient:
+            first = next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
+        for layer in layers[first:][::-1]:
+            layer.needs_input_gradient = self.needs_input_gradient or layer is not layers[first]
+            dout = layer.backward(dout)
+        return dout
+
+    def input_shape(self) -> tuple[int, ...] | None:
+        """As the branch says, or else the shortcut."""
+        return settled_shape(self.branch) or settled_shape(self.shortcut)
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What both ways give out, if it is the same."""
+        ways = {"branch": shape, "shortcut": shape}
+        for way, layers in (("branch", self.branch), ("shortcut", self.shortcut)):
+            for layer in layers:
+                try:
+                    ways[way] = layer.output_shape(ways[way])
+                except ShapeError as error:
+                    raise ShapeError(f"cannot be: {layer!r} of its {way} {error}") from None
+        if ways["branch"] != ways["shortcut"]:
+            raise ShapeError(
+                f"adds samples of shape {ways['branch']} of its branch to those of its shortcut, "
+                f"{ways['shortcut']}, for an input of {tuple(shape)}; give it a shortcut of layers with the branch's "
+                "channels and stride"
+            )
+        return ways["branch"]
+
+    def __repr__(self) -> str:
+        shortcut = f", shortcut={list(self.shortcut)}" if self.shortcut else ""
+        return f"Residual({list(self.branch)}{shortcut})"

@@ -1,0 +1,171 @@
+"""What convolution and pooling do with images around their arithmetic: how images lie, are framed and divided.
+
+Inside these layers images lie as (C, H, W, N), the samples side by side: windows are then copied, compared and added in
+runs of N numbers, and the filters times a matrix of windows give images that lie like this as well. What a layer gives
+out is a view of that in the course's order, (N, C, H, W); elementwise operations keep it, so that the next layer of
+this kind finds its images as it wants them.
+"""
+
+from typing import Any
+
+from xpnet.backend import Array, accepts_out, creation_device, get_array_module
+from xpnet.cupy_namespace import CupyNamespace
+from xpnet.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "Pair",
+    "add_at",
+    "as_batch",
+    "batch_innermost",
+    "check_pair",
+    "described",
+    "framed",
+    "long_product",
+    "pieces",
+    "unframed",
+    "window_counts",
+]
+
+Pair = tuple[int, int]
+
+_CACHED = 2**22  # bytes: what stays in the caches near a processor's core, where copying costs little
+_ON_GPU = 2**26  # bytes: enough to keep a GPU busy for longer than the launch takes
+
+
+def check_pair(name: str, value: Any, least: int) -> Pair:
+    """A whole number of at least `least` for both directions, or a pair of them for rows and columns."""
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or any(isinstance(n, bool) or not hasattr(n, "__index__") or n < least for n in pair):
+        raise ArgumentError(
+            f"{name} must be a whole number of at least {least}, or a pair of them such as ({least}, {least + 1}), got "
+            f"{value!r}."
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def window_counts(image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:
+    """How many windows begin below and beside one another in an image (H, W); a ShapeError where not one fits."""
+    padded = image[0] + 2 * pad[0], image[1] + 2 * pad[1]
+    if padded[0] < size[0] or padded[1] < size[1]:
+        raise ShapeError(
+            f"has windows of {size[0]} x {size[1]}, more than the {padded[0]} x {padded[1]} numbers of an image of "
+            f"shape {tuple(image)} with pad={pad}; use a larger pad or less pooling before it"
+        )
+    return (padded[0] - size[0]) // stride[0] + 1, (padded[1] - size[1]) // stride[1] + 1
+
+
+def described(stride: Pair, pad: Pair, usual: Pair = (1, 1)) -> str:
+    """``", stride=2, pad=1"``, without what is as usual."""
+    text = "" if stride == usual else f", stride={stride[0] if stride[0] == stride[1] else stride}"
+    return text if pad == (0, 0) else f"{text}, pad={pad[0] if pad[0] == pad[1] else pad}"
+
+
+def batch_innermost(x: Array) -> Array:
+    """(N, C, H, W) as (C, H, W, N), and in memory so where one can say; a view where it lies so already."""
+    xp = get_array_module(x)
+    x = xp.permute_dims(x, (1, 2, 3, 0))
+    return xp.ascontiguousarray(x) if accepts_out(xp) else x
+
+
+def as_batch(x: Array) -> Array:
+    """(C, H, W, N) as (N, C, H, W): a view where the library has views."""
+    return get_array_module(x).permute_dims(x, (3, 0, 1, 2))
+
+
+def framed(x: Array, pad: Pair, value: float = 0.0) -> Array:
+    """(N, C, H, W) as (C, H + 2 pad_h, W + 2 pad_w, N), with a frame of `value` around each image."""
+    if pad == (0, 0):
+        return batch_innermost(x)
+    xp = get_array_module(x)
+    (n, c, h, w), (pad_h, pad_w) = x.shape, pad
+    x = xp.permute_dims(x, (1, 2, 3, 0))
+    if accepts_out(xp):
+        framed = xp.full((c, h + 2 * pad_h, w + 2 * pad_w, n), value, dtype=x.dtype)
+        framed[:, pad_h : pad_h + h, pad_w : pad_w + w, :] = x
+        return framed
+    x = _between(x, 1, pad_h, pad_h, value)
+    return _between(x, 2, pad_w, pad_w, value)
+
+
+def unframed(x: Array, pad: Pair) -> Array:
+    """(C, H + 2 pad_h, W + 2 pad_w, N) as (N, C, H, W), without the frame."""
+    (pad_h, pad_w), (_, h, w, _) = pad, x.shape
+    return as_batch(x[:, pad_h : h - pad_h, pad_w : w - pad_w, :])
+
+
+def add_at(total: Array, part: Array, at: Pair, stride: Pair, *, alone: bool = False) -> Array:
+    """`total` with `part` added to every `stride`-th element from `at` on: what brings windows' gradients together.
+
+    Parameters
+    ----------
+    total
+        (C, H, W, N); written to where the library lets one.
+    part
+        (C, OH, OW, N).
+    at
+        The row and the column of its first element.
+    stride
+        How far its rows, and its columns, lie apart in `total`.
+    alone
+        Whether `total` is 0 there, so that there is nothing to add to.
+    """
+    if accepts_out(get_array_module(total)):
+        (row, column), (down, right), (_, h, w, _) = at, stride, part.shape
+        place = total[:, row : row + down * h : down, column : column + right * w : right, :]
+        if alone:
+            place[...] = part
+        else:
+            place += part
+        return total
+    for axis, first, step in zip((1, 2), at, stride, strict=True):
+        part = _between(_spread(part, axis, step), axis, first, total.shape[axis] - first, 0.0)
+        part = part[:, : total.shape[1], ...] if axis == 1 else part[:, :, : total.shape[2], :]
+    return total + part
+
+
+def long_product(a: Array, b: Array) -> Array:
+    """A b^T of two matrices, (n, m) and (k, m), that are far wider than high.
+
+    On NumPy as a sum of small products: up to a million multiplications OpenBLAS takes a kernel for small matrices,
+    which needs half of the time.
+    """
+    xp, (n, m), k = get_array_module(a), a.shape, b.shape[0]
+    parts = next((p for p in range(-(-n * m * k // 10**6), m // 512 + 1) if m % p == 0), 1)
+    if parts == 1 or not accepts_out(xp) or isinstance(xp, CupyNamespace):
+        return xp.matmul(a, b.T)
+    a, b = xp.reshape(a, (n, parts, -1)), xp.reshape(b, (k, parts, -1))
+    return xp.sum(xp.matmul(xp.permute_dims(a, (1, 0, 2)), xp.permute_dims(b, (1, 2, 0))), axis=0)
+
+
+def pieces(x: Array, rows: int, row_numbers: int) -> list[Pair]:
+    """Where to divide `rows` rows of so many numbers of the dtype of `x`, so that a piece is no large array.
+
+    Elsewhere than on NumPy and CuPy they are not divided.
+    """
+    xp = get_array_module(x)
+    if not accepts_out(xp):
+        return [(0, rows)]
+    most = _ON_GPU if isinstance(xp, CupyNamespace) else _CACHED
+    at_once = min(rows, max(1, most // (row_numbers * x.dtype.itemsize)))
+    return [(first, min(first + at_once, rows)) for first in range(0, rows, at_once)]
+
+
+def _spread(x: Array, axis: int, step: int) -> Array:
+    """`x` with step - 1 zeros after each element along an axis."""
+    if step == 1:
+        return x
+    xp = get_array_module(x)
+    apart = xp.stack([x, *[xp.zeros_like(x)] * (step - 1)], axis=axis + 1)
+    return xp.reshape(apart, (*x.shape[:axis], x.shape[axis] * step, *x.shape[axis + 1 :]))
+
+
+def _between(x: Array, axis: int, before: int, after: int, value: float) -> Array:
+    """`x` between so many elements of that value before and after it along an axis."""
+    xp = get_array_module(x)
+
+    def block(length: int) -> Any:
+        shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+        return xp.full(shape, value, dtype=x.dtype, **creation_device(x))
+
+    parts = [*([block(before)] if before else []), x, *([block(after)] if after else [])]
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=axis)
