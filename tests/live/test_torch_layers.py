@@ -143,10 +143,13 @@ def test_layer_normalization(
     normalised(layer, x, dout, lambda x, gamma, beta: F.layer_norm(x, shape[-1:], gamma, beta, eps))
 
 
+# PyTorch is told 1 minus them, which is exact of these: a tiny one would lose its digits there.
+momenta = st.integers(0, 64).map(lambda n: n / 64) | st.just(0.9)
+
+
 @search
 @given(
-    st.lists(st.integers(2, 9), min_size=1, max_size=4), sizes, seeds, scales, offsets, epsilons,
-    st.floats(0, 1) | st.just(0.9),
+    st.lists(st.integers(2, 9), min_size=1, max_size=4), sizes, seeds, scales, offsets, epsilons, momenta
 )  # fmt: skip
 def test_batch_normalization_of_some_batches_and_then_at_inference(
     batches: list[int], width: int, seed: int, scales: tuple[float, ...], offset: float, eps: float, momentum: float
