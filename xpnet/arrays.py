@@ -11,6 +11,7 @@ __all__ = [
     "Array",
     "accepts_out",
     "arange",
+    "copied",
     "creation_device",
     "dtype_name",
     "get_array_module",
@@ -123,6 +124,11 @@ def to_numpy(a: Array) -> np.ndarray:
     if accepts_out(xp):  # CuPy, or its stand-in that counts
         return np.asarray(xp.asnumpy(a))
     return np.from_dlpack(a, device="cpu", copy=True)
+
+
+def copied(a: Array) -> Array:
+    """The same numbers in an array of their own, beside `a`."""
+    return get_array_module(a).astype(a, a.dtype)
 
 
 def arange(n: int, *, like: Array, dtype: str | None = None) -> Array:

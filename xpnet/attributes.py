@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, get_array_module, is_array, is_writable
+from xpnet.arrays import Array, copied, is_array, is_writable
 from xpnet.errors import CaptureError
 
 __all__ = ["Attributes", "Carried"]
@@ -65,7 +65,7 @@ class Attributes:
         kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
         # A layer may still hold a view of the user's data, which may be for reading only.
         unique = {id(array): array for array in self.arrays().values() if is_writable(array)}
-        contents = [(array, get_array_module(array).astype(array, array.dtype)) for array in unique.values()]  # copies
+        contents = [(array, copied(array)) for array in unique.values()]
 
         def restore() -> None:
             for container, content in kept:

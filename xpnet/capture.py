@@ -117,12 +117,17 @@ class Steps:
         How many of them, at most, in an order that `make` is given.
     work
         How many floating-point operations a step has.
+
+    Attributes
+    ----------
+    step
+        The step.
     """
 
     def __init__(
         self, step: TrainingStep, batch_size: int, choice: bool | str, *, planned: int, at_once: int, work: float
     ) -> None:
-        self._step = step
+        self.step = step
         self._batch_size = batch_size
         self._runner: Runner | None = None
         self._block, self._least = _BLOCK, 1
@@ -133,13 +138,13 @@ class Steps:
             self._capture(must=choice is True)
 
     def _capture(self, *, must: bool) -> None:
-        if not self._step.recordable and not must:
+        if not self.step.recordable and not must:
             return
         try:
-            numbers = self._step.numbers_for_recording()
-            self._runner = capture(self._step, batch_size=self._batch_size, steps=self._block, numbers=numbers)
+            numbers = self.step.numbers_for_recording()
+            self._runner = capture(self.step, batch_size=self._batch_size, steps=self._block, numbers=numbers)
             if self._runner is None and must:
-                raise CaptureError(f"its arrays, those of {self._step.network.backend.name}")
+                raise CaptureError(f"its arrays, those of {self.step.network.backend.name}")
         except CaptureError as error:
             message = f"Training steps cannot be recorded, because of {error}."
             if must:
@@ -160,19 +165,19 @@ class Steps:
         The losses are there also when it is interrupted.
         """
         size, whole = self._batch_size, order.shape[0] // self._batch_size
-        numbers = self._step.numbers(first, -(-order.shape[0] // size))
+        numbers = self.step.numbers(first, -(-order.shape[0] // size))
         done = 0
         if self._runner is not None and whole:
             indices = get_array_module(order).reshape(order[: whole * size], (whole, size))
-            rows = asarray(numbers, like=order, dtype=self._step.network.dtype)
+            rows = asarray(numbers, like=order, dtype=self.step.network.dtype)
             while done + self._least <= whole:
                 end = min(done + self._block, whole)
                 self._runner.run(indices[done:end, ...], rows[done:end, ...], losses)
                 done = end
                 yield
-        minibatches = self._step.minibatches(order[done * size :], size)
+        minibatches = self.step.minibatches(order[done * size :], size)
         for (x, t), row in zip(minibatches, numbers[done:].tolist(), strict=True):
-            losses.add(self._step.take(x, t, row))
+            losses.add(self.step.take(x, t, row))
             yield
 
     def close(self) -> None:

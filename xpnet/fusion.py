@@ -10,7 +10,7 @@ from typing import Self
 
 from xpnet.backend import Array, accepts_out, get_array_module
 from xpnet.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
-from xpnet.layers import Affine, Layer, LossLayer, Relu, SoftmaxWithLoss
+from xpnet.layers import Affine, Layer, LossLayer, Relu, SoftmaxWithLoss, first_that_learns
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "Pass", "fuse"]
 
@@ -44,8 +44,7 @@ class Pass:
     @classmethod
     def through(cls, layers: Sequence[Layer], last_layer: LossLayer) -> Self:
         """The pass through these layers as they are."""
-        first = next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
-        return cls(tuple(layers), last_layer, tuple(layers[first:][::-1]))
+        return cls(tuple(layers), last_layer, tuple(layers[first_that_learns(layers) :][::-1]))
 
     def run(self, x: Array, t: Array, out: Array | None = None) -> Array:
         """One forward and one backward pass; leaves the gradients in the layers and returns the loss, a 0-d array.

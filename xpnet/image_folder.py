@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from xpnet._image_files import File, Listing, list_files, read_image
 from xpnet.checks import check_between, check_count
 from xpnet.errors import ArgumentError, DataError
-from xpnet.files import write_whole
+from xpnet.files import whole_file, write_whole
 from xpnet.initializers import random_streams
 
 if TYPE_CHECKING:
@@ -272,26 +272,17 @@ def _writing(path: Path, shape: tuple[int, ...]) -> Iterator[Put]:
     Not into a mapped file: where the disk is full, that ends the program without a word.
     """
     import shutil
-    import uuid
 
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < math.prod(shape):
         raise OSError("the disk is too full")
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            start, length = file.tell(), math.prod(shape[1:])
+    with whole_file(path) as file:
+        npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start, length = file.tell(), math.prod(shape[1:])
 
-            def put(i: int, pixels: np.ndarray) -> None:
-                file.seek(start + i * length)
-                file.write(pixels.tobytes())
+        def put(i: int, pixels: np.ndarray) -> None:
+            file.seek(start + i * length)
+            file.write(pixels.tobytes())
 
-            yield put
-            file.truncate(start + shape[0] * length)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        yield put
+        file.truncate(start + shape[0] * length)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
-from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_array_module, get_backend, to_numpy
+from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, to_numpy
 from xpnet.checks import check_together
 from xpnet.errors import ArgumentError, DtypeError
 from xpnet.layers import Layer, with_inner_layers
 from xpnet.params import Flat, FlatBuffers, Params, lay_flat, name_layers, parameter_places, put
-from xpnet.weights import load_weights, save_weights
+from xpnet.weights import load_expected_weights, save_weights
 
 __all__ = ["LayerStack"]
 
@@ -155,8 +155,11 @@ class LayerStack:
 
     def weights(self) -> dict[str, Array]:
         """Parameters and statistics by name, all that inference needs; arrays of the caller's own."""
-        live = {**self.params, **self.statistics}
-        return {key: _copied(value) for key, value in live.items()}
+        return {key: copied(value) for key, value in self._live().items()}
+
+    def _live(self) -> dict[str, Array]:
+        """Parameters and statistics by name, themselves."""
+        return {**self.params, **self.statistics}
 
     def set_weights(self, values: Mapping[str, Any]) -> Self:
         """Give parameters and statistics the values that `weights` gave, all of them or none; returns the network."""
@@ -171,11 +174,11 @@ class LayerStack:
     def snapshot(self, *, parameters: bool = True) -> Callable[[], None]:
         """Keep all that training changes, statistics and counters too; a call of the result puts it back."""
         places = [*(self._places.values() if parameters else ()), *self._kept_places]
-        kept = [(layer, name, _copied(getattr(layer, name))) for layer, name in places]
+        kept = [(layer, name, copied(getattr(layer, name))) for layer, name in places]
 
         def restore() -> None:
             for layer, name, value in kept:
-                put(layer, name, _copied(value))
+                put(layer, name, copied(value))
 
         return restore
 
@@ -185,7 +188,7 @@ class LayerStack:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and statistics to a safetensors file, whole or not at all."""
-        arrays = {key: to_numpy(value) for key, value in {**self.params, **self.statistics}.items()}
+        arrays = {key: to_numpy(value) for key, value in self._live().items()}
         save_weights(path, arrays, description=repr(self))
 
     def load(self, path: str | os.PathLike[str]) -> Self:
@@ -196,10 +199,5 @@ class LayerStack:
         DataError
             When the file is missing, damaged, or holds other parameters than this network's. Nothing is changed then.
         """
-        live = {**self.params, **self.statistics}
-        expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in live.items()}
-        return self.set_weights(load_weights(path, expected))
-
-
-def _copied(array: Array) -> Array:
-    return get_array_module(array).astype(array, array.dtype)
+        expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self._live().items()}
+        return self.set_weights(load_expected_weights(path, expected))

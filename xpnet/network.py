@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, accepts_out, asarray, get_array_module
+from xpnet.backend import Array, accepts_out, asarray, copied, get_array_module
 from xpnet.checks import check_count, check_finite, check_inputs, check_not_negative, check_together
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layer_stack import LayerStack
-from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, settled_shape
+from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, first_that_learns, settled_shape
 from xpnet.summary import summary_table
 
 __all__ = ["Network"]
@@ -75,9 +75,8 @@ class Network(LayerStack):
         super().__init__(layers)
         self._pass = Pass.through(list(self._layers.values()), last_layer or SoftmaxWithLoss())
         self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
-        # Nothing before the first layer with parameters needs a gradient, nor does that layer's own input.
         in_order = list(self._layers.values())
-        next(layer for layer in in_order if layer.parameter_count).needs_input_gradient = False
+        in_order[first_that_learns(in_order)].needs_input_gradient = False
         self.input_shape = settled_shape(in_order) if input_shape is None else tuple(input_shape)
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
@@ -177,7 +176,7 @@ class Network(LayerStack):
         self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
         if self.buffers is None:
             return dict(self._grads)
-        return {key: get_array_module(grad).astype(grad, grad.dtype) for key, grad in self._grads.items()}  # copies
+        return {key: copied(grad) for key, grad in self._grads.items()}
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """One forward and one backward pass: leaves the gradients in the layers and returns the loss.

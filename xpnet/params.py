@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from xpnet.backend import Array, accepts_out, asarray, dtype_name, get_array_module, is_writable
+from xpnet.backend import Array, accepts_out, asarray, copied, dtype_name, get_array_module, is_writable
 from xpnet.checks import check_form
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer, with_inner_layers
@@ -88,7 +88,7 @@ class Params(MutableMapping[str, Array]):
         for key, current in self.items():
             value = asarray(values[key], like=current, dtype=dtype_name(current))
             check_form(key, value, current)
-            copies[key] = get_array_module(value).astype(value, value.dtype)
+            copies[key] = copied(value)
 
         def put_all() -> None:
             for key, value in copies.items():

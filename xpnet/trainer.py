@@ -229,25 +229,25 @@ class Trainer:
         begun = shown = time.perf_counter()
         first, losses = len(self.history.loss), Losses()
         order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
-        step = self.step()
-        restore = snapshot(step)
-        counted = self.optimizer.iter if step.counted else first  # type: ignore[attr-defined]
-        try:
-            with blas_threads(self.operations_a_step):
-                for _ in self._current_steps().make(order, counted, losses):
+        with blas_threads(self.operations_a_step):
+            maker = self._current_steps()
+            restore = snapshot(maker.step)
+            counted = self.optimizer.iter if maker.step.counted else first  # type: ignore[attr-defined]
+            try:
+                for _ in maker.make(order, counted, losses):
                     if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
                         bar.update(first + losses.count - bar.n)
                         bar.set_postfix(self._display.postfix(losses.last(), self.history))
                         shown = time.perf_counter()
-        finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-            losses.add(probe(self.network))  # behind the losses, so that nothing waits for it alone
-            *made, broken = losses.fetch()
-            self.history.loss += made
-            if step.counted:
-                self.optimizer.advance(len(made))  # type: ignore[attr-defined]
-            synchronize(self.network.anchor)
-            self.history.seconds += time.perf_counter() - begun
-            bar.update(len(self.history.loss) - bar.n)
+            finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
+                losses.add(probe(self.network))  # behind the losses, so that nothing waits for it alone
+                *made, broken = losses.fetch()
+                self.history.loss += made
+                if maker.step.counted:
+                    self.optimizer.advance(len(made))  # type: ignore[attr-defined]
+                synchronize(self.network.anchor)
+                self.history.seconds += time.perf_counter() - begun
+                bar.update(len(self.history.loss) - bar.n)
         if not np.isfinite([*made, broken]).all():
             restore()
             self._tell_of_break(order, made, first, counted)
@@ -294,18 +294,21 @@ class Trainer:
 
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        slots = (getattr(self.optimizer, name, {}) for name in getattr(self.optimizer, "slots", ()))
-        arrays = [*self.network.kept_arrays(), *(array for slot in slots for array in slot.values())]
-        made_of = [self.network, self.network.buffers, self.optimizer, *arrays]
         constants = _constants(self.network, self.optimizer)
-        others = [id(part) for part in made_of] != [id(part) for part in self._made_of]
+        others = [id(part) for part in self._parts()] != [id(part) for part in self._made_of]
         # Where nothing is recorded no number is out of date.
         if self._steps is None or others or (self._steps.recorded and constants != self._constants):
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
-            self._made_of, self._constants = made_of, constants
+            self._made_of, self._constants = self._parts(), constants  # now with the slots that the optimizer has made
         return self._steps
+
+    def _parts(self) -> list[Any]:
+        """The objects and the arrays that a step works on."""
+        slots = (getattr(self.optimizer, name, {}) for name in getattr(self.optimizer, "slots", ()))
+        arrays = [*self.network.kept_arrays(), *(array for slot in slots for array in slot.values())]
+        return [self.network, self.network.buffers, self.optimizer, *arrays]
 
     def _forget_steps(self) -> None:
         if self._steps is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from xpnet.errors import DataError
 from xpnet.files import write_whole
 
-__all__ = ["load_weights", "save_weights"]
+__all__ = ["load_expected_weights", "save_weights"]
 
 
 def save_weights(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], description: str) -> Path:
@@ -20,10 +20,10 @@ def save_weights(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray],
     return write_whole(path, save(contiguous, metadata={"format": "xpnet", "network": description}))
 
 
-def load_weights(
+def load_expected_weights(
     path: str | os.PathLike[str], expected: Mapping[str, tuple[tuple[int, ...], str]]
 ) -> dict[str, np.ndarray]:
-    """Read named arrays.
+    """Read what `save_weights` wrote of a network whose arrays are known; `load_weights` reads files of any.
 
     Parameters
     ----------

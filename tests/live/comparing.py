@@ -18,6 +18,7 @@ seeds = st.integers(0, 2**32 - 1)
 magnitudes = st.integers(-6, 6).map(lambda exponent: 10.0**exponent)
 moderate = st.floats(-1e6, 1e6)
 any_number = st.floats(allow_nan=False, allow_infinity=False)
+scores = st.floats(-30, 30) | st.sampled_from([-1e4, -1000.0, 0.0, 1000.0, 1e4]) | st.floats(-1e8, 1e8)
 
 
 def assert_close(actual: Any, expected: Any, scale: float = 0.0) -> None:
@@ -40,3 +41,11 @@ def input_and_dout(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple
     """An input of any shape, and the gradient by an output of the same shape."""
     x = draw(arrays(np.float64, draw(shapes), elements=elements))
     return x, draw(arrays(np.float64, x.shape, elements=moderate))
+
+
+@st.composite
+def scores_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a batch, and a label for each row."""
+    n, classes = draw(sizes), draw(sizes)
+    x = draw(arrays(np.float64, (n, classes), elements=scores))
+    return x, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))

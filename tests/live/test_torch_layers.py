@@ -5,7 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comparing import any_number, assert_close, input_and_dout, magnitudes, search, seeds, sizes, tensor, torch
+from comparing import (
+    any_number,
+    assert_close,
+    input_and_dout,
+    magnitudes,
+    scores,
+    scores_and_labels,
+    search,
+    seeds,
+    sizes,
+    tensor,
+    torch,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -202,16 +214,6 @@ def test_batch_normalization_of_a_batch_of_one(
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
-
-scores = st.floats(-30, 30) | st.sampled_from([-1e4, -1000.0, 0.0, 1000.0, 1e4]) | st.floats(-1e8, 1e8)
-
-
-@st.composite
-def scores_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of a batch, and a label for each row."""
-    n, classes = draw(sizes), draw(sizes)
-    x = draw(arrays(np.float64, (n, classes), elements=scores))
-    return x, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
 
 
 @search

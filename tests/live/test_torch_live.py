@@ -12,6 +12,7 @@ from comparing import (
     input_and_dout,
     magnitudes,
     moderate,
+    scores_and_labels,
     search,
     seeds,
     sizes,
@@ -88,16 +89,6 @@ def test_affine(batch: tuple[int, ...], sample: list[int], width: int, seed: int
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
-
-scores = st.floats(-30, 30) | st.sampled_from([-1e4, -1000.0, 0.0, 1000.0, 1e4]) | st.floats(-1e8, 1e8)
-
-
-@st.composite
-def scores_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of a batch, and a label for each row."""
-    n, classes = draw(sizes), draw(sizes)
-    x = draw(arrays(np.float64, (n, classes), elements=scores))
-    return x, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
 
 
 @search

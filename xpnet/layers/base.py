@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from xpnet.backend import Array
 from xpnet.checks import check_form
 
-__all__ = ["Layer", "settled_shape", "with_inner_layers"]
+__all__ = ["Layer", "first_that_learns", "settled_shape", "with_inner_layers"]
 
 _NOWHERE: Mapping[str, Array] = {}
 
@@ -114,6 +114,14 @@ def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
             yield from with_inner_layers(vars(layer).values())
         elif isinstance(layer, list | tuple):
             yield from with_inner_layers(layer)
+
+
+def first_that_learns(layers: Sequence[Layer]) -> int:
+    """Where the first layer with parameters stands; how many there are, where none has any.
+
+    Nothing before it needs a gradient, nor does its own input.
+    """
+    return next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
 
 
 def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from xpnet.backend import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer, settled_shape
+from xpnet.layers.base import Layer, first_that_learns, settled_shape
 
 __all__ = ["Flatten", "Residual"]
 
@@ -87,7 +87,7 @@ class Residual(Layer):
         """Back through layers: where nothing needs the input's gradient, to the first that learns, and no further."""
         first = 0
         if layers and not self.needs_input_gradient:
-            first = next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
+            first = first_that_learns(layers)
         for layer in layers[first:][::-1]:
             layer.needs_input_gradient = self.needs_input_gradient or layer is not layers[first]
             dout = layer.backward(dout)
