@@ -6,7 +6,8 @@ NumPy's own functions are called on its behalf: the names that it may ask for st
 check what they are given and make arrays of the file's own bytes.
 
 It is strict. What departs from what `pickle` and NumPy write is refused, be it harmless or not: then it is another
-file, or a damaged one. Of the book's file no byte but its numbers' can be changed and still give the same numbers.
+file, or a damaged one. Of the book's sample_weight.pkl no byte but its numbers' can be changed and still give the same
+numbers.
 """
 
 import io

@@ -12,10 +12,75 @@ from numpy.lib import format as npy
 from xpnet._pickled import read_pickled_arrays
 from xpnet.errors import DataError
 
-__all__ = ["read_arrays"]
+__all__ = ["load_weights", "read_arrays"]
 
-_LARGEST = 2**26  # bytes: a hundred times the book's largest file
+_LARGEST = 2**26  # bytes: nineteen times the book's largest file
 _MOST_MEMBERS = 1000
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The parameters in a file, by name; for `set_params` of a network of the same layers.
+
+    It reads the book's files of parameters, ``ch07/params.pkl`` for `SimpleConvNet` and
+    ``ch08/deep_convnet_params.pkl`` for `DeepConvNet`, which are in the book's repository,
+    github.com/oreilly-japan/deep-learning-from-scratch (MIT licence), and what the book's networks write with
+    ``save_params``. These are pickles, and loading a pickle can run any program. This reader admits NumPy arrays and
+    nothing else: a file with anything else in it is refused, by the name of what it wants to use, before any of it
+    runs.
+
+    Parameters
+    ----------
+    path
+        A pickle of a dictionary of NumPy arrays (protocol 3 to 5), a safetensors file or an npz file, told apart by
+        content and not by name; 64 MiB at most, and no more when unpacked.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The arrays in the order of the file, float16, float32 or float64 as they are there, the caller's own. They are
+        read and not verified: that they are the book's is for the caller to know.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, too large or damaged, or holds anything but arrays of floats by name.
+
+    Notes
+    -----
+    The book's repository has had two versions of each file: the first, of July 2016, to which the book's figures
+    belong, and the present one, of September 2022, with other numbers in it. Of the 10,000 test images of MNIST they
+    get right, here as in the book's own code,
+
+    ================================  ==================  =====================
+    file                              2016 (``0dda3d1``)  2022 (``b6f396f`` on)
+    ================================  ==================  =====================
+    ``ch07/params.pkl``               9,890               9,600
+    ``ch08/deep_convnet_params.pkl``  9,935               9,797
+    ================================  ==================  =====================
+
+    Examples
+    --------
+    With the book's files in the working folder::
+
+        SimpleConvNet().set_params(load_weights("params.pkl"))
+        DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))
+    """
+    try:
+        return read_arrays(path)
+    except DataError as error:
+        raise DataError(f"{error} {_mend(path)}") from error.__cause__
+
+
+def _mend(path: str | os.PathLike[str]) -> str:
+    """What is to be done about a file of weights that could not be read."""
+    if not os.path.isfile(path):
+        return "Give the path of a file of parameters, such as the book's:  load_weights('folder/params.pkl')"
+    if os.path.getsize(path) > _LARGEST:
+        return "What a network has saved itself may be larger:  network.load('weights.safetensors')"
+    return (
+        "Copy or download it once more; or, where it is a file of your own, write the arrays alone, from the program "
+        "that has them:  numpy.savez('weights.npz', **params)  or  network.save('weights.safetensors')"
+    )
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
