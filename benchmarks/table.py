@@ -6,22 +6,26 @@ python benchmarks/table.py
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 from benchmark import RESULTS, Verdict
-from grid import BENCHMARK as GRID
+from convolution import BOOK, TORCH
 from program import reported
-from taking_turns import HERE, BenchmarkError
+from taking_turns import HERE, BenchmarkError, ratio
 
 from xpnet.files import write_whole
 
 __all__ = ["load", "page"]
 
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-ORDER = ("main_job", "small_network", "multi_layer", "evaluation", "memory", "grid", "busy_core", "import_time", "gpu")
+ORDER = (
+    "main_job", "small_network", "multi_layer", "convolution", "convolution_accuracy", "evaluation", "memory", "grid",
+    "busy_core", "import_time", "gpu",
+)  # fmt: skip
 
 HEAD = """# How fast it is
 
@@ -85,7 +89,7 @@ def _machine_parts(machine: str, records: Sequence[Record]) -> Iterator[str]:
     yield "### The times\n"
     for record in records:
         yield f"**{record['benchmark']}**: {record['what']}.\n"
-        yield _grid(record) if record["benchmark"] == GRID.name else _times(record)
+        yield _TABLES.get(record["benchmark"], _times)(record)
         if record.get("errors") or record.get("unmeasured"):
             errors = [f"not measured: {name}: {error.splitlines()[0]}" for name, error in record["errors"].items()]
             late = [f"{record['unmeasured']} measurements: no time was left"] if record["unmeasured"] else []
@@ -171,21 +175,58 @@ def _grid(record: Record) -> str:
     return _markdown(rows, ("samples a second", *everyone))
 
 
+def _convolution(record: Record) -> str:
+    """Milliseconds a step and megabytes of each, and what share of its rivals' they are: of medians, by rounds."""
+    runs, rows = record["runs"], []
+
+    def share(name: str, other: str, what: str) -> str:
+        if name == other or other not in runs:
+            return "-"
+        figure, by_round = ratio(runs[name][what], runs[other][what])
+        return f"{figure:.3f} ({min(by_round):.3f} to {max(by_round):.3f})"
+
+    for name, of in runs.items():
+        low, middle, high = (1e3 * of[f"{which}_seconds"] / of["steps"] for which in ("min", "median", "max"))
+        times = [f"{middle:.2f}", f"{low:.2f} to {high:.2f}", *(share(name, who, "seconds") for who in (TORCH, BOOK))]
+        rows.append((name, *times, f"{median(of['peak_bytes']) / 1e6:.1f}", share(name, BOOK, "peak_bytes")))
+    shares = (f"of {TORCH}'s time", f"of {BOOK}'s time", "peak MB", f"of {BOOK}'s peak")
+    return _markdown(rows, ("", "ms a step", "from, to", *shares))
+
+
+def _accuracies(record: Record) -> str:
+    """A line for each network and seed, and below it what the seeds of a recipe come to together."""
+    rows, of_recipes = [], dict[tuple[str, str], list[float]]()
+    for of in record["runs"].values():
+        of_recipes.setdefault((of["network"], of["recipe"]), []).append(of["test_accuracy"])
+        row = [of["network"], of["seed"], f"{of['test_accuracy']:.4f}", of["epochs"], f"{of['training_seconds']:,.0f}"]
+        rows.append((*row, of["threads"], of["date"], _commit(of)))
+    headers = ("network", "seed", "test accuracy", "epochs", "seconds of training", "threads", "date", "commit")
+    together = (
+        f"{network}: {fmean(found):.4f} on average of {len(found)} seed{'s' * (len(found) > 1)}, {min(found):.4f} to "
+        f"{max(found):.4f}, with {recipe}"
+        for (network, recipe), found in of_recipes.items()
+    )
+    return f"{_markdown(rows, headers)}\n{_bullets(together, '')}"
+
+
+_TABLES: Mapping[str, Callable[[Record], str]] = {
+    "grid": _grid,
+    "convolution": _convolution,
+    "convolution_accuracy": _accuracies,
+}  # of all others there are the times
+
+
 def _origins(records: Iterable[Record]) -> str:
     rows = []
     for record in records:
-        commit = record["commit"] or {"id": "unknown", "dirty": False}
         versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-        changed = " (changed since)" if commit["dirty"] else ""
-        of = (
-            record["benchmark"],
-            record["date"],
-            f"{commit['id']}{changed}",
-            f"`{record['command']}`",
-            versions,
-        )
-        rows.append(of)
+        rows.append((record["benchmark"], record["date"], _commit(record), f"`{record['command']}`", versions))
     return _markdown(rows, ("benchmark", "date", "commit", "command", "versions"))
+
+
+def _commit(record: Record) -> str:
+    commit = record["commit"] or {"id": "unknown", "dirty": False}
+    return f"{commit['id']}{' (changed since)' if commit['dirty'] else ''}"
 
 
 def _markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
