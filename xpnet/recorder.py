@@ -136,11 +136,12 @@ def _result(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     inputs = list(_arrays((*args, *kwargs.values())))
     if any(np.may_share_memory(array, other) for other in inputs):
         return RecordedArray(array)
-    if not inputs and function is not np.empty:
+    empty = function in (np.empty, np.empty_like)
+    if not inputs and not empty:
         tape.note_creation(array)
         return RecordedArray(array)
     array, memory = tape.place(array)
-    if function is np.empty:
+    if empty:
         return RecordedArray(array, memory=memory)  # there is nothing to be done again
     tape.note(_replayed(function, args, kwargs, array), array)
     return RecordedArray(array, memory=memory)
@@ -156,6 +157,10 @@ def _replayed(
         return functools.partial(function, *args, out=out, **kwargs)
     if function in (np.astype, np.ascontiguousarray):
         return functools.partial(np.copyto, out, args[0], casting="unsafe")
+    if function is np.reshape:  # of an array whose elements lie in another order: of others it is a view
+        return functools.partial(np.copyto, out.reshape(args[0].shape), args[0])
+    if function is np.zeros_like:
+        return functools.partial(out.fill, 0)
     if function is np.take:  # "wrap", since "raise", the default, would buffer; each index was looked at before
         return functools.partial(args[0].take, *args[1:], out=out, mode="wrap", **kwargs)
     return lambda: np.copyto(out, function(*args, **kwargs))

@@ -58,11 +58,14 @@ class Tape:
 
     def place(self, result: np.ndarray) -> tuple[np.ndarray, Memory | None]:
         """The result of an operation in memory of the recording's own, and what keeps that from being given away."""
-        if not result.flags.c_contiguous or not result.nbytes:
-            return result, None  # in another order its sums could have other last bits
+        # Its elements lie in the same order as before: in another its sums could have other last bits.
+        order = sorted(range(result.ndim), key=lambda axis: -result.strides[axis])
+        in_order = result.transpose(order)
+        if not in_order.flags.c_contiguous or not result.nbytes:
+            return result, None
         free = self._free.setdefault(result.nbytes, [])
         block = free.pop() if free else _aligned(result.nbytes)
-        array = block.view(result.dtype).reshape(result.shape)
+        array = block.view(result.dtype).reshape(in_order.shape).transpose(np.argsort(order))
         array[...] = result
         memory = self._memories[id(_memory(array))] = Memory(block, free)
         return array, memory
@@ -78,7 +81,9 @@ class Tape:
 
     def note_creation(self, array: np.ndarray) -> None:
         """Add the making of a constant array."""
-        call = functools.partial(np.copyto, array, array.copy())
+        first = array.flat[0] if array.size else 0
+        alike = bool((array == first).all())
+        call = functools.partial(array.fill, first) if alike else functools.partial(np.copyto, array, array.copy())
         self.calls.append(call)
         self._created.append((array, call))
 

@@ -6,6 +6,7 @@ from xpnet.backend import Array, get_array_module
 from xpnet.checks import check_between, check_positive
 from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer
+from xpnet.windows import batch_innermost
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
@@ -142,7 +143,8 @@ def _columns(x: Array) -> tuple[Array, int | tuple[int, ...], int]:
     if x.ndim == 2:
         return x, 0, x.shape[0]
     n, _, h, w = x.shape
-    return get_array_module(x).permute_dims(x, (0, 2, 3, 1)), (0, 1, 2), n * h * w
+    # Whatever order an image comes in, its numbers are added up in one: the same, to the bit, in recorded steps.
+    return get_array_module(x).permute_dims(batch_innermost(x), (3, 1, 2, 0)), (0, 1, 2), n * h * w
 
 
 class LayerNormalization(_Normalization):

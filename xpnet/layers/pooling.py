@@ -1,6 +1,6 @@
 """Pooling: the windows of an image, each as one number (course row 20)."""
 
-from xpnet.backend import Array, creation_device, get_array_module, sliding_windows
+from xpnet.backend import Array, accepts_out, creation_device, get_array_module, sliding_windows
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers.base import Layer
 from xpnet.windows import (
@@ -84,17 +84,21 @@ class Pooling(_WindowPooling):
         """`dout` at the first largest number of each window, summed where windows overlap, and 0 elsewhere."""
         xp = get_array_module(dout)
         windows = sliding_windows(self.x, self.size, self.stride)
-        dout, dx, found = batch_innermost(dout), xp.zeros_like(self.x), None
+        rest = batch_innermost(dout)
+        dx = xp.empty_like(self.x) if self._tiles() and accepts_out(xp) else xp.zeros_like(self.x)
         apart = self.stride[0] >= self.size[0] and self.stride[1] >= self.size[1]
-        for i, j in self._places():
-            largest = windows[:, i, j, ...] == self.y
-            if found is None:
-                found = largest
-            else:  # no later one, as large, gets it again
-                largest = xp.logical_and(largest, xp.logical_not(found))
-                found = xp.logical_or(found, largest)
-            dx = add_at(dx, dout * xp.astype(largest, dout.dtype), (i, j), self.stride, alone=apart)
+        *places, last = self._places()
+        for i, j in places:
+            part = rest * xp.astype(windows[:, i, j, ...] == self.y, dout.dtype)
+            dx = add_at(dx, part, (i, j), self.stride, alone=apart)
+            rest = rest - part  # no later one, as large, gets it again
+        dx = add_at(dx, rest, last, self.stride, alone=apart)
         return unframed(dx, self.pad)
+
+    def _tiles(self) -> bool:
+        """Whether each number lies in one window."""
+        fits = self.x.shape[1] % self.size[0] == 0 and self.x.shape[2] % self.size[1] == 0
+        return fits and self.stride == self.size
 
     def _places(self) -> list[Pair]:
         """The places in a window, row by row."""
@@ -165,8 +169,9 @@ class GlobalAveragePooling(Layer):
     def backward(self, dout: Array) -> Array:
         """`dout` divided by the numbers in an image, at each of them."""
         xp = get_array_module(dout)
-        part = (dout / (self.x_shape[2] * self.x_shape[3]))[:, :, None, None]
-        return part + xp.zeros(self.x_shape, dtype=dout.dtype, **creation_device(dout))
+        n, c, h, w = self.x_shape
+        part = xp.permute_dims(dout / (h * w), (1, 0))[:, None, None, :]
+        return as_batch(part + xp.zeros((c, h, w, n), dtype=dout.dtype, **creation_device(dout)))
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(C,) for an image (C, H, W)."""
