@@ -1,5 +1,8 @@
 """The public names of xpnet, and where each comes from; loaded when it is first used."""
 
+from .array_files import (
+    load_weights,
+)
 from .augmentation import (
     Augmentation,
 )
@@ -16,6 +19,11 @@ from .backend import (
 from .callbacks import (
     BestModel,
     EarlyStopping,
+)
+from .convolutional import (
+    DeepConvNet,
+    ResNet,
+    SimpleConvNet,
 )
 from .datasets import (
     load_digits,
@@ -133,6 +141,9 @@ from .trainer import (
 from .training_data import (
     split_validation,
 )
+from .transfer import (
+    with_new_head,
+)
 
 __version__: str
 
@@ -156,6 +167,7 @@ __all__ = [
     "Choice",
     "Convolution",
     "Cosine",
+    "DeepConvNet",
     "Dropout",
     "EarlyStopping",
     "ExpLayer",
@@ -183,10 +195,12 @@ __all__ = [
     "ReLU",
     "ReciprocalLayer",
     "Relu",
+    "ResNet",
     "Residual",
     "SearchResult",
     "Sigmoid",
     "SigmoidWithLoss",
+    "SimpleConvNet",
     "SimpleNetwork",
     "SoftmaxWithLoss",
     "SquareLayer",
@@ -209,6 +223,7 @@ __all__ = [
     "load_image_folder",
     "load_mnist",
     "load_sample_weight",
+    "load_weights",
     "mean_squared_error",
     "network_graph",
     "numerical_gradient",
@@ -224,4 +239,5 @@ __all__ = [
     "synchronize",
     "to_numpy",
     "use_backend",
+    "with_new_head",
 ]

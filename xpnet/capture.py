@@ -24,7 +24,7 @@ __all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
 _BLOCK = 64  # steps on NumPy between two looks at the clock
 _GRAPH = 200  # nodes are cheap, but a graph only runs whole: what is left of an epoch is run plainly
 _FEWEST = 32  # steps; for fewer a recording, which takes five, does not pay
-_MOST_WORK = 2**30  # floating-point operations a step; where there are more, calling the layers costs next to nothing
+_MOST_WORK = 2**34  # floating-point operations a step; where there are more, calling the layers costs next to nothing
 
 
 class Runner(Protocol):

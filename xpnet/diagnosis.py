@@ -3,11 +3,12 @@
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module
+from xpnet.layers import Layer, with_inner_layers
 from xpnet.network import Network
 from xpnet.step import TrainingStep
 
@@ -47,7 +48,7 @@ def snapshot(step: TrainingStep) -> Callable[[], None]:
     attributes.
     """
     network = step.network
-    declared = (*network.layers.values(), network.last_layer, network.buffers)
+    declared = (*with_inner_layers(network.layers.values()), network.last_layer, network.buffers)
     declaring = {id(owner) for owner in declared if type(owner).__module__.startswith("xpnet.")}
     restore_network = network.snapshot()
     restore_others = Attributes([owner for owner in step.owners() if id(owner) not in declaring]).snapshot()
@@ -90,7 +91,7 @@ def find_break(
             _take(step, x, t, row)
             continue
         restore = snapshot(step)
-        what = _first_not_finite(step.network, x, t)
+        what = _first_not_finite(step.network, step.augmented(x), t)
         restore()
         if what is None:
             _take(step, x, t, row)
@@ -112,33 +113,40 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
     """What is the first not to be finite, forward and then backward; None where all is."""
     if (what := _bad_parameter(network, "{} of {}")) is not None:
         return what
+    network.set_train(True)
     for name, layer in network.layers.items():
-        layer.train = True
         x = layer.forward(x)
         if not _all_finite([x]):
             return f"the output of {name}, {layer!r},"
     if not _all_finite([network.last_layer.forward(x, t)]):
         return f"the loss, of {network.last_layer!r},"
     decay = network.weight_decay_lambda
-    for name, layer in network.layers.items():
-        W: Any = getattr(layer, "W", None)
-        if decay and "W" in layer.parameter_names and not _all_finite([decay * get_array_module(W).sum(W * W)]):
+    for name, layer, parameter in _learned(network.layers):
+        W = getattr(layer, parameter)
+        if decay and parameter == "W" and not _all_finite([decay * get_array_module(W).sum(W * W)]):
             return f"the weight decay of {name}, {layer!r},"
     dout: Any = network.last_layer.backward()
-    for name, layer in reversed(list(network.layers.items())):
+    for outer, layer in reversed(list(network.layers.items())):
         dout = layer.backward(dout)
-        for parameter in layer.parameter_names:
-            gradient, penalty = getattr(layer, f"d{parameter}"), decay if parameter == "W" else 0.0
-            if not _all_finite([gradient + penalty * getattr(layer, parameter)]):
-                return f"the gradient d{parameter} of {name}, {layer!r},"
+        for name, inner, parameter in _learned({outer: layer}):
+            gradient, penalty = getattr(inner, f"d{parameter}"), decay if parameter == "W" else 0.0
+            if not _all_finite([gradient + penalty * getattr(inner, parameter)]):
+                return f"the gradient d{parameter} of {name}, {inner!r},"
         if dout is None:
             break
     return None
 
 
 def _bad_parameter(network: Network, words: str) -> str | None:
-    for name, layer in network.layers.items():
-        for parameter in layer.parameter_names:
-            if not _all_finite([getattr(layer, parameter)]):
-                return words.format(parameter, f"{name}, {layer!r},")
+    for name, layer, parameter in _learned(network.layers):
+        if not _all_finite([getattr(layer, parameter)]):
+            return words.format(parameter, f"{name}, {layer!r},")
     return None
+
+
+def _learned(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer, str]]:
+    """Each parameter that is learned: the name of the network's layer that it is in, the very layer, its own name."""
+    for name, outer in layers.items():
+        for layer in with_inner_layers([outer]):
+            if not layer.frozen:
+                yield from ((name, layer, parameter) for parameter in layer.parameter_names)

@@ -10,9 +10,10 @@ from typing import Self
 
 from xpnet.backend import Array, accepts_out, get_array_module
 from xpnet.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
-from xpnet.layers import Affine, Layer, LossLayer, Relu, SoftmaxWithLoss, first_that_learns
+from xpnet.layers import Affine, Layer, LossLayer, Pooling, Relu, SoftmaxWithLoss, first_that_learns
+from xpnet.windows import as_batch, batch_innermost
 
-__all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "Pass", "fuse"]
+__all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "Pass", "ReluPooling", "fuse"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Pass:
 
     @classmethod
     def through(cls, layers: Sequence[Layer], last_layer: LossLayer) -> Self:
-        """The pass through these layers as they are."""
+        """The pass through these layers as they are, but for `ReluPooling`."""
+        layers = _pooled_first(layers)
         return cls(tuple(layers), last_layer, tuple(layers[first_that_learns(layers) :][::-1]))
 
     def run(self, x: Array, t: Array, out: Array | None = None) -> Array:
@@ -91,6 +93,50 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer) -> Pass:
     if plain_loss and type(before) is Affine:
         return Pass.through(fused[:-1], AffineSoftmaxWithLoss(before))
     return Pass.through(fused, last_layer)
+
+
+def _pooled_first(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with a `ReluPooling` in place of each ReLU and max pooling after it."""
+    result: list[Layer] = []
+    for layer in layers:
+        before = result[-1] if result else None
+        if type(layer) is Pooling and type(before) is Relu:
+            result[-1] = ReluPooling(before, layer)
+        else:
+            result.append(layer)
+    return result
+
+
+class ReluPooling(Layer):
+    """ReLU and the max pooling after it, in the other order, in which there is less for the ReLU to do.
+
+    The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend.
+
+    Parameters
+    ----------
+    relu, pooling
+        The two layers, which are used as they are.
+    """
+
+    def __init__(self, relu: Relu, pooling: Pooling) -> None:
+        self.relu = relu
+        self.pooling = pooling
+
+    def forward(self, x: Array) -> Array:
+        """(N, C, OH, OW) for images (N, C, H, W)."""
+        return self.relu.forward(self.pooling.forward(x))
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by the images: at the first largest number of each window, where that is above 0."""
+        dout = as_batch(batch_innermost(dout))  # in the order in which the ReLU's mask lies, and pooling wants it
+        return self.pooling.backward(self.relu.backward(dout))
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(C, OH, OW) for an image (C, H, W)."""
+        return self.pooling.output_shape(shape)
+
+    def __repr__(self) -> str:
+        return f"ReluPooling({self.pooling!r})"
 
 
 class AffineRelu(Layer):

@@ -32,13 +32,12 @@ class LayerStack:
         self._every_layer = list(with_inner_layers(self._layers.values()))
         if len({id(layer) for layer in self._every_layer}) < len(self._every_layer):
             raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
-        self._places = parameter_places(self._layers)
-        if not self._places:
+        self._every_place = parameter_places(self._layers)
+        if not self._every_place:
             raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
-        self._first_place = next(iter(self._places.values()))
-        self.params = Params(self._places)
-        self._grads = Params(self._places, prefix="d")
-        for key, value in self.params.items():
+        self._first_place = next(iter(self._every_place.values()))
+        self._every_parameter = Params(self._every_place)
+        for key, value in self._every_parameter.items():
             check_together(key, value, self.anchor)
             if value.dtype != self.anchor.dtype:
                 raise DtypeError(
@@ -49,9 +48,19 @@ class LayerStack:
         self.statistics = Params(statistics, kind="statistics")
         self._place_what_is_kept()
         self.buffers: FlatBuffers | None = None
+        for layer, name in self._every_place.values():
+            layer.__dict__.setdefault(f"d{name}", None)
+        self._divide()
+
+    def _divide(self) -> None:
+        """Tell what is learned from what is frozen."""
+        self._places = {key: place for key, place in self._every_place.items() if not place[0].frozen}
+        if not self._places:
+            raise ArgumentError("No layer that is not frozen has parameters: there is nothing to learn.")
+        frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}
+        self.params, self.frozen = Params(self._places), Params(frozen, kind="frozen parameters")
+        self._grads = Params(self._places, prefix="d")
         self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
-        for layer, name in self._grad_places:
-            layer.__dict__.setdefault(name, None)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -84,6 +93,38 @@ class LayerStack:
         """How many numbers are learned."""
         return sum(layer.parameter_count for layer in self._layers.values())
 
+    # --- what is learned ---------------------------------------------------------------------------------------------
+
+    def freeze(self, *names: str) -> Self:
+        """Use these layers as they are, by name, in training too; returns the network.
+
+        Their parameters leave `params` for `frozen`, their batch normalisation and dropout work as at inference, and
+        what stands before the first layer that still learns costs no backward arithmetic.
+        """
+        if not names:
+            raise ArgumentError(f"freeze takes the names of layers; there are {', '.join(self._layers)}.")
+        return self._set_frozen(names, frozen=True)
+
+    def unfreeze(self, *names: str) -> Self:
+        """Learn these layers again, or all where none is named; returns the network."""
+        return self._set_frozen(names or tuple(self._layers), frozen=False)
+
+    def _set_frozen(self, names: Sequence[str], *, frozen: bool) -> Self:
+        if unknown := [name for name in names if name not in self._layers]:
+            raise ArgumentError(f"There is no layer {unknown[0]!r}; there are {', '.join(self._layers)}.")
+        before = {layer: layer.frozen for layer in self._every_layer}
+        for layer in with_inner_layers([self._layers[name] for name in names]):
+            layer.frozen = frozen
+        try:
+            self._divide()
+        except ArgumentError:
+            for layer, was in before.items():
+                layer.frozen = was
+            raise
+        if self.buffers is not None:
+            self._place_parameters({key: copied(value) for key, value in self._every_parameter.items()})
+        return self
+
     # --- where and how the parameters lie ----------------------------------------------------------------------------
 
     def flatten(self) -> Self:
@@ -111,14 +152,21 @@ class LayerStack:
         TwoLayerNet(4-3-2, 23 parameters, float64 on numpy)
         """
         where: dict[str, Any] = {"like": self.anchor} if backend is None else {"backend": get_backend(backend)}
-        moved = {key: asarray(value, dtype=dtype, **where) for key, value in self.params.items()}
-        flat, self.buffers = self.buffers is not None, None
-        for key, (layer, name) in self._places.items():
-            layer._buffer_views, layer._out = {}, {}
-            setattr(layer, name, moved[key])
-            setattr(layer, f"d{name}", None)
+        self._place_parameters(
+            {key: asarray(value, dtype=dtype, **where) for key, value in self._every_parameter.items()}
+        )
         self._place_what_is_kept()
-        return self.flatten() if flat else self
+        return self
+
+    def _place_parameters(self, values: Mapping[str, Array]) -> None:
+        """Put other arrays in the place of all parameters, laid flat anew where they were."""
+        flat, self.buffers = self.buffers is not None, None
+        for key, (layer, name) in self._every_place.items():
+            layer._buffer_views, layer._out = {}, {}
+            setattr(layer, name, values[key])
+            setattr(layer, f"d{name}", None)
+        if flat:
+            self.flatten()
 
     def _place_what_is_kept(self) -> None:
         """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
@@ -127,7 +175,7 @@ class LayerStack:
             setattr(layer, name, asarray(getattr(layer, name), like=self.anchor, dtype=dtype))
 
     def set_params(self, values: Mapping[str, Any]) -> Self:
-        """Give every parameter the value of its name, an array of any backend or a list; returns the network.
+        """Give each of `params` the value of its name, an array of any backend or a list; returns the network.
 
         The values are copied, converted to the network's dtype and moved to its device. Where a name or a shape does
         not fit, that is an error and nothing is changed.
@@ -154,19 +202,20 @@ class LayerStack:
     # --- weights, and files of them -----------------------------------------------------------------------------------
 
     def weights(self) -> dict[str, Array]:
-        """Parameters and statistics by name, all that inference needs; arrays of the caller's own."""
+        """Parameters, frozen ones too, and statistics by name, all that inference needs; arrays of the caller's own."""
         return {key: copied(value) for key, value in self._live().items()}
 
     def _live(self) -> dict[str, Array]:
         """Parameters and statistics by name, themselves."""
-        return {**self.params, **self.statistics}
+        return {**self._every_parameter, **self.statistics}
 
     def set_weights(self, values: Mapping[str, Any]) -> Self:
         """Give parameters and statistics the values that `weights` gave, all of them or none; returns the network."""
         names = {key for key in self.statistics if key in values}
         statistics = {key: value for key, value in values.items() if key in names}
         parameters = {key: value for key, value in values.items() if key not in names}
-        set_parameters, set_statistics = self.params.replacement(parameters), self.statistics.replacement(statistics)
+        set_parameters = self._every_parameter.replacement(parameters)
+        set_statistics = self.statistics.replacement(statistics)
         set_parameters()
         set_statistics()
         return self

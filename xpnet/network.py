@@ -38,6 +38,8 @@ class Network(LayerStack):
     params
         The parameters by name, ``W1 b1 W2 b2 ...``: a live view on the layers, so that the course's
         ``network.params[key] -= lr * grads[key]`` trains the network on every backend.
+    frozen
+        The parameters that are not learned, after `freeze`: a live view as well.
     statistics
         What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
     buffers
@@ -73,11 +75,8 @@ class Network(LayerStack):
     ) -> None:
         self.weight_decay_lambda = check_not_negative("weight_decay_lambda", weight_decay_lambda)
         super().__init__(layers)
-        self._pass = Pass.through(list(self._layers.values()), last_layer or SoftmaxWithLoss())
-        self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
-        in_order = list(self._layers.values())
-        in_order[first_that_learns(in_order)].needs_input_gradient = False
-        self.input_shape = settled_shape(in_order) if input_shape is None else tuple(input_shape)
+        self.last_layer = last_layer or SoftmaxWithLoss()
+        self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else tuple(input_shape)
         self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -90,6 +89,15 @@ class Network(LayerStack):
     @last_layer.setter
     def last_layer(self, last_layer: LossLayer) -> None:
         self._pass = Pass.through(list(self._layers.values()), last_layer)
+
+    def _divide(self) -> None:
+        super()._divide()
+        in_order = list(self._layers.values())
+        for i, layer in enumerate(in_order):
+            layer.needs_input_gradient = i != first_that_learns(in_order)
+        self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
+        if hasattr(self, "_pass"):
+            self.last_layer = self._pass.last_layer  # with a backward pass that ends elsewhere
 
     @property
     def lastLayer(self) -> LossLayer:
@@ -126,8 +134,7 @@ class Network(LayerStack):
         restore = self.snapshot(parameters=False)
         try:
             y = as_inputs(x, self.anchor.dtype)
-            for layer in self._every_layer:
-                layer.train = True
+            self.set_train(True)
             for layer in self._layers.values():
                 y = layer.forward(y)
             return self._with_penalty(self.last_layer.forward(y, t))
@@ -155,8 +162,7 @@ class Network(LayerStack):
         return float(right) / x.shape[0]
 
     def _batches_of_scores(self, x: Array, batch_size: int) -> Iterator[Array]:
-        for layer in self._every_layer:
-            layer.train = False
+        self.set_train(False)
         xp, dtype, block = get_array_module(x), self.anchor.dtype, None
         if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
             block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
@@ -187,8 +193,7 @@ class Network(LayerStack):
 
     def compute_gradients_through(self, way: Pass, x: Array, t: Array) -> Array:
         """The same by another pass through the same layers, such as a fused one."""
-        for layer in self._every_layer:
-            layer.train = True
+        self.set_train(True)
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
         loss = way.run(x, t)
@@ -200,6 +205,11 @@ class Network(LayerStack):
             dW += self.weight_decay_lambda * layer.W
             layer.dW = dW
         return self._with_penalty(loss)
+
+    def set_train(self, train: bool) -> None:
+        """Say to the layers whether this is training; to those that are frozen it never is."""
+        for layer in self._every_layer:
+            layer.train = train and not layer.frozen
 
     def fused(self) -> Pass:
         """The pass through the layers with fused layers in place of neighbours: for arrays whose launches cost time."""
@@ -257,6 +267,18 @@ class Network(LayerStack):
             self._output_shapes[sample_shape] = shape
         return self._output_shapes[sample_shape]
 
+    def operations(self, sample_shape: tuple[int, ...]) -> float:
+        """About how many floating-point operations training has a sample: a sum and a product a multiplication.
+
+        As many again backward for the weights, and for the inputs; none where nothing learns.
+        """
+        in_order, shape, count = list(self._layers.values()), sample_shape, 0
+        first = first_that_learns(in_order)
+        for i, layer in enumerate(in_order):
+            count += layer.multiplications(shape) * (2 if i < first else 6)
+            shape = layer.output_shape(shape)
+        return float(count)
+
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
@@ -266,8 +288,8 @@ class Network(LayerStack):
     def __repr__(self) -> str:
         widths = ["x".join(map(str, self.input_shape or ("?",)))]
         # Its outputs are the second axis of an affine layer's weights (D, H), the first of filters (FN, C, FH, FW).
-        shapes = [getattr(layer, name).shape for layer, name in self._places.values() if name == "W"]
+        shapes = [getattr(layer, name).shape for layer, name in self._every_place.values() if name == "W"]
         sizes = "-".join([*widths, *(str(shape[1] if len(shape) == 2 else shape[0]) for shape in shapes)])
-        return (
-            f"{type(self).__name__}({sizes}, {self.parameter_count:,} parameters, {self.dtype} on {self.backend.name})"
-        )
+        frozen = sum(layer.frozen_count for layer in self._layers.values())
+        counts = f"{self.parameter_count:,} parameters" + (f", {frozen:,} frozen" if frozen else "")
+        return f"{type(self).__name__}({sizes}, {counts}, {self.dtype} on {self.backend.name})"

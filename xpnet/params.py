@@ -71,7 +71,7 @@ class Params(MutableMapping[str, Array]):
             return
         if current is not None:
             check_form(key, value, current)
-        put(layer, name, value, in_place=self._kind == "statistics")
+        put(layer, name, value, in_place=self._kind != "parameters")
 
     def replace(self, values: Mapping[str, Any]) -> None:
         """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""

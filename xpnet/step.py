@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from xpnet import kernels
+from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
 from xpnet.layers import with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
 
-__all__ = ["Losses", "TrainingStep"]
+__all__ = ["Losses", "TrainingStep", "constants", "parts"]
 
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 
 
 class TrainingStep:
-    """What happens to a minibatch: gather it, forward, loss, backward, update.
+    """What happens to a minibatch: gather it, change its images at random if wanted, forward, loss, backward, update.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class TrainingStep:
         What the step changes.
     x, t
         The data, beside the network: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
+    augmentation
+        What changes the images of each minibatch, as `Augmentation` does; None for nothing.
     fused
         Compute neighbouring operations in one kernel, where there is such a kernel (see `xpnet.kernels`).
 
@@ -38,11 +41,21 @@ class TrainingStep:
         Whether every step makes the same array operations, so that it can be recorded.
     """
 
-    def __init__(self, network: Network, optimizer: Optimizer, x: Array, t: Array, *, fused: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        x: Array,
+        t: Array,
+        *,
+        augmentation: Callable[[Array], Array] | None = None,
+        fused: bool = False,
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.x = x
         self.t = t
+        self.augmentation = augmentation
         self._compute_gradients = network.compute_gradients
         if fused and type(network).compute_gradients is Network.compute_gradients:
             self._compute_gradients = functools.partial(network.compute_gradients_through, network.fused())
@@ -62,7 +75,7 @@ class TrainingStep:
 
         `numbers` are the optimizer's for this step, as floats or 0-d arrays, where it has such.
         """
-        loss = self._compute_gradients(x, t)
+        loss = self._compute_gradients(self.augmented(x), t)
         self._update(*self.network.optimizer_view(), *((numbers,) if numbers else ()))
         return loss
 
@@ -70,13 +83,17 @@ class TrainingStep:
         """The samples of `indices` as inputs in the network's dtype, and their targets."""
         return self._gather(self.x, self.t, indices, self.network.anchor.dtype)
 
+    def augmented(self, x: Array) -> Array:
+        """The images of a minibatch as the network sees them in this step."""
+        return x if self.augmentation is None else self.augmentation(x)
+
     def numbers(self, first: int, count: int) -> np.ndarray:
         """The optimizer's numbers for some steps, (count, m); none where it has no such method."""
         return np.empty((count, 0)) if self._numbers is None else self._numbers(first, count)
 
     def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
         """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
-        self.take = lambda x, t, numbers=(): train_step(x, t)  # type: ignore[method-assign]  # noqa: ARG005
+        self.take = lambda x, t, numbers=(): train_step(self.augmented(x), t)  # type: ignore[method-assign]  # noqa: ARG005
         self.recordable, self._numbers = False, None
 
     @property
@@ -109,10 +126,26 @@ class TrainingStep:
                 yield x[i:stop, ...], t[i:stop, ...]
 
     def owners(self) -> list[object]:
-        """The objects whose attributes hold what a step changes: layers, buffers and optimizer."""
+        """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
         layers = list(with_inner_layers(self.network.layers.values()))
-        buffers: list[object] = [self.network.buffers] if self.network.buffers else []
-        return [*layers, self.network.last_layer, *buffers, self.optimizer]
+        others = [part for part in (self.network.buffers, self.optimizer, self.augmentation) if part is not None]
+        return [*layers, self.network.last_layer, *others]
+
+
+def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any]:
+    """The objects and the arrays that a recording of a step works on: with others it must be made anew."""
+    slots = (getattr(optimizer, name, {}) for name in getattr(optimizer, "slots", ()))
+    arrays = [*network.kept_arrays(), *(array for slot in slots for array in slot.values())]
+    return [network, network.buffers, optimizer, augmentation, *arrays]
+
+
+def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict[str, Any]:
+    """What a recording would keep as it was; the attributes that reach a step through `numbers` are not among them."""
+    varying = {f"{type(optimizer).__name__}.{name}" for name in getattr(optimizer, "varying", ())}
+    others = [part for part in (optimizer, augmentation) if part is not None]
+    owners = [network, *with_inner_layers(network.layers.values()), network.last_layer, *others]
+    scalars = Attributes(owners).scalars()
+    return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
 
 
 def _takes_numbers(optimizer: Optimizer) -> bool:

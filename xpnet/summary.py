@@ -14,9 +14,14 @@ def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shap
     rows, shape = [], input_shape
     for name, layer in layers.items():
         shape = None if shape is None else layer.output_shape(shape)
-        rows.append((name, repr(layer), batch_shape(shape), f"{layer.parameter_count:,}"))
+        rows.append((name, repr(layer), batch_shape(shape), _count(layer)))
     rows.append(("last layer", repr(last_layer), "scalar", "0"))
     return tabulate(rows, headers=("name", "layer", "output", "parameters"), colalign=("left",) * 3 + ("right",))
+
+
+def _count(layer: Layer) -> str:
+    frozen = f"{layer.frozen_count:,} frozen"
+    return frozen if layer.frozen else f"{layer.parameter_count:,}"
 
 
 def batch_shape(shape: tuple[int, ...] | None) -> str:

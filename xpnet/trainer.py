@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.attributes import Attributes
 from xpnet.backend import Array, asarray, get_array_module, synchronize
 from xpnet.capture import Steps
 from xpnet.checks import check_callbacks, check_count
@@ -21,9 +20,9 @@ from xpnet.history import History
 from xpnet.initializers import random_streams
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, make_optimizer
-from xpnet.step import Losses, TrainingStep
+from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
-from xpnet.training_data import Samples, checked, with_validation
+from xpnet.training_data import Samples, check_augmentation, checked, with_validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -67,6 +66,9 @@ class Trainer:
     validation
         A validation set: what share of the training set to hold out for it (see `split_validation`), or a pair
         ``(x_val, t_val)``; None for none.
+    augmentation
+        What changes the inputs of each minibatch of the training set at random, as an `Augmentation` does; None for
+        nothing. It is given floats.
     capture
         ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
         step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.
@@ -117,6 +119,7 @@ class Trainer:
         callbacks: Sequence[Callable[["Trainer"], None]] = (),
         capture: bool | str = "auto",
         validation: float | tuple[Array, Array] | None = None,
+        augmentation: Callable[[Array], Array] | None = None,
     ) -> None:
         if sampling not in ("shuffle", "choice"):
             raise ArgumentError(f"sampling must be 'shuffle' or 'choice', got {sampling!r}.")
@@ -143,6 +146,9 @@ class Trainer:
             if samples is not None
         }
         self.x_train, self.t_train = self._sets["train"]
+        self.augmentation = augmentation
+        if augmentation is not None:
+            check_augmentation(augmentation, self._sets["train"], network)
         no_test: tuple[Array, Array] = (None, None)
         self.x_test, self.t_test = self._sets.get("test", no_test)
         self.train_size = self.x_train.shape[0]
@@ -218,7 +224,7 @@ class Trainer:
         return self.history
 
     def train_step(self, x: Array, t: Array) -> Array:
-        """One step on a minibatch, beside the network and in its dtype; returns the loss, on the device.
+        """One step on a minibatch, beside the network, in its dtype and augmented; returns the loss, on the device.
 
         A subclass may have a step of its own. Its steps are called and not recorded.
         """
@@ -268,15 +274,17 @@ class Trainer:
 
     @property
     def operations_a_step(self) -> float:
-        """About how many floating-point operations a step has: six, forward and backward, a parameter and sample."""
-        return 6.0 * self.network.parameter_count * self.mini_batch_size
+        """About how many floating-point operations a step has."""
+        return self.network.operations(tuple(self.x_train.shape[1:])) * self.mini_batch_size
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
         own = getattr(self.train_step, "__func__", None) is not _STEP_AS_IT_COMES
         on_cupy = isinstance(get_array_module(self.network.anchor), CupyNamespace)
         fused = fused and self.fuses and on_cupy and self.capture is not False and not own
-        step = TrainingStep(self.network, self.optimizer, self.x_train, self.t_train, fused=fused)
+        step = TrainingStep(
+            self.network, self.optimizer, self.x_train, self.t_train, augmentation=self.augmentation, fused=fused
+        )
         if own:
             step.take_by(self.train_step)
         return step
@@ -294,21 +302,16 @@ class Trainer:
 
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        constants = _constants(self.network, self.optimizer)
-        others = [id(part) for part in self._parts()] != [id(part) for part in self._made_of]
+        makers = self.network, self.optimizer, self.augmentation
+        now = constants(*makers)
+        others = [id(part) for part in parts(*makers)] != [id(part) for part in self._made_of]
         # Where nothing is recorded no number is out of date.
-        if self._steps is None or others or (self._steps.recorded and constants != self._constants):
+        if self._steps is None or others or (self._steps.recorded and now != self._constants):
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
-            self._made_of, self._constants = self._parts(), constants  # now with the slots that the optimizer has made
+            self._made_of, self._constants = parts(*makers), now  # now with the slots that the optimizer has made
         return self._steps
-
-    def _parts(self) -> list[Any]:
-        """The objects and the arrays that a step works on."""
-        slots = (getattr(self.optimizer, name, {}) for name in getattr(self.optimizer, "slots", ()))
-        arrays = [*self.network.kept_arrays(), *(array for slot in slots for array in slot.values())]
-        return [self.network, self.network.buffers, self.optimizer, *arrays]
 
     def _forget_steps(self) -> None:
         if self._steps is not None:
@@ -349,13 +352,6 @@ class Trainer:
 
 
 _STEP_AS_IT_COMES = Trainer.train_step
-
-
-def _constants(network: Network, optimizer: Optimizer) -> dict[str, Any]:
-    """What a recording would keep as it was; the attributes that reach a step through `numbers` are not among them."""
-    varying = {f"{type(optimizer).__name__}.{name}" for name in getattr(optimizer, "varying", ())}
-    scalars = Attributes([network, *network.layers.values(), network.last_layer, optimizer]).scalars()
-    return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
 
 
 def _nothing(_: Trainer) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from xpnet.backend import Array, asarray, dtype_name, get_array_module, is_array, to_numpy
 from xpnet.checks import check_between, check_finite, check_inputs, check_positive
-from xpnet.errors import ArgumentError, ArrayMixError, XpnetError
+from xpnet.errors import ArgumentError, ArrayMixError, ShapeError, XpnetError
+from xpnet.functions import as_inputs
 from xpnet.network import Network
 
-__all__ = ["Samples", "checked", "split_validation", "with_validation"]
+__all__ = ["Samples", "check_augmentation", "checked", "split_validation", "with_validation"]
 
 
 class Samples(NamedTuple):
@@ -66,6 +67,24 @@ def with_validation(
         )
     train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed))
     return train, held_out
+
+
+def check_augmentation(augmentation: Any, train: Samples, network: Network) -> None:
+    """That it takes a minibatch of the training set and gives one; with that its key comes beside the network."""
+    if not callable(augmentation) or isinstance(augmentation, type):
+        raise ArgumentError(
+            "augmentation must be a function of a minibatch's inputs, such as  Augmentation(shift=2) , got "
+            f"{augmentation!r}."
+        )
+    x = as_inputs(train.first(1).x, network.anchor.dtype)
+    with _named("augmentation"):
+        y = augmentation(x)
+    if not is_array(y) or tuple(y.shape) != tuple(x.shape) or y.dtype != x.dtype:
+        got = f"{dtype_name(y)} {tuple(y.shape)}" if is_array(y) else type(y).__name__
+        raise ShapeError(
+            f"augmentation must give inputs of the shape and dtype that it is given, {dtype_name(x)} {tuple(x.shape)}, "
+            f"got {got}."
+        )
 
 
 def _check_arrays(arrays: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
 from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, SquareLayer
-from xpnet.layers.base import Layer, first_that_learns, settled_shape, with_inner_layers
+from xpnet.layers.base import Layer, first_that_learns, multiplications, settled_shape, with_inner_layers
 from xpnet.layers.convolution import Convolution
 from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
@@ -39,6 +39,7 @@ __all__ = [
     "SquareLayer",
     "Tanh",
     "first_that_learns",
+    "multiplications",
     "settled_shape",
     "with_inner_layers",
 ]

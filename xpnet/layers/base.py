@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from xpnet.backend import Array
 from xpnet.checks import check_form
 
-__all__ = ["Layer", "first_that_learns", "settled_shape", "with_inner_layers"]
+__all__ = ["Layer", "first_that_learns", "multiplications", "settled_shape", "with_inner_layers"]
 
 _NOWHERE: Mapping[str, Array] = {}
 
@@ -46,6 +46,8 @@ class Layer:
     counter_names
         Integer arrays by which one training step differs from the next: they move with the parameters and are not
         saved.
+    frozen
+        Whether the layer is used as it is, in training too, and not learned; set by ``Network.freeze``.
     train
         Whether this is training; set by the network and by nothing else: by ``gradient``, after which a layer that is
         called by hand goes on as in training, and by ``predict``.
@@ -57,6 +59,7 @@ class Layer:
     parameter_names: ClassVar[tuple[str, ...]] = ()
     statistic_names: ClassVar[tuple[str, ...]] = ()
     counter_names: ClassVar[tuple[str, ...]] = ()
+    frozen: bool = False
     train: bool = False
     needs_input_gradient: bool = True
     _buffer_views: Mapping[str, Array] = _NOWHERE
@@ -95,8 +98,16 @@ class Layer:
     @property
     def parameter_count(self) -> int:
         """How many numbers the layer learns, and those inside it."""
-        layers = with_inner_layers([self])
-        return sum(math.prod(getattr(layer, name).shape) for layer in layers for name in layer.parameter_names)
+        return _numbers_in(layer for layer in with_inner_layers([self]) if not layer.frozen)
+
+    @property
+    def frozen_count(self) -> int:
+        """How many numbers the layer, and those inside it, do not learn because they are frozen."""
+        return _numbers_in(layer for layer in with_inner_layers([self]) if layer.frozen)
+
+    def multiplications(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 - here whatever the shape is
+        """About how many ``forward`` makes for one sample of `shape`: one a parameter, if it says no other."""
+        return self.parameter_count + self.frozen_count
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
@@ -104,6 +115,10 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _numbers_in(layers: Iterable[Layer]) -> int:
+    return sum(math.prod(getattr(layer, name).shape) for layer in layers for name in layer.parameter_names)
 
 
 def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
@@ -131,3 +146,12 @@ def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
         if shape is not None or type(layer).output_shape is not Layer.output_shape:
             return shape
     return None
+
+
+def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
+    """About how many multiplications layers in order make, forward, for one sample of that shape."""
+    count = 0
+    for layer in layers:
+        count += layer.multiplications(shape)
+        shape = layer.output_shape(shape)
+    return count

@@ -1,5 +1,6 @@
 """Convolution: filters slid over images (course row 20)."""
 
+import math
 from typing import ClassVar
 
 from xpnet.backend import Array, accepts_out, get_array_module, sliding_windows
@@ -137,6 +138,11 @@ class Convolution(Layer):
                 f"got samples of shape {tuple(shape)}"
             )
         return (count, *window_counts(shape[1:], (fh, fw), self.stride, self.pad))
+
+    def multiplications(self, shape: tuple[int, ...]) -> int:
+        """Each filter's numbers, as often as there are windows."""
+        _, oh, ow = self.output_shape(shape)
+        return math.prod(self.W.shape) * oh * ow
 
     def __repr__(self) -> str:
         count, channels, fh, fw = self.W.shape

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from xpnet.backend import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer, first_that_learns, settled_shape
+from xpnet.layers.base import Layer, first_that_learns, multiplications, settled_shape
 
 __all__ = ["Flatten", "Residual"]
 
@@ -113,6 +113,10 @@ class Residual(Layer):
                 "channels and stride"
             )
         return ways["branch"]
+
+    def multiplications(self, shape: tuple[int, ...]) -> int:
+        """Those of the branch and of the shortcut."""
+        return multiplications(self.branch, shape) + multiplications(self.shortcut, shape)
 
     def __repr__(self) -> str:
         shortcut = f", shortcut={list(self.shortcut)}" if self.shortcut else ""

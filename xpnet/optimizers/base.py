@@ -169,7 +169,8 @@ class BaseOptimizer(ABC):
                 elif tuple(kept[key].shape) != tuple(W.shape):
                     raise ShapeError(
                         f"{key} has shape {tuple(W.shape)}, but this {type(self).__name__} keeps for it an array of "
-                        f"shape {tuple(kept[key].shape)}, from another network. Make an optimizer for each network."
+                        f"shape {tuple(kept[key].shape)}, from another network, or from before layers of it were "
+                        "frozen. Make an optimizer for each."
                     )
                 else:
                     kept[key] = asarray(kept[key], like=W, dtype=dtype_name(W))

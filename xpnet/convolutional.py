@@ -1,0 +1,261 @@
+"""Convolutional networks, each as the list of layers that it is (course row 20)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from xpnet.backend import Backend
+from xpnet.checks import check_count
+from xpnet.errors import ArgumentError
+from xpnet.layer_maker import LayerMaker
+from xpnet.layers import (
+    BatchNormalization,
+    Convolution,
+    GlobalAveragePooling,
+    Layer,
+    Pooling,
+    Relu,
+    Residual,
+    SoftmaxWithLoss,
+)
+from xpnet.network import Network
+
+__all__ = ["DeepConvNet", "ResNet", "SimpleConvNet"]
+
+_USUAL: Mapping[str, int] = MappingProxyType({"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1})
+# Two convolutions between two poolings. The fourth has a wider frame, so that 14 x 14 become 16 x 16, and 8, and 4.
+_DEEP: tuple[Mapping[str, int], ...] = tuple(
+    MappingProxyType({"filter_num": filters, "filter_size": 3, "pad": pad, "stride": 1})
+    for filters, pad in ((16, 1), (16, 1), (32, 1), (32, 2), (64, 1), (64, 1))
+)
+
+
+class SimpleConvNet(Network):
+    """The book's first convolutional network: convolution, ReLU, pooling, affine, ReLU, affine (chapter 7).
+
+    Parameters
+    ----------
+    input_dim
+        The shape of an image, (channels, height, width).
+    conv_param
+        ``filter_num``, ``filter_size``, ``pad`` and ``stride`` of the convolution.
+    hidden_size, output_size
+        The numbers of hidden units and of classes.
+    weight_init_std
+        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
+        begin at 0.
+    seed, dtype, backend
+        As for `TwoLayerNet`.
+
+    Notes
+    -----
+    It takes images (N, C, H, W), such as those of ``load_mnist(flatten=False)``. The book's own parameters, its file
+    ``ch07/params.pkl``, are read by ``SimpleConvNet().set_params(load_weights("params.pkl"))``.
+
+    Examples
+    --------
+    >>> network = SimpleConvNet(seed=0, backend="numpy")
+    >>> network
+    SimpleConvNet(1x28x28-30-100-10, 433,890 parameters, float32 on numpy)
+    >>> {key: value.shape for key, value in network.params.items()}  # doctest: +NORMALIZE_WHITESPACE
+    {'W1': (30, 1, 5, 5), 'b1': (30,), 'W2': (4320, 100), 'b2': (100,), 'W3': (100, 10), 'b3': (10,)}
+    """
+
+    def __init__(
+        self,
+        input_dim: Sequence[int] = (1, 28, 28),
+        conv_param: Mapping[str, int] = _USUAL,
+        hidden_size: int = 100,
+        output_size: int = 10,
+        weight_init_std: float | str = 0.01,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        image = _image_shape(input_dim)
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        images = {
+            "Conv1": _convolution(make, image[0], conv_param, weight_init_std),
+            "Relu1": Relu(),
+            "Pool1": Pooling(2, 2),
+        }
+        super().__init__(
+            {
+                **images,
+                "Affine1": make.affine(_size_after(images.values(), image), hidden_size, weight_init_std),
+                "Relu2": Relu(),
+                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
+            },
+            SoftmaxWithLoss(),
+            input_shape=image,
+        )
+
+
+class DeepConvNet(Network):
+    """The book's deep one: six convolutions of 3 x 3 in pairs, pooling after each pair, two affine layers (chapter 8).
+
+    ReLU after each convolution and after the first affine layer, dropout after each affine layer, He's initial weights.
+
+    Parameters
+    ----------
+    input_dim
+        The shape of an image, (channels, height, width).
+    conv_params
+        For each of the six convolutions ``filter_num``, ``filter_size``, ``pad`` and ``stride``.
+    hidden_size, output_size
+        The numbers of hidden units and of classes.
+    dropout_ratio
+        With which probability the outputs of the affine layers are dropped in training.
+    seed, dtype, backend
+        As for `TwoLayerNet`.
+
+    Notes
+    -----
+    Dropout is the book's: nothing is scaled in training, and everything by 1 - `dropout_ratio` at inference. So the
+    book's own parameters, its file ``ch08/deep_convnet_params.pkl``, give the book's scores:
+    ``DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))``.
+
+    Examples
+    --------
+    >>> network = DeepConvNet(seed=0, backend="numpy")
+    >>> network
+    DeepConvNet(1x28x28-16-16-32-32-64-64-50-10, 123,552 parameters, float32 on numpy)
+    >>> list(network.params)[-4:]
+    ['W7', 'b7', 'W8', 'b8']
+    """
+
+    def __init__(
+        self,
+        input_dim: Sequence[int] = (1, 28, 28),
+        conv_params: Sequence[Mapping[str, int]] = _DEEP,
+        hidden_size: int = 50,
+        output_size: int = 10,
+        dropout_ratio: float = 0.5,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        image = _image_shape(input_dim)
+        if len(conv_params) != 6:
+            raise ArgumentError(f"conv_params must describe six convolutions, got {len(conv_params)}: {conv_params!r}.")
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        layers: list[Layer] = []
+        channels = image[0]
+        for i, conv_param in enumerate(conv_params):
+            convolution = _convolution(make, channels, conv_param, "he")
+            channels = convolution.W.shape[0]
+            layers += [convolution, Relu()]
+            if i % 2 == 1:
+                layers.append(Pooling(2, 2))
+        layers += [
+            make.affine(_size_after(layers, image), hidden_size, "he"),
+            Relu(),
+            make.dropout(dropout_ratio, inverted=False),
+            make.affine(hidden_size, output_size, "he"),
+            make.dropout(dropout_ratio, inverted=False),
+        ]
+        super().__init__(layers, SoftmaxWithLoss(), input_shape=image)
+
+
+class ResNet(Network):
+    """A small residual network: He et al., "Deep Residual Learning for Image Recognition" (2015), section 4.2.
+
+    A convolution; stages of residual blocks, each stage after the first with twice the stride and its own number of
+    channels; the mean of each channel; an affine layer. A block is two convolutions of 3 x 3 beside a way around them,
+    with batch normalisation after each convolution; the way around is the input itself, or a convolution of 1 x 1 where
+    shapes change.
+
+    Parameters
+    ----------
+    input_dim
+        The shape of an image, (channels, height, width).
+    filter_nums
+        How many channels each stage has.
+    blocks
+        How many residual blocks each stage has.
+    output_size
+        The number of classes.
+    seed, dtype, backend
+        As for `TwoLayerNet`.
+
+    Examples
+    --------
+    >>> ResNet((3, 32, 32), blocks=3, backend="numpy").parameter_count  # the paper's ResNet-20
+    273258
+    >>> list(ResNet(seed=0, backend="numpy").layers)  # doctest: +NORMALIZE_WHITESPACE
+    ['Convolution1', 'BatchNormalization1', 'Relu1', 'Residual1', 'Relu2', 'Residual2', 'Relu3', 'Residual3', 'Relu4',
+     'GlobalAveragePooling1', 'Affine1']
+    """
+
+    def __init__(
+        self,
+        input_dim: Sequence[int] = (1, 28, 28),
+        filter_nums: Sequence[int] = (16, 32, 64),
+        blocks: int = 1,
+        output_size: int = 10,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        image = _image_shape(input_dim)
+        check_count("blocks", blocks)
+        if not filter_nums:
+            raise ArgumentError("filter_nums must have a number of channels for each stage, such as (16, 32, 64).")
+        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        channels = filter_nums[0]
+        layers: list[Layer] = [*_normalized(make, image[0], channels, 3, 1), Relu()]
+        for stage, filters in enumerate(filter_nums):
+            for block in range(blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                branch = [
+                    *_normalized(make, channels, filters, 3, stride),
+                    Relu(),
+                    *_normalized(make, filters, filters, 3, 1),
+                ]
+                same = stride == 1 and channels == filters
+                shortcut = () if same else _normalized(make, channels, filters, 1, stride)
+                layers += [Residual(branch, shortcut), Relu()]
+                channels = filters
+        layers += [GlobalAveragePooling(), make.affine(channels, output_size, "he")]
+        super().__init__(layers, SoftmaxWithLoss(), input_shape=image)
+
+
+def _normalized(
+    make: LayerMaker, channels: int, filters: int, size: int, stride: int
+) -> tuple[Convolution, BatchNormalization]:
+    """A convolution that keeps the image's size but for its stride, and batch normalisation after it."""
+    convolution = make.convolution(channels, filters, size, "he", stride=stride, pad=size // 2)
+    return convolution, make.batch_normalization(filters)
+
+
+def _convolution(
+    make: LayerMaker, channels: int, conv_param: Mapping[str, int], weight_init_std: float | str
+) -> Convolution:
+    """A convolution as the book describes one."""
+    if not isinstance(conv_param, Mapping) or set(conv_param) != set(_USUAL):
+        raise ArgumentError(
+            f"A convolution is described by {', '.join(_USUAL)}, such as {dict(_USUAL)}, got {conv_param!r}."
+        )
+    p: Mapping[str, Any] = conv_param
+    return make.convolution(
+        channels, p["filter_num"], p["filter_size"], weight_init_std, stride=p["stride"], pad=p["pad"]
+    )
+
+
+def _image_shape(input_dim: Sequence[int]) -> tuple[int, int, int]:
+    if not isinstance(input_dim, Sequence) or len(input_dim) != 3:
+        raise ArgumentError(f"input_dim must be the shape of an image, such as (1, 28, 28), got {input_dim!r}.")
+    channels, height, width = (check_count("a length in input_dim", length) for length in input_dim)
+    return channels, height, width
+
+
+def _size_after(layers: Any, image: tuple[int, ...]) -> int:
+    """How many numbers these layers make of an image."""
+    shape = image
+    for layer in layers:
+        shape = layer.output_shape(shape)
+    return math.prod(shape)

@@ -1,0 +1,59 @@
+"""Transfer learning: what one network has learned, kept, and a new head on it (course row 20)."""
+
+from collections.abc import Mapping, Sequence
+
+from xpnet.errors import ArgumentError
+from xpnet.layers import Layer, LossLayer
+from xpnet.network import Network
+from xpnet.params import name_layers
+
+__all__ = ["with_new_head"]
+
+
+def with_new_head(
+    network: Network,
+    head: Sequence[Layer] | Mapping[str, Layer],
+    *,
+    keep: str,
+    last_layer: LossLayer | None = None,
+) -> Network:
+    """A network of the first layers of another, copied and frozen, and of new layers after them.
+
+    Parameters
+    ----------
+    network
+        The trained network, which is left as it is.
+    head
+        The new layers, by name or in order; their parameters must lie beside the network's and have its dtype.
+    keep
+        The last layer to keep, by name: ``"Pool1"`` of a `SimpleConvNet`, ``"GlobalAveragePooling1"`` of a `ResNet`.
+    last_layer
+        As for `Network`.
+
+    Returns
+    -------
+    Network
+        Training it costs no backward arithmetic in the layers that were kept. To train those as well in the end, with a
+        low rate: ``unfreeze()``, and a new optimizer.
+
+    Examples
+    --------
+    >>> from xpnet import LayerMaker, Relu, SimpleConvNet
+    >>> trained = SimpleConvNet(output_size=5, seed=0, backend="numpy")
+    >>> make = LayerMaker(seed=1, backend="numpy")
+    >>> with_new_head(trained, [make.affine(4320, 50, "he"), Relu(), make.affine(50, 5, "he")], keep="Pool1")
+    Network(1x28x28-30-50-5, 216,305 parameters, 780 frozen, float32 on numpy)
+    """
+    names = list(network.layers)
+    if keep not in names:
+        raise ArgumentError(f"keep must be the name of a layer, got {keep!r}; there are {', '.join(names)}.")
+    kept = dict(list(network.copy().layers.items())[: names.index(keep) + 1])
+    if not isinstance(head, Mapping):
+        # Numbered as if the layers that are kept stood before them.
+        head = dict(list(name_layers([*kept.values(), *head]).items())[len(kept) :])
+    if clash := [name for name in head if name in kept]:
+        raise ArgumentError(
+            f"The head has a layer {clash[0]!r}, as the layers that are kept have; give it another name."
+        )
+    whole = Network({**kept, **head}, last_layer, input_shape=network.input_shape)
+    return whole.freeze(*kept)
