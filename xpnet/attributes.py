@@ -1,7 +1,7 @@
 """The attributes of objects, and the arrays in them, of which a recorded training step must know where they lie."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,11 @@ class Attributes:
         """The arrays, by the names of their places."""
         return {name: value for name, _, _, value in self.places() if _is_array(value)}
 
-    def contents(self) -> dict[str, np.ndarray]:
-        """The numbers in the arrays, copied."""
-        return {name: array.copy() for name, array in self.arrays().items()}
+    def contents(self, names: Collection[str]) -> dict[str, np.ndarray]:
+        """The numbers in the arrays of these names, copied."""
+        arrays = {name: array for name, array in self.arrays().items() if name in names}
+        copies = {id(array): array.copy() for array in arrays.values()}
+        return {name: copies[id(array)] for name, array in arrays.items()}
 
     def check_constant(self, before: dict[str, Any]) -> None:
         """That the `scalars` are what they were a step ago; else a CaptureError that names one that is not."""
@@ -65,7 +67,8 @@ class Attributes:
         kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
         # A layer may still hold a view of the user's data, which may be for reading only.
         unique = {id(array): array for array in self.arrays().values() if is_writable(array)}
-        contents = [(array, copied(array)) for array in unique.values()]
+        # What lies in another of them as a view is kept with that one.
+        contents = [(a, copied(a)) for a in unique.values() if id(getattr(a, "base", None)) not in unique]
 
         def restore() -> None:
             for container, content in kept:

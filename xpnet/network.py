@@ -1,5 +1,6 @@
 """A network: layers in order and a last layer that gives the loss."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, first_that_learns, s
 from xpnet.summary import summary_table
 
 __all__ = ["Network"]
+
+_MOST_SAMPLES = 1000
+_CACHED_NUMBERS = 2**20
 
 
 class Network(LayerStack):
@@ -77,7 +81,7 @@ class Network(LayerStack):
         super().__init__(layers)
         self.last_layer = last_layer or SoftmaxWithLoss()
         self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else tuple(input_shape)
-        self._output_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
 
@@ -106,18 +110,19 @@ class Network(LayerStack):
 
     # --- inference ---------------------------------------------------------------------------------------------------
 
-    def predict(self, x: Array, *, batch_size: int = 1000) -> Array:
+    def predict(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The scores (before the softmax): (N, C) for a batch, (C,) for one sample.
 
-        A large `x` goes through in batches of `batch_size`, so that 60,000 images need little more than their scores.
+        A large `x` goes through in batches, so that 60,000 images need little more than their scores: of `batch_size`
+        samples, or of 1,000, on NumPy of so many fewer as leave the layers' outputs small enough for a cache.
         """
         x, single = self._enter(x)
-        scores = list(self._batches_of_scores(x, check_count("batch_size", batch_size)))
+        scores = list(self._batches_of_scores(x, batch_size))
         if single:
             return scores[0][0, ...]
         return scores[0] if len(scores) == 1 else get_array_module(x).concat(scores)
 
-    def predict_proba(self, x: Array, *, batch_size: int = 1000) -> Array:
+    def predict_proba(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The probabilities, softmax of the scores: (N, C) for a batch, (C,) for one sample."""
         if not hasattr(self.last_layer, "probabilities"):
             raise ArgumentError(f"{self.last_layer} gives no probabilities; its outputs are  network.predict(x) .")
@@ -149,19 +154,23 @@ class Network(LayerStack):
                 loss = loss + 0.5 * self.weight_decay_lambda * xp.sum(layer.W * layer.W)
         return loss
 
-    def accuracy(self, x: Array, t: Array, *, batch_size: int = 1000) -> float:
+    def accuracy(self, x: Array, t: Array, *, batch_size: int | None = None) -> float:
         """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`."""
         if not self.last_layer.classifies:
             raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use  network.loss(x, t) .")
         x, t = self._enter_with_targets(x, t)
         right, start = 0, 0
-        for scores in self._batches_of_scores(x, check_count("batch_size", batch_size)):
+        for scores in self._batches_of_scores(x, batch_size):
             end = start + scores.shape[0]
             right = right + self.last_layer.count_right(scores, t[start:end, ...])
             start = end
         return float(right) / x.shape[0]
 
-    def _batches_of_scores(self, x: Array, batch_size: int) -> Iterator[Array]:
+    def _batches_of_scores(self, x: Array, batch_size: int | None) -> Iterator[Array]:
+        if batch_size is None:
+            cached = max(1, _CACHED_NUMBERS // self._widest(tuple(x.shape[1:])))
+            batch_size = min(_MOST_SAMPLES, cached) if get_array_module(x) is np else _MOST_SAMPLES
+        check_count("batch_size", batch_size)
         self.set_train(False)
         xp, dtype, block = get_array_module(x), self.anchor.dtype, None
         if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
@@ -257,15 +266,20 @@ class Network(LayerStack):
 
     def output_shape(self, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the scores of one sample of that shape, or the ShapeError of the layer that it does not fit."""
-        if sample_shape not in self._output_shapes:
-            shape = sample_shape
+        if sample_shape not in self._shapes:
+            shapes = [sample_shape]
             for name, layer in self._layers.items():
                 try:
-                    shape = layer.output_shape(shape)
+                    shapes.append(layer.output_shape(shapes[-1]))
                 except ShapeError as error:
                     raise ShapeError(f"{name} {error}. x has one row a sample.") from None
-            self._output_shapes[sample_shape] = shape
-        return self._output_shapes[sample_shape]
+            self._shapes[sample_shape] = shapes
+        return self._shapes[sample_shape][-1]
+
+    def _widest(self, sample_shape: tuple[int, ...]) -> int:
+        """The most numbers that a layer makes of a sample of that shape, or that this has itself."""
+        self.output_shape(sample_shape)
+        return max(math.prod(shape) for shape in self._shapes[sample_shape])
 
     def operations(self, sample_shape: tuple[int, ...]) -> float:
         """About how many floating-point operations training has a sample: a sum and a product a multiplication.

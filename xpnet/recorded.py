@@ -56,7 +56,8 @@ class RecordedSteps:
                     f"{name}, which the first step makes: it belongs in the optimizer's  prepare(params)"
                 )
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
-        after, rebound = attributes.contents(), attributes.rebound(arrays)
+        rebound = attributes.rebound(arrays)
+        after = attributes.contents(in_place | rebound)
         restore()
         self._carried = Carried(attributes, rebound)
         self._indices[...], self._numbers[...] = indices[0], rows[0]
@@ -64,7 +65,7 @@ class RecordedSteps:
         restore()
         replayed = Losses()
         self.run(indices, rows, replayed)
-        now = attributes.contents()
+        now = attributes.arrays()
         if not np.array_equal(called, replayed.fetch(), equal_nan=True) or not all(
             np.array_equal(after[name], now[name], equal_nan=True) for name in in_place | self._carried.own.keys()
         ):
