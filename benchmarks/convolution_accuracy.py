@@ -55,11 +55,11 @@ class Recipe:
 
 RECIPES = {
     "simple": Recipe(SimpleConvNet, lambda steps: Adam(Cosine(0.001, steps)), epochs=10),
-    "deep": Recipe(DeepConvNet, lambda steps: Adam(Cosine(0.001, steps)), epochs=12),
+    "deep": Recipe(DeepConvNet, lambda steps: Adam(Cosine(0.001, steps, warm_up=steps // 20)), epochs=10),
     "resnet": Recipe(
         ResNet,
-        lambda steps: Nesterov(Cosine(0.1, steps, warm_up=steps // 4), weight_decay=5e-4),
-        epochs=12,
+        lambda steps: Nesterov(Cosine(0.1, steps, warm_up=steps // 5), weight_decay=5e-4),
+        epochs=10,
         augmentation={"shift": 2, "rotate": 10},
     ),
 }
