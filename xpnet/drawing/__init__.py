@@ -1,10 +1,12 @@
-"""Pictures: digits, learning curves, searches, distributions, paths. matplotlib lives here alone.
+"""Pictures: digits, convolutional networks, learning curves, searches, distributions, paths.
 
-It is loaded when something is drawn. Each function takes plain sequences and arrays of any backend, and returns the
-figure; with a ``path`` the picture is written there, without one the figure is pyplot's, shown by ``plt.show()``.
+matplotlib lives here alone, and is loaded when something is drawn. Each function takes plain sequences, arrays of any
+backend, or a network, and returns the figure; with a ``path`` the picture is written there, without one the figure is
+pyplot's, shown by ``plt.show()``.
 """
 
-from xpnet.drawing.digits import plot_confusions, plot_digits, plot_scores
+from xpnet.drawing.convolution import draw_activations, draw_filters
+from xpnet.drawing.digits import draw_misclassified, plot_confusions, plot_digits, plot_scores
 from xpnet.drawing.distributions import plot_histograms
 from xpnet.drawing.figures import new_figure, save_figure
 from xpnet.drawing.paths import plot_paths
@@ -12,6 +14,9 @@ from xpnet.drawing.search import plot_search, plot_search_curves
 from xpnet.drawing.training import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
 
 __all__ = [
+    "draw_activations",
+    "draw_filters",
+    "draw_misclassified",
     "new_figure",
     "plot_confusions",
     "plot_digits",

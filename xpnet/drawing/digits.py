@@ -2,18 +2,33 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, to_numpy
+from xpnet.backend import Array, asarray, get_array_module, to_numpy
+from xpnet.checks import check_count, check_labels, index_labels
 from xpnet.drawing.figures import finished, new_figure
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.functions import as_inputs
+from xpnet.layers import SigmoidWithLoss
+from xpnet.network import Network
 
-__all__ = ["plot_confusions", "plot_digits", "plot_scores"]
+__all__ = [
+    "add_score_bars",
+    "as_colours_or_grey",
+    "draw_misclassified",
+    "names_of_classes",
+    "plot_confusions",
+    "plot_digits",
+    "plot_scores",
+]
 
 _RIGHT, _WRONG = "tab:green", "tab:red"
+_MOST_NUMBERED = 20  # classes that have a number at each bar; those of more would lie one on the other
+_MOST_BARS = 10  # classes that are shown beside an image that is misclassified
 
 
 def plot_digits(
@@ -81,21 +96,30 @@ def plot_scores(
     -------
     matplotlib.figure.Figure
     """
-    values = np.ravel(to_numpy(scores))
-    highest = int(values.argmax())
     figure = new_figure(path, figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(_as_pictures(to_numpy(image)[np.newaxis])[0], cmap="gray_r")
     left.set_axis_off()
     left.set_title("the image" if label is None else f"the image, a {label}")
-    color = _RIGHT if label is None or highest == label else _WRONG
-    bars = right.bar(range(len(values)), values, color=[color if i == highest else "0.7" for i in range(len(values))])
-    right.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=8, padding=2)
-    right.axhline(0, color="black", linewidth=0.8)
-    right.margins(y=0.12)
-    right.set(title=f"highest {name}: {highest}", xlabel="class", ylabel=name, xticks=range(len(values)))
+    highest = add_score_bars(right, np.ravel(to_numpy(scores)), label)
+    right.set(title=f"highest {name}: {highest}", xlabel="class", ylabel=name)
     figure.suptitle(title)
     return finished(figure, path)
+
+
+def add_score_bars(axes: Any, values: np.ndarray, label: int | None = None) -> int:
+    """A bar a class, the highest in green, or in red where it is not at the label; returns its class."""
+    highest = int(values.argmax())
+    color = _RIGHT if label is None or highest == label else _WRONG
+    bars = axes.bar(range(len(values)), values, color=[color if i == highest else "0.7" for i in range(len(values))])
+    few = len(values) <= _MOST_NUMBERED
+    numbers = [f"{value:.2f}" if few or i == highest else "" for i, value in enumerate(values)]
+    axes.bar_label(bars, numbers, fontsize=8, padding=2)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.margins(y=0.12)
+    if few:
+        axes.set_xticks(range(len(values)))
+    return highest
 
 
 def plot_confusions(
@@ -145,6 +169,151 @@ def plot_confusions(
     figure.supylabel("it is")
     figure.suptitle(title)
     return finished(figure, path)
+
+
+def draw_misclassified(
+    network: Network,
+    x: Array,
+    t: Array,
+    *,
+    limit: int = 12,
+    columns: int = 4,
+    class_names: Sequence[str] = (),
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """The images that a network gets wrong, first those of which it is surest, each beside the classes' probabilities.
+
+    The label's bar is green, that of the network's answer red; of many classes those of the highest bars are shown. How
+    many errors there are of each kind is shown by `plot_confusions`.
+
+    Parameters
+    ----------
+    network
+        A network whose classes exclude each other; scores stand for probabilities where it gives none.
+    x
+        Images, (N, H*W), (N, H, W), (N, 1, H, W), or in colour (N, 3, H, W); uint8 or floats, of any backend. They go
+        through the network in its ``input_shape``, where that is known.
+    t
+        What they are: class indices (N,), or one-hot rows (N, C).
+    limit
+        How many to show at most.
+    columns
+        How many stand side by side.
+    class_names
+        What the classes are called; none for their numbers.
+    title, path
+        As for `xpnet.drawing.plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ArgumentError
+        Where the network is right about all of them, or has no classes that exclude each other.
+    DataError
+        Where the network's answers are not finite.
+    """
+    limit, columns = check_count("limit", limit), check_count("columns", columns)
+    x = asarray(x, like=network.anchor)
+    name, values = _values_by_class(network, x)
+    labels = index_labels(check_labels(asarray(t, backend="numpy"), values.shape))
+    predicted = values.argmax(axis=1)
+    called = names_of_classes(class_names, values.shape[1])
+    wrong = np.flatnonzero(predicted != labels)
+    if not wrong.size:
+        raise ArgumentError(
+            f"There is nothing to draw: the network is right about all {len(labels):,} images. Give it others, such as "
+            "those of the test set:  draw_misclassified(network, x_test, t_test) ."
+        )
+    surest = wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:limit]
+    images = np.stack([to_numpy(x[int(i), ...]) for i in surest])
+    if network.input_shape is not None and len(network.input_shape) == 3:
+        images = images.reshape(-1, *network.input_shape)
+    pictures = as_colours_or_grey(images)
+    low, high = min(values[surest].min(), 0), max(values[surest].max(), float(name == "probability"))
+    columns = min(columns, len(surest))
+    rows = -(-len(surest) // columns)
+    figure = new_figure(path, figsize=(2.9 * columns, 1.75 * rows + 0.8), layout="constrained")
+    for i, part in enumerate(figure.subfigures(rows, columns, squeeze=False).flat):
+        if i < len(surest):
+            at = surest[i]
+            part.suptitle(f"{called[labels[at]]}, taken for {called[predicted[at]]}", fontsize=10)
+            left, right = part.subplots(1, 2, width_ratios=(1.2, 1))
+            left.imshow(pictures[i], cmap="gray_r")
+            left.set_axis_off()
+            _draw_classes(right, values[at], called, labels[at], predicted[at])
+            right.set_xlim(low, high + 0.4 * (high - low))  # the same for all, with a place for the numbers
+    first = f"here the {len(surest)} of which the network is surest" if len(surest) < wrong.size else "the surest first"
+    told = f"Wrong: {wrong.size:,} of {len(labels):,} images, {first}. "
+    told += f"Bars: {name}; what it is in green, what the network says in red."
+    figure.supxlabel(textwrap.fill(told, 38 * columns), fontsize=9)
+    figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
+    """The probabilities that a network gives, (N, C), or else its scores; and what they are called."""
+    last_layer, shape = network.last_layer, network.input_shape
+    if not last_layer.classifies or isinstance(last_layer, SigmoidWithLoss):
+        raise ArgumentError(
+            f"{last_layer} has no classes that exclude each other, so that one could be taken for another. Give a "
+            "network that ends in  SoftmaxWithLoss() ."
+        )
+    batch = x
+    if shape is not None and math.prod(x.shape[1:]) == math.prod(shape):
+        batch = get_array_module(x).reshape(x, (-1, *shape))
+    has_probabilities = hasattr(last_layer, "probabilities")
+    values = to_numpy(network.predict_proba(batch) if has_probabilities else network.predict(batch))
+    if values.ndim != 2:
+        raise ShapeError(
+            f"Expected images (N, ...), of which each has one score a class, got x of shape {tuple(x.shape)}, which "
+            f"gives scores of shape {values.shape}. Make one image a batch with  x[None] ."
+        )
+    if not (finite := np.isfinite(values).all(axis=1)).all():
+        raise DataError(
+            f"The network's answers are not finite for {np.sum(~finite):,} of {len(finite):,} images. Look where that "
+            f"begins with  draw_activations(network, x[{finite.argmin()}]) ."
+        )
+    return "probability" if has_probabilities else "score", values
+
+
+def _draw_classes(axes: Any, values: np.ndarray, called: Sequence[str], label: int, predicted: int) -> None:
+    """A horizontal bar a class, of the highest ones where there are many, the label's among them."""
+    others = [int(k) for k in np.argsort(-values, kind="stable") if k != label]
+    shown = sorted([int(label), *others[: _MOST_BARS - 1]])
+    colors = {int(predicted): _WRONG, int(label): _RIGHT}
+    bars = axes.barh(range(len(shown)), values[shown], color=[colors.get(k, "0.7") for k in shown])
+    axes.bar_label(bars, [f"{values[k]:.2f}" if k in colors else "" for k in shown], fontsize=7, padding=1)
+    axes.set_yticks(range(len(shown)), [called[k] for k in shown], fontsize=7)
+    for k, text in zip(shown, axes.get_yticklabels(), strict=True):
+        text.set(color=colors.get(k, "black"), weight="bold" if k in colors else "normal")
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def names_of_classes(class_names: Sequence[str], classes: int) -> Sequence[str]:
+    """What each class is called: as is said, else by its number."""
+    if class_names and len(class_names) != classes:
+        raise ArgumentError(
+            f"class_names has {len(class_names)} names, but the network has {classes} classes. Give one a class."
+        )
+    return class_names or [str(k) for k in range(classes)]
+
+
+def as_colours_or_grey(images: np.ndarray) -> np.ndarray:
+    """Images of three channels as (N, H, W, 3), from 0 to 1, each stretched where it goes beyond; others (N, H, W)."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        return _as_pictures(images)
+    colours = np.moveaxis(as_inputs(images, np.dtype("float64")), 1, -1)
+    low, high = (f(colours, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    low, high = np.minimum(low, 0), np.maximum(high, 1)
+    return (colours - low) / (high - low)
 
 
 def _as_pictures(images: Array) -> np.ndarray:

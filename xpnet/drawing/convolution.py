@@ -1,0 +1,272 @@
+"""What a convolutional network learns, and what it makes of an image."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnet.backend import Array, asarray, get_array_module, to_numpy
+from xpnet.checks import check_count, check_labels
+from xpnet.drawing.digits import add_score_bars, as_colours_or_grey, names_of_classes
+from xpnet.drawing.figures import finished, new_figure
+from xpnet.errors import ArgumentError, ShapeError
+from xpnet.functions import as_inputs
+from xpnet.network import Network
+
+__all__ = ["draw_activations", "draw_filters"]
+
+_FEWEST_COLUMNS = 6  # of the maps' width, so that strips and bars have a place where there are few maps
+
+
+# --- filters --------------------------------------------------------------------------------------------------------
+
+
+def draw_filters(
+    before: Array,
+    after: Array | None = None,
+    *,
+    channel: int | None = None,
+    limit: int = 64,
+    columns: int | None = None,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """The filters of a convolution as small images; with `after`, before and after training, side by side.
+
+    Each side has a scale of its own, symmetric about 0, which is mid-grey: the darker, the higher the weight, as ink is
+    dark in the pictures of digits. Three channels are red, green and blue, the brighter, the higher; of filters with
+    more of them one channel is shown. The figure says all this.
+
+    Parameters
+    ----------
+    before, after
+        Filters, (FN, C, FH, FW), of any backend. The parameter of a network changes in its place as it learns, so keep
+        ``before = network.weights()["W1"]``, which is a copy.
+    channel
+        Which channel to show; None for colours where there are three, else for the first.
+    limit
+        How many filters to show at most, the first of them.
+    columns
+        How many stand side by side; None for about as many as there are rows.
+    title, path
+        As for `xpnet.drawing.plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    limit = check_count("limit", limit)
+    sides = {"before training" if after is not None else "": _filters("before", before)}
+    if after is not None:
+        sides["after training"] = _filters("after", after)
+        _check_pair(before, after, *sides.values())
+    count, channels = next(iter(sides.values())).shape[:2]
+    if channel is not None and channel not in range(channels):
+        raise ArgumentError(f"channel must be from 0 to {channels - 1}, as the filters have {channels}, got {channel}.")
+    shown = min(count, limit)
+    columns = math.ceil(math.sqrt(shown)) if columns is None else min(check_count("columns", columns), shown)
+    rows = -(-shown // columns)
+    side = max(0.62, min(1.2, 2.8 / columns))
+    figsize = (max(2.8, side * columns) * len(sides) + 0.2, side * rows + 1.3)
+    figure = new_figure(path, figsize=figsize, layout="constrained")
+    for part, (name, filters) in zip(figure.subfigures(1, len(sides), squeeze=False)[0], sides.items(), strict=True):
+        _draw_filters(part, filters[:shown], channel, (rows, columns))
+        part.suptitle(name)
+    told = [f"the first {shown} of {count} filters"] if shown < count else []
+    if channels == 3 and channel is None:
+        told.append("channels as red, green, blue: grey is 0")
+    elif channels > 1:
+        told.append(f"channel {channel or 0} of {channels} (from 0)")
+    figure.supxlabel(", ".join(told), fontsize=9)
+    figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _filters(name: str, given: Array) -> np.ndarray:
+    filters = to_numpy(given)
+    if filters.ndim != 4 or 0 in filters.shape:
+        raise ShapeError(
+            f"{name} must be filters of shape (FN, C, FH, FW), got {filters.shape}. Those of a network's first "
+            "convolution are  network.params['W1'] ."
+        )
+    return filters
+
+
+def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.ndarray) -> None:
+    """That they are of one convolution, and not one array, which training has changed in its place."""
+    if filters.shape != trained.shape:
+        raise ShapeError(
+            f"before and after must be filters of one convolution, got shapes {filters.shape} and {trained.shape}. "
+            "Take both under one name, such as 'W1'."
+        )
+    if before is after or np.shares_memory(filters, trained):
+        raise ArgumentError(
+            "before and after are the same array, which learning has changed in its place. Keep a copy before the "
+            "training:  before = network.weights()['W1'] ."
+        )
+
+
+def _draw_filters(part: Any, filters: np.ndarray, channel: int | None, grid: tuple[int, int]) -> None:
+    """One side of the figure: the filters on one scale, and the bar that tells it."""
+    bound, in_colour = _largest(filters), filters.shape[1] == 3 and channel is None
+    panels = part.subplots(*grid, squeeze=False)
+    for axes in panels.flat[len(filters) :]:
+        axes.set_axis_off()
+    for axes, weights in zip(panels.flat, filters, strict=False):
+        picture = np.moveaxis(0.5 + weights / (2 * bound), 0, -1) if in_colour else weights[channel or 0]
+        shown = axes.imshow(picture, cmap="gray" if in_colour else "gray_r", vmin=-bound, vmax=bound)
+        axes.set(xticks=[], yticks=[])
+    bar = part.colorbar(shown, ax=panels, location="bottom", shrink=0.9, aspect=30)
+    bar.set_ticks([-bound, 0, bound], labels=[f"{-bound:.2g}", "0", f"{bound:.2g}"])
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("weight", fontsize=8)
+
+
+def _largest(values: np.ndarray) -> float:
+    """The largest magnitude, of what is finite; 1 where all are 0, because a scale needs a length."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
+
+
+# --- activations ----------------------------------------------------------------------------------------------------
+
+
+class _Row(NamedTuple):
+    """What a layer gives out: its name, the shape of one sample, and the sample as pictures, (n, H, W) or (1, H, W, 3).
+
+    A vector is a picture one pixel high, a strip.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    pictures: np.ndarray
+
+    @property
+    def is_strip(self) -> bool:
+        return self.pictures.shape[:2] == (1, 1)
+
+
+def draw_activations(
+    network: Network,
+    x: Array,
+    *,
+    label: int | None = None,
+    class_names: Sequence[str] = (),
+    channels: int = 8,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """What an image becomes, layer by layer: maps where a layer gives out images, a strip where it gives out a vector.
+
+    A row has one scale: from white at 0 to black where nothing in it is negative, else blue below 0 and red above. At
+    the end are the probabilities of the classes, or their scores where there are none, as in `plot_scores`; none of
+    them in a regression. The layers work as in inference, and the network stays as it was: a copy of it is asked.
+
+    Parameters
+    ----------
+    network
+        Any network. Of layers inside a layer, as in `Residual`, the result is shown.
+    x
+        One image, or a batch of one, flattened or not; uint8 or floats, of any backend. Three channels are colours.
+    label
+        What the image is, where that is known: then a highest bar elsewhere is red.
+    class_names
+        What the classes are called; none for their numbers.
+    channels
+        How many maps of a layer to show at most, the first of them.
+    title, path
+        As for `xpnet.drawing.plot_learning_curves`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows, outputs = _activations(network.copy(), x, check_count("channels", channels))
+    columns = max(_FEWEST_COLUMNS, *(len(row.pictures) for row in rows))
+    heights = [0.35 if row.is_strip else 1.0 for row in rows] + [1.6] * len(outputs)
+    figure = new_figure(path, figsize=(columns + 2.6, 1.12 * sum(heights) + 0.6), layout="constrained")
+    widths = [1.7, *[1] * columns, 0.12]
+    grid = figure.add_gridspec(len(heights), len(widths), width_ratios=widths, height_ratios=heights)
+    for i, row in enumerate(rows):
+        below = " × ".join(map(str, row.shape))
+        if len(row.pictures) < math.prod(row.shape[:-2]) and row.pictures.ndim == 3:
+            below += f", first {len(row.pictures)}"
+        _write_name(figure.add_subplot(grid[i, 0]), row.name, below)
+        places = [grid[i, 1:-1]] if row.is_strip else [grid[i, j + 1] for j in range(len(row.pictures))]
+        _draw_row([figure.add_subplot(place) for place in places], figure.add_subplot(grid[i, -1]), row)
+    for name, values in outputs.items():
+        called = names_of_classes(class_names, len(values))
+        if label is not None:
+            check_labels(np.array([label]), (1, len(values)))
+        _write_name(figure.add_subplot(grid[-1, 0]), name, f"of {len(values)} classes")
+        axes = figure.add_subplot(grid[-1, 1:-1])
+        highest = add_score_bars(axes, values, label)
+        axes.margins(y=0.2)
+        known = "" if label is None else f"; it is {called[label]}"
+        axes.set(xlabel=f"highest {name}: {called[highest]}{known}", xlim=(-0.5, len(values) - 0.5))
+        if class_names:
+            axes.set_xticks(range(len(called)), called)
+    figure.suptitle(title)
+    return finished(figure, path)
+
+
+def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row], dict[str, np.ndarray]]:
+    """The input and what each layer makes of it; and of classes, where there are such, the probabilities or scores."""
+    x = _as_batch_of_one(network, asarray(x, like=network.anchor))
+    scores = network.predict(x)  # which also says that x does not fit, and tells all layers that this is no training
+    y = as_inputs(x, network.anchor.dtype)
+    rows = [_input_row(to_numpy(y)[0], channels)]
+    for name, layer in network.layers.items():
+        y = layer.forward(y)
+        rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy: a layer may use its memory again
+    if scores.ndim != 2 or not network.last_layer.classifies:
+        return rows, {}
+    if hasattr(network.last_layer, "probabilities"):
+        return rows, {"probability": to_numpy(network.last_layer.probabilities(scores))[0]}
+    return rows, {"score": to_numpy(scores)[0]}
+
+
+def _as_batch_of_one(network: Network, x: Array) -> Array:
+    shape = network.input_shape
+    if shape is not None and math.prod(x.shape) == math.prod(shape):
+        return get_array_module(x).reshape(x, (1, *shape))
+    if x.ndim == 1 or (shape is None and x.ndim == 3):
+        return x[None, ...]
+    if x.ndim == 0 or x.shape[0] != 1:
+        raise ShapeError(f"One image is drawn, got x of shape {tuple(x.shape)}. Take one of them:  x[0] .")
+    return x
+
+
+def _input_row(x: np.ndarray, channels: int) -> _Row:
+    """The input as an image, where it can be one: square, if it is a vector."""
+    if (x.ndim == 1 and math.isqrt(x.size) ** 2 == x.size) or (x.ndim == 3 and len(x) == 3):
+        return _Row("input", x.shape, as_colours_or_grey(x[np.newaxis]))
+    return _row("input", x, channels)
+
+
+def _row(name: str, values: np.ndarray, channels: int) -> _Row:
+    pictures = values.reshape(-1, *values.shape[-2:])[:channels] if values.ndim > 1 else values[np.newaxis, np.newaxis]
+    return _Row(name, values.shape, pictures)
+
+
+def _write_name(axes: Any, name: str, below: str) -> None:
+    """What a row is, at its left."""
+    axes.set_axis_off()
+    axes.text(1, 0.5, name, ha="right", va="bottom", fontsize=10)
+    axes.text(1, 0.45, below, ha="right", va="top", fontsize=8, color="0.35")
+
+
+def _draw_row(panels: list[Any], bar: Any, row: _Row) -> None:
+    """The pictures of a row, on one scale that a bar at the end tells; colours need none."""
+    bound, signed = _largest(row.pictures), bool((row.pictures < 0).any())
+    options = {"cmap": "RdBu_r" if signed else "gray_r", "vmin": -bound if signed else 0, "vmax": bound}
+    for axes, picture in zip(panels, row.pictures, strict=True):
+        shown = axes.imshow(picture, aspect="auto" if row.is_strip else "equal", **options)
+        axes.set(xticks=[], yticks=[])
+    if row.pictures.ndim == 4:
+        bar.set_axis_off()
+        return
+    ticks = [-bound, bound] if signed else [0, bound]
+    bar.figure.colorbar(shown, cax=bar).set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    bar.tick_params(labelsize=7)
