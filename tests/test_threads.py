@@ -49,7 +49,7 @@ def trained(*, work, monkeypatch):
 
 
 def test_small_steps_have_one_thread_and_large_ones_all(monkeypatch):
-    operations = 6 * (12 * 6 + 6 + 6 * 7 + 7) * 10  # a parameter and sample: two forward, four backward
+    operations = 6 * (12 * 6 + 6) * 10  # of the larger layer, a parameter and sample: two forward, four backward
     assert trained(work=operations + 1, monkeypatch=monkeypatch) == {1}
     assert set(threads()) == {2}
     assert trained(work=operations, monkeypatch=monkeypatch) == {2}

@@ -281,17 +281,18 @@ class Network(LayerStack):
         self.output_shape(sample_shape)
         return max(math.prod(shape) for shape in self._shapes[sample_shape])
 
-    def operations(self, sample_shape: tuple[int, ...]) -> float:
-        """About how many floating-point operations training has a sample: a sum and a product a multiplication.
+    def operations(self, sample_shape: tuple[int, ...]) -> list[float]:
+        """About how many floating-point operations each layer makes of a sample in training.
 
-        As many again backward for the weights, and for the inputs; none where nothing learns.
+        A product and a sum for each multiplication; as many again backward for the weights, and for the inputs. None
+        of these in layers before the first that learns.
         """
-        in_order, shape, count = list(self._layers.values()), sample_shape, 0
+        in_order, shape, counts = list(self._layers.values()), sample_shape, []
         first = first_that_learns(in_order)
         for i, layer in enumerate(in_order):
-            count += layer.multiplications(shape) * (2 if i < first else 6)
+            counts.append(layer.multiplications(shape) * (2.0 if i < first else 6.0))
             shape = layer.output_shape(shape)
-        return float(count)
+        return counts
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def blas_threads(operations: float) -> Iterator[None]:
     Parameters
     ----------
     operations
-        How many floating-point operations a piece of the work has, such as a training step.
+        How many floating-point operations a piece of the work has: in a training step, the largest layer's.
     """
     if operations >= _ENOUGH_WORK or any(os.environ.get(name) for name in _USERS_OWN):
         yield

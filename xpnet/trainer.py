@@ -235,7 +235,7 @@ class Trainer:
         begun = shown = time.perf_counter()
         first, losses = len(self.history.loss), Losses()
         order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
-        with blas_threads(self.operations_a_step):
+        with blas_threads(self.operations_of_a_layer):
             maker = self._current_steps()
             restore = snapshot(maker.step)
             counted = self.optimizer.iter if maker.step.counted else first  # type: ignore[attr-defined]
@@ -275,7 +275,12 @@ class Trainer:
     @property
     def operations_a_step(self) -> float:
         """About how many floating-point operations a step has."""
-        return self.network.operations(tuple(self.x_train.shape[1:])) * self.mini_batch_size
+        return self.mini_batch_size * sum(self.network.operations(tuple(self.x_train.shape[1:])))
+
+    @property
+    def operations_of_a_layer(self) -> float:
+        """The same of the largest layer: by this it is said how many threads a step may have."""
+        return self.mini_batch_size * max(self.network.operations(tuple(self.x_train.shape[1:])))
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
