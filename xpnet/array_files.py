@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from xpnet._pickled import read_pickled_arrays
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentError, DataError
 
 __all__ = ["load_weights", "read_arrays"]
 
@@ -20,6 +20,8 @@ _MOST_MEMBERS = 1000
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The parameters in a file, by name; for `set_params` of a network of the same layers.
+
+    (For `set_weights`, where the file has running statistics as well; or ``network.load`` reads it.)
 
     It reads the book's files of parameters, ``ch07/params.pkl`` for `SimpleConvNet` and
     ``ch08/deep_convnet_params.pkl`` for `DeepConvNet`, which are in the book's repository,
@@ -37,7 +39,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        The arrays in the order of the file, float16, float32 or float64 as they are there, the caller's own. They are
+        The arrays, float16, float32 or float64 as they are there, the caller's own. They are
         read and not verified: that they are the book's is for the caller to know.
 
     Raises
@@ -65,6 +67,8 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         SimpleConvNet().set_params(load_weights("params.pkl"))
         DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"load_weights takes the path of a file, such as 'params.pkl', got {path!r}.")
     try:
         return read_arrays(path)
     except DataError as error:

@@ -27,7 +27,7 @@ class Attributes:
         for owner in self._owners:
             kind = type(owner).__name__
             seen[kind] += 1
-            yield from _places_in(vars(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
+            yield from _places_in(_attributes(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
 
     def arrays(self) -> dict[str, Array]:
         """The arrays, by the names of their places."""
@@ -63,7 +63,7 @@ class Attributes:
 
     def snapshot(self) -> Callable[[], None]:
         """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too."""
-        kept = [(vars(owner), dict(vars(owner))) for owner in self._owners]
+        kept = [(_attributes(owner), dict(_attributes(owner))) for owner in self._owners]
         kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
         # A layer may still hold a view of the user's data, which may be for reading only.
         unique = {id(array): array for array in self.arrays().values() if is_writable(array)}
@@ -123,6 +123,11 @@ class Carried:
         for own, container, key, value in fresh:
             own[...] = value
             container[key] = own
+
+
+def _attributes(owner: object) -> dict[str, Any]:
+    """Those of an object; a built-in function has none."""
+    return getattr(owner, "__dict__", {})
 
 
 def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:

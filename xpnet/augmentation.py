@@ -44,6 +44,9 @@ class Augmentation:
     ----------
     key
         int32, (1,): what the random numbers are made from. It moves beside the images, and on at each call.
+    recordable
+        Whether each call makes the same array operations, so that it can be recorded with a training step; a subclass
+        with a ``__call__`` of its own says so if it does.
 
     Examples
     --------
@@ -54,6 +57,8 @@ class Augmentation:
     >>> bool(np.array_equal(augmentation(images), augmentation(images)))
     False
     """
+
+    recordable: bool = True
 
     def __init__(
         self,
@@ -71,6 +76,11 @@ class Augmentation:
         self.flip = flip
         self.image_shape = image_shape
         self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls) and "recordable" not in vars(cls):
+            cls.recordable = False
 
     def __call__(self, x: Array) -> Array:
         """The changed images, of the shape and dtype of `x`, which is left as it is."""

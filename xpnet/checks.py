@@ -81,7 +81,7 @@ def check_between(name: str, value: Any, low: float, high: float, *, below: bool
 
 def check_together(name: str, a: Any, like: Array) -> None:
     """That `a` is an array of the library, and on the device, of the network's parameters."""
-    mend = f"Move it once with  {name} = xpnet.asarray({name}, like=network.params['W1'])"
+    mend = f"Move it once with  {name} = xpnet.asarray({name}, like=network.anchor)"
     if not is_array(a):
         raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {mend} .")
     xp = get_array_module(like)

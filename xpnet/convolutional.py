@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnet.backend import Backend
 from xpnet.checks import check_count
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layer_maker import LayerMaker
 from xpnet.layers import (
     BatchNormalization,
@@ -139,8 +139,8 @@ class DeepConvNet(Network):
         backend: str | Backend | None = None,
     ) -> None:
         image = _image_shape(input_dim)
-        if len(conv_params) != 6:
-            raise ArgumentError(f"conv_params must describe six convolutions, got {len(conv_params)}: {conv_params!r}.")
+        if not isinstance(conv_params, Sequence) or len(conv_params) != 6:
+            raise ArgumentError(f"conv_params must be a list that describes six convolutions, got {conv_params!r}.")
         make = LayerMaker(seed, dtype=dtype, backend=backend)
         layers: list[Layer] = []
         channels = image[0]
@@ -203,8 +203,10 @@ class ResNet(Network):
     ) -> None:
         image = _image_shape(input_dim)
         check_count("blocks", blocks)
-        if not filter_nums:
-            raise ArgumentError("filter_nums must have a number of channels for each stage, such as (16, 32, 64).")
+        if not isinstance(filter_nums, Sequence) or not filter_nums:
+            raise ArgumentError(
+                f"filter_nums must be a list of the channels of each stage, such as (16, 32, 64), got {filter_nums!r}."
+            )
         make = LayerMaker(seed, dtype=dtype, backend=backend)
         channels = filter_nums[0]
         layers: list[Layer] = [*_normalized(make, image[0], channels, 3, 1), Relu()]
@@ -257,5 +259,8 @@ def _size_after(layers: Any, image: tuple[int, ...]) -> int:
     """How many numbers these layers make of an image."""
     shape = image
     for layer in layers:
-        shape = layer.output_shape(shape)
+        try:
+            shape = layer.output_shape(shape)
+        except ShapeError as error:
+            raise ShapeError(f"input_dim={image} is too small: {layer!r} {error}.") from None
     return math.prod(shape)

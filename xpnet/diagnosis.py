@@ -36,8 +36,8 @@ def _all_finite(arrays: Iterable[Array]) -> bool:
 
 
 def probe(network: Network) -> Array:
-    """0 if all parameters are finite, else NaN: a number of the device's, to be fetched with others."""
-    arrays = network.optimizer_view()[0].values()
+    """0 if all that is learned, and all statistics, are finite, else NaN: on the device, to be fetched with others."""
+    arrays = [*network.optimizer_view()[0].values(), *network.statistics.values()]
     return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
 
 
@@ -138,15 +138,16 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
 
 
 def _bad_parameter(network: Network, words: str) -> str | None:
-    for name, layer, parameter in _learned(network.layers):
-        if not _all_finite([getattr(layer, parameter)]):
-            return words.format(parameter, f"{name}, {layer!r},")
+    for kind in ("parameter_names", "statistic_names"):
+        for name, layer, parameter in _learned(network.layers, kind):
+            if not _all_finite([getattr(layer, parameter)]):
+                return words.format(parameter, f"{name}, {layer!r},")
     return None
 
 
-def _learned(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer, str]]:
+def _learned(layers: Mapping[str, Layer], kind: str = "parameter_names") -> Iterator[tuple[str, Layer, str]]:
     """Each parameter that is learned: the name of the network's layer that it is in, the very layer, its own name."""
     for name, outer in layers.items():
         for layer in with_inner_layers([outer]):
             if not layer.frozen:
-                yield from ((name, layer, parameter) for parameter in layer.parameter_names)
+                yield from ((name, layer, parameter) for parameter in getattr(layer, kind))

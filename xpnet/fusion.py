@@ -44,8 +44,7 @@ class Pass:
 
     @classmethod
     def through(cls, layers: Sequence[Layer], last_layer: LossLayer) -> Self:
-        """The pass through these layers as they are, but for `ReluPooling`."""
-        layers = _pooled_first(layers)
+        """The pass through these layers as they are."""
         return cls(tuple(layers), last_layer, tuple(layers[first_that_learns(layers) :][::-1]))
 
     def run(self, x: Array, t: Array, out: Array | None = None) -> Array:
@@ -75,12 +74,16 @@ class Pass:
         return loss
 
 
-def fuse(layers: Sequence[Layer], last_layer: LossLayer) -> Pass:
+def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True) -> Pass:
     """The pass through these layers with a fused layer in place of each pair that there is one for.
 
-    Affine and Relu become an `AffineRelu`, a final Affine and SoftmaxWithLoss an `AffineSoftmaxWithLoss`. Only layers
-    of exactly these types: a subclass may compute something else.
+    ReLU and Pooling become a `ReluPooling`. With `kernels`, Affine and Relu become an `AffineRelu`, a final Affine and
+    SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled kernels. Only layers of exactly these
+    types: a subclass may compute something else.
     """
+    layers = _pooled_first(layers)
+    if not kernels:
+        return Pass.through(layers, last_layer)
     fused: list[Layer] = []
     for layer in layers:
         before = fused[-1] if fused else None

@@ -54,9 +54,13 @@ class LayerStack:
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
-        self._places = {key: place for key, place in self._every_place.items() if not place[0].frozen}
-        if not self._places:
-            raise ArgumentError("No layer that is not frozen has parameters: there is nothing to learn.")
+        learned = {key: place for key, place in self._every_place.items() if not place[0].frozen}
+        if not learned:
+            raise ArgumentError(
+                "Every layer that has parameters is frozen: there is nothing to learn. Leave one, or add one, such as "
+                "a head:  with_new_head(network, [make.affine(n_in, n_out)], keep=...) ."
+            )
+        self._places = learned
         frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}
         self.params, self.frozen = Params(self._places), Params(frozen, kind="frozen parameters")
         self._grads = Params(self._places, prefix="d")
@@ -110,7 +114,7 @@ class LayerStack:
         return self._set_frozen(names or tuple(self._layers), frozen=False)
 
     def _set_frozen(self, names: Sequence[str], *, frozen: bool) -> Self:
-        if unknown := [name for name in names if name not in self._layers]:
+        if unknown := [name for name in names if not isinstance(name, str) or name not in self._layers]:
             raise ArgumentError(f"There is no layer {unknown[0]!r}; there are {', '.join(self._layers)}.")
         before = {layer: layer.frozen for layer in self._every_layer}
         for layer in with_inner_layers([self._layers[name] for name in names]):
@@ -128,7 +132,7 @@ class LayerStack:
     # --- where and how the parameters lie ----------------------------------------------------------------------------
 
     def flatten(self) -> Self:
-        """Lay all parameters into one buffer and all gradients into another, the layers keeping views; see `lay_flat`.
+        """Lay what is learned into one buffer and its gradients into another, the layers keeping views; see `lay_flat`.
 
         Speed alone changes. Where arrays cannot be written in place nothing happens.
         """
@@ -140,7 +144,8 @@ class LayerStack:
         """Parameters and gradients as an optimizer should take them: one array each where flattened, else by name."""
         if self.buffers is None:
             return self.params, self._grads
-        return Flat({"all": self.buffers.params}), {"all": self.buffers.grads}
+        key = f"all but {', '.join(self.frozen)}" if self.frozen else "all"
+        return Flat({key: self.buffers.params}), {key: self.buffers.grads}
 
     def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
         """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
@@ -232,8 +237,8 @@ class LayerStack:
         return restore
 
     def kept_arrays(self) -> list[Array]:
-        """The layers' statistics and counters, which steps change in their places."""
-        return [getattr(layer, name) for layer, name in self._kept_places]
+        """Statistics and counters, which steps change in their places, and frozen parameters, which they only read."""
+        return [*(getattr(layer, name) for layer, name in self._kept_places), *self.frozen.values()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and statistics to a safetensors file, whole or not at all."""

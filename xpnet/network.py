@@ -47,7 +47,7 @@ class Network(LayerStack):
     statistics
         What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
     buffers
-        The two arrays in which all parameters and all gradients lie; None until `flatten` is called.
+        The two arrays in which `params` and their gradients lie; None until `flatten` is called.
     recordable
         Whether a training step makes the same array operations each time, so that it can be recorded.
 
@@ -97,8 +97,9 @@ class Network(LayerStack):
     def _divide(self) -> None:
         super()._divide()
         in_order = list(self._layers.values())
+        first = first_that_learns(in_order)
         for i, layer in enumerate(in_order):
-            layer.needs_input_gradient = i != first_that_learns(in_order)
+            layer.needs_input_gradient = i != first
         self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
         if hasattr(self, "_pass"):
             self.last_layer = self._pass.last_layer  # with a backward pass that ends elsewhere
@@ -220,9 +221,9 @@ class Network(LayerStack):
         for layer in self._every_layer:
             layer.train = train and not layer.frozen
 
-    def fused(self) -> Pass:
-        """The pass through the layers with fused layers in place of neighbours: for arrays whose launches cost time."""
-        return fuse(list(self._layers.values()), self.last_layer)
+    def fused(self, *, kernels: bool = True) -> Pass:
+        """The pass through the layers with fused layers in place of neighbours, compiled ones too where `kernels`."""
+        return fuse(list(self._layers.values()), self.last_layer, kernels=kernels)
 
     def _gather_gradients(self) -> None:
         """Bring into the buffer, if there is one, what a layer made anew instead of writing it to ``self.out(...)``."""

@@ -59,5 +59,5 @@ def network_graph(network: Network) -> Drawing:
 
 
 def _parameter_count(layer: Layer) -> str:
-    number = layer.parameter_count
-    return f"{number:,} parameter{'s' if number > 1 else ''}" if number else ""
+    number = layer.parameter_count + layer.frozen_count
+    return f"{number:,} parameter{'s' if number > 1 else ''}{', frozen' * layer.frozen}" if number else ""

@@ -71,7 +71,7 @@ class Params(MutableMapping[str, Array]):
             return
         if current is not None:
             check_form(key, value, current)
-        put(layer, name, value, in_place=self._kind != "parameters")
+        put(layer, name, value, in_place=self._kind == "statistics")
 
     def replace(self, values: Mapping[str, Any]) -> None:
         """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""
@@ -82,7 +82,8 @@ class Params(MutableMapping[str, Array]):
         if set(values) != set(self):
             raise ArgumentError(
                 f"Expected the {self._kind} {', '.join(self) or 'none'}, got {', '.join(map(str, values)) or 'none'}. "
-                "Make the network with the layers that these values were learned with."
+                "Make the network with the layers that these values were learned with. With values of running "
+                "statistics or of frozen parameters among them:  network.set_weights(values) ."
             )
         copies = {}
         for key, current in self.items():
@@ -100,7 +101,8 @@ class Params(MutableMapping[str, Array]):
         try:
             return self._places[key]
         except KeyError:
-            raise KeyError(f"There is no parameter {key!r}; there are {', '.join(self._places)}.") from None
+            hint = " What is frozen is in  network.frozen ." if self._kind == "parameters" else ""
+            raise KeyError(f"There is no parameter {key!r}; there are {', '.join(self._places)}.{hint}") from None
 
     def __delitem__(self, key: str) -> None:
         raise TypeError(f"A network's parameters cannot be deleted, not even {key!r}.")

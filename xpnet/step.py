@@ -57,10 +57,12 @@ class TrainingStep:
         self.t = t
         self.augmentation = augmentation
         self._compute_gradients = network.compute_gradients
-        if fused and type(network).compute_gradients is Network.compute_gradients:
-            self._compute_gradients = functools.partial(network.compute_gradients_through, network.fused())
+        if type(network).compute_gradients is Network.compute_gradients:
+            way = network.fused(kernels=fused)
+            self._compute_gradients = functools.partial(network.compute_gradients_through, way)
         self._gather = kernels.gather if fused else kernels.gather.plain
-        self.recordable = network.recordable
+        # One that is not made for it may decide on the host, and a recording would keep what was decided.
+        self.recordable = network.recordable and (augmentation is None or getattr(augmentation, "recordable", False))
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(network.optimizer_view()[0])
         self._update = _update_of(optimizer, fused=fused)
@@ -104,7 +106,9 @@ class TrainingStep:
     def numbers_for_recording(self) -> np.ndarray:
         """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
         if not self.recordable:
-            raise CaptureError(f"{type(self.network).__name__}, or a train_step of one's own: they may do anything")
+            raise CaptureError(
+                f"{type(self.network).__name__}, or a train_step or an augmentation of one's own: they may do anything"
+            )
         if self._numbers is None:
             raise CaptureError(
                 f"{self.optimizer!r}: it has no  numbers(first, count)  and  update(params, grads, numbers) , by which "
@@ -136,7 +140,7 @@ def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any
     """The objects and the arrays that a recording of a step works on: with others it must be made anew."""
     slots = (getattr(optimizer, name, {}) for name in getattr(optimizer, "slots", ()))
     arrays = [*network.kept_arrays(), *(array for slot in slots for array in slot.values())]
-    return [network, network.buffers, optimizer, augmentation, *arrays]
+    return [network, network.params, network.last_layer, network.buffers, optimizer, augmentation, *arrays]
 
 
 def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict[str, Any]:

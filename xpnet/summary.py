@@ -20,8 +20,7 @@ def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shap
 
 
 def _count(layer: Layer) -> str:
-    frozen = f"{layer.frozen_count:,} frozen"
-    return frozen if layer.frozen else f"{layer.parameter_count:,}"
+    return f"{layer.frozen_count:,} frozen" if layer.frozen_count else f"{layer.parameter_count:,}"
 
 
 def batch_shape(shape: tuple[int, ...] | None) -> str:

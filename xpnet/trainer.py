@@ -68,7 +68,8 @@ class Trainer:
         ``(x_val, t_val)``; None for none.
     augmentation
         What changes the inputs of each minibatch of the training set at random, as an `Augmentation` does; None for
-        nothing. It is given floats.
+        nothing. It is given floats. With a function of one's own steps are made one by one, unless it has an attribute
+        ``recordable = True``, which says that it makes the same array operations each time.
     capture
         ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
         step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, dtype_name, get_array_module, is_array, to_numpy
+from xpnet.backend import Array, asarray, copied, dtype_name, get_array_module, is_array, to_numpy
 from xpnet.checks import check_between, check_finite, check_inputs, check_positive
 from xpnet.errors import ArgumentError, ArrayMixError, ShapeError, XpnetError
 from xpnet.functions import as_inputs
@@ -76,10 +76,11 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
             "augmentation must be a function of a minibatch's inputs, such as  Augmentation(shift=2) , got "
             f"{augmentation!r}."
         )
-    x = as_inputs(train.first(1).x, network.anchor.dtype)
+    x = copied(as_inputs(train.first(2).x, network.anchor.dtype))  # which it may write to
     with _named("augmentation"):
         y = augmentation(x)
-    if not is_array(y) or tuple(y.shape) != tuple(x.shape) or y.dtype != x.dtype:
+    same_kind = is_array(y) and get_array_module(y) is get_array_module(x)
+    if not same_kind or tuple(y.shape) != tuple(x.shape) or y.dtype != x.dtype:
         got = f"{dtype_name(y)} {tuple(y.shape)}" if is_array(y) else type(y).__name__
         raise ShapeError(
             f"augmentation must give inputs of the shape and dtype that it is given, {dtype_name(x)} {tuple(x.shape)}, "

@@ -1,5 +1,6 @@
 """Transfer learning: what one network has learned, kept, and a new head on it (course row 20)."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 from xpnet.errors import ArgumentError
@@ -16,6 +17,7 @@ def with_new_head(
     *,
     keep: str,
     last_layer: LossLayer | None = None,
+    weight_decay_lambda: float = 0.0,
 ) -> Network:
     """A network of the first layers of another, copied and frozen, and of new layers after them.
 
@@ -24,11 +26,12 @@ def with_new_head(
     network
         The trained network, which is left as it is.
     head
-        The new layers, by name or in order; their parameters must lie beside the network's and have its dtype.
+        The new layers, by name or in order, of which copies are taken; their parameters must lie beside the network's
+        and have its dtype.
     keep
         The last layer to keep, by name: ``"Pool1"`` of a `SimpleConvNet`, ``"GlobalAveragePooling1"`` of a `ResNet`.
-    last_layer
-        As for `Network`.
+    last_layer, weight_decay_lambda
+        As for `Network`; those of the trained network are not taken over.
 
     Returns
     -------
@@ -47,7 +50,11 @@ def with_new_head(
     names = list(network.layers)
     if keep not in names:
         raise ArgumentError(f"keep must be the name of a layer, got {keep!r}; there are {', '.join(names)}.")
-    kept = dict(list(network.copy().layers.items())[: names.index(keep) + 1])
+    kept = copy.deepcopy(dict(list(network.layers.items())[: names.index(keep) + 1]))
+    new = list(head.values()) if isinstance(head, Mapping) else head
+    if not isinstance(new, Sequence) or not all(isinstance(layer, Layer) for layer in new):
+        raise ArgumentError(f"head must be a list of layers, such as  [make.affine(n_in, n_out)] , got {head!r}.")
+    head = copy.deepcopy(head)
     if not isinstance(head, Mapping):
         # Numbered as if the layers that are kept stood before them.
         head = dict(list(name_layers([*kept.values(), *head]).items())[len(kept) :])
@@ -55,5 +62,7 @@ def with_new_head(
         raise ArgumentError(
             f"The head has a layer {clash[0]!r}, as the layers that are kept have; give it another name."
         )
-    whole = Network({**kept, **head}, last_layer, input_shape=network.input_shape)
+    whole = Network(
+        {**kept, **head}, last_layer, weight_decay_lambda=weight_decay_lambda, input_shape=network.input_shape
+    )
     return whole.freeze(*kept)

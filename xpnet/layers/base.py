@@ -52,8 +52,8 @@ class Layer:
         Whether this is training; set by the network and by nothing else: by ``gradient``, after which a layer that is
         called by hand goes on as in training, and by ``predict``.
     needs_input_gradient
-        Whether anything needs what ``backward`` returns. The network clears it for its first layer with parameters:
-        there is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.
+        Whether anything needs what ``backward`` returns. The network clears it for its first layer that learns: there
+        is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -132,7 +132,7 @@ def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
 
 
 def first_that_learns(layers: Sequence[Layer]) -> int:
-    """Where the first layer with parameters stands; how many there are, where none has any.
+    """Where the first layer stands that has parameters and is not frozen; how many there are, where none is such.
 
     Nothing before it needs a gradient, nor does its own input.
     """

@@ -163,14 +163,19 @@ class BaseOptimizer(ABC):
         """Make the slots that are not there yet; those of parameters that have moved are moved beside them."""
         for slot in self.slots:
             kept = getattr(self, slot)
+            if kept and set(kept) != set(params):
+                raise ArgumentError(
+                    f"This {type(self).__name__} keeps arrays for {', '.join(kept)}, not for {', '.join(params)}: for "
+                    "another network, or from before layers of it were frozen. Make another one, such as  "
+                    f"trainer.optimizer = {type(self).__name__}(...) ."
+                )
             for key, W in params.items():
                 if key not in kept:
                     kept[key] = get_array_module(W).zeros_like(W)
                 elif tuple(kept[key].shape) != tuple(W.shape):
                     raise ShapeError(
                         f"{key} has shape {tuple(W.shape)}, but this {type(self).__name__} keeps for it an array of "
-                        f"shape {tuple(kept[key].shape)}, from another network, or from before layers of it were "
-                        "frozen. Make an optimizer for each."
+                        f"shape {tuple(kept[key].shape)}, from another network. Make an optimizer for each."
                     )
                 else:
                     kept[key] = asarray(kept[key], like=W, dtype=dtype_name(W))
