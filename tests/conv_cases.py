@@ -1,22 +1,28 @@
 """Rows of the matrix: convolution, pooling, batch normalisation of images, and a small network of all of them."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from case_table import LABELS, Put, Results, case, numbers
+from deep_cases import KEYS, RATIO, with_key
 
 from xpnet import (
     Affine,
     AveragePooling,
     BatchNormalization,
     Convolution,
+    DeepConvNet,
     Flatten,
     GlobalAveragePooling,
     Network,
     Pooling,
     Relu,
     Residual,
+    ResNet,
+    SimpleConvNet,
 )
+from xpnet.backend import backend_of, dtype_name, get_array_module
 
 # What each is of: images (N, C, H, W), filters (FN, FH, FW), stride and pad.
 CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, int, int], Any, Any]] = {
@@ -137,3 +143,52 @@ def conv_net_cases() -> None:
         network.gradient(put(numbers(1, 5, *CONV_NET_INPUT)), put(LABELS))
         x = numbers(2, 5, *CONV_NET_INPUT)
         return {"scores": network.predict(put(x), batch_size=2), "one": network.predict(put(x[0]))}
+
+    for name in WHOLE:
+        case(f"{name}/images")(lambda put, name=name: whole_net(put, name))
+
+
+IMAGE = (1, 8, 8)
+SIMPLE = {"filter_num": 2, "filter_size": 3, "pad": 1, "stride": 1}
+DEEP_FILTERS, DEEP_PADS = (2, 2, 2, 2, 2, 3), (1, 1, 1, 2, 1, 1)
+DEEP = [{**SIMPLE, "filter_num": count, "pad": pad} for count, pad in zip(DEEP_FILTERS, DEEP_PADS, strict=True)]
+STAGES = (2, 3)
+WHOLE: dict[str, Any] = {
+    "SimpleConvNet": lambda **place: SimpleConvNet(IMAGE, SIMPLE, 3, 7, **place),
+    "DeepConvNet": lambda **place: DeepConvNet(IMAGE, DEEP, 4, 7, RATIO, **place),
+    "ResNet": lambda **place: ResNet(IMAGE, STAGES, 1, 7, **place),
+}
+
+
+def halves(seed: int, *shape: int) -> np.ndarray:
+    """Numbers of such a size that many layers make moderate ones of moderate ones."""
+    return 0.5 * numbers(seed, *shape)
+
+
+def whole_net(put: Put, name: str) -> Results:
+    """A training step of a small network of that name, and inference after it."""
+    x, t = put(numbers(1, 5, *IMAGE)), put(LABELS)
+    network = WHOLE[name](dtype=dtype_name(x), backend=backend_of(x))
+    dropouts = [layer for key, layer in network.layers.items() if key.startswith("Dropout")]
+    for layer, key in zip(dropouts, KEYS, strict=False):
+        with_key(layer, key, put)
+    network.set_params({key: put(halves(i, *W.shape)) for i, (key, W) in enumerate(network.params.items(), 125)})
+    results = in_rows(network.gradient(x, t), row)
+    if network.statistics:
+        results["statistics"] = row(network.statistics.values())
+    return results | {"scores": network.predict(put(numbers(2, 3, *IMAGE)))}
+
+
+def in_rows(gradients: Results, row: Callable[[Iterable[Any]], Any]) -> Results:
+    """The gradients of all weights as one array, and those of all other parameters: there are many."""
+    return {
+        "dW": row(grad for key, grad in gradients.items() if key[0] == "W"),
+        "others": row(grad for key, grad in gradients.items() if key[0] != "W"),
+    }
+
+
+def row(arrays: Iterable[Any]) -> Any:
+    """The numbers in some arrays, one after the other, in one of the same library."""
+    arrays = list(arrays)
+    xp = get_array_module(*arrays)
+    return xp.concat([xp.reshape(array, (-1,)) for array in arrays])

@@ -1,11 +1,29 @@
 """The matrix in PyTorch: convolution, pooling, and normalisation of images; see `torch_cases`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from conv_cases import BATCHES, CONV_NET, CONV_NET_INPUT, CONVOLUTIONS, IMAGES, POOLINGS, TIED, seen
+from conv_cases import (
+    BATCHES,
+    CONV_NET,
+    CONV_NET_INPUT,
+    CONVOLUTIONS,
+    DEEP_FILTERS,
+    DEEP_PADS,
+    IMAGE,
+    IMAGES,
+    POOLINGS,
+    STAGES,
+    TIED,
+    halves,
+    in_rows,
+    seen,
+)
+from deep_cases import KEYS, RATIO
 
+from oracles.torch_conv_nets import Numbers, deep_conv_net, res_net, simple_conv_net
+from oracles.torch_deep_cases import kept
 from oracles.torch_table import Results, Tensor, given, gradients, labels, learned, oracle
 
 with suppress(ImportError):  # pytest looks for doctests in this file also where there is no PyTorch
@@ -107,3 +125,69 @@ def _conv_net_inference() -> Results:
     network.scores(given(1, 5, *CONV_NET_INPUT), training=True)
     scores = network.scores(given(2, 5, *CONV_NET_INPUT), training=False)
     return {"scores": scores, "one": scores[0]}
+
+
+def _shapes(
+    filters: Sequence[tuple[int, ...]], affine: Sequence[tuple[int, int]], *, normalized: bool = False
+) -> dict[str, tuple[int, ...]]:
+    """The parameters by name, in the networks' order: after filters their biases, and what normalises their images."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, shape in enumerate((*filters, *affine), 1):
+        width = shape[0] if len(shape) == 4 else shape[1]
+        found |= {f"W{i}": shape, f"b{i}": (width,)}
+        if normalized and len(shape) == 4:
+            found |= {f"gamma{i}": (width,), f"beta{i}": (width,)}
+    return found
+
+
+def _three_by_three(*counts: int) -> list[tuple[int, ...]]:
+    return [(count, channels, 3, 3) for channels, count in zip((1, *counts), counts, strict=False)]
+
+
+# The last of ResNet's filters are those of the way around, which changes the number of channels.
+_RESIDUAL = [*_three_by_three(STAGES[0], STAGES[0], STAGES[0], STAGES[1], STAGES[1]), (STAGES[1], STAGES[0], 1, 1)]
+WHOLE_SHAPES = {
+    "SimpleConvNet": _shapes(_three_by_three(2), [(2 * 4 * 4, 3), (3, 7)]),
+    "DeepConvNet": _shapes(_three_by_three(*DEEP_FILTERS), [(DEEP_FILTERS[-1], 4), (4, 7)]),
+    "ResNet": _shapes(_RESIDUAL, [(STAGES[1], 7)], normalized=True),
+}
+
+
+def _whole_scores(name: str, p: Numbers, x: Tensor) -> Tensor:
+    if name == "SimpleConvNet":
+        return simple_conv_net(p, x, stride=1, pad=1)
+    if name == "ResNet":
+        return res_net(p, x, STAGES, blocks=1)
+
+    def drop(y: Tensor, i: int) -> Tensor:
+        return y * kept(tuple(y.shape), KEYS[i - 1], step=1) if p.training else y * (1 - RATIO)
+
+    return deep_conv_net(p, x, DEEP_PADS, drop)
+
+
+def _row(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def _whole_net(name: str) -> Results:
+    shapes = WHOLE_SHAPES[name]
+    parameters = {
+        key: torch.from_numpy(halves(i, *shape)).requires_grad_() for i, (key, shape) in enumerate(shapes.items(), 125)
+    }
+    statistics: Results = {}
+    for key, shape in shapes.items():
+        if key.startswith("gamma"):
+            statistics[key.replace("gamma", "running_mean")] = torch.zeros(shape).double()
+            statistics[key.replace("gamma", "running_var")] = torch.ones(shape).double()
+    p = Numbers(parameters, statistics)
+    p.begin(training=True)
+    loss = F.cross_entropy(_whole_scores(name, p, given(1, 5, *IMAGE)), labels("index"))
+    results = in_rows(gradients(loss, parameters), _row)
+    if statistics:
+        results["statistics"] = _row(statistics.values())
+    p.begin(training=False)
+    return results | {"scores": _whole_scores(name, p, given(2, 3, *IMAGE))}
+
+
+for _name in WHOLE_SHAPES:
+    oracle(f"{_name}/images")(lambda name=_name: _whole_net(name))

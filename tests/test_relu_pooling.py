@@ -1,0 +1,142 @@
+"""ReLU after max pooling in place of before it: the same numbers, forward and backward, on every backend."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Place
+
+from xpnet import (
+    AveragePooling,
+    Layer,
+    LayerMaker,
+    Network,
+    Pooling,
+    Relu,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Trainer,
+    to_numpy,
+)
+from xpnet.fusion import Pass, ReluPooling, fuse
+
+FORMS: dict[str, tuple[Any, ...]] = {
+    "side by side": (2, 2),
+    "an odd window": (3, 2),
+    "overlapping": (3, 3, 1),
+    "overlapping, pad": (3, 2, (2, 1), 1),
+    "apart": (2, 2, (3, 4)),
+    "apart, pad": (2, 2, 3, 1),
+    "all at once": (7, 6),
+    "each alone": (1, 1),
+}
+SHAPE = (3, 2, 7, 6)
+RNG = np.random.default_rng(0)
+ZEROS = np.where(RNG.random(SHAPE) < 0.5, 0.0, -0.0)
+KINDS = {
+    "all different": RNG.standard_normal(SHAPE),
+    "ties": RNG.integers(-2, 3, SHAPE).astype(np.float64),
+    "ties and zeros of both signs": np.where(RNG.random(SHAPE) < 0.4, ZEROS, RNG.integers(-1, 2, SHAPE)),
+    "none above zero": np.where(RNG.random(SHAPE) < 0.5, ZEROS, -RNG.random(SHAPE)),
+    "zeros alone": ZEROS,
+    "infinite ones": np.where(RNG.random(SHAPE) < 0.2, np.inf, RNG.integers(-1, 2, SHAPE)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_it_gives_what_the_two_give(be: Place, form: str, kind: str) -> None:
+    x = be.put(KINDS[kind])
+    relu, pooling = Relu(), Pooling(*FORMS[form])
+    both = ReluPooling(Relu(), Pooling(*FORMS[form]))
+    expected = pooling.forward(relu.forward(x))
+    y = both.forward(x)
+    be.check(y, to_numpy(expected), eps=0)
+    assert both.output_shape(SHAPE[1:]) == pooling.output_shape(SHAPE[1:]) == tuple(y.shape[1:])
+    dout = be.put(np.random.default_rng(1).standard_normal(y.shape))
+    be.check(both.backward(dout), to_numpy(relu.backward(pooling.backward(dout))), eps=0)
+
+
+def layers(be: Any, form: str, *, pooling: type[Layer] = Pooling, activation: Any = Relu) -> list[Layer]:
+    make = LayerMaker(seed=0, dtype=be.dtype, backend=be.backend)
+    first, second = make.convolution(2, 3, 3, "he", pad=1), make.convolution(3, 3, 3, "he", pad=1)
+    window = pooling(*FORMS[form])
+    numbers = int(np.prod(window.output_shape((3, 7, 6))))
+    return [first, Relu(), second, activation(), window, make.affine(numbers, 7, "he")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_network_has_the_same_gradients_with_it(be: Place, form: str) -> None:
+    """To the bit: what goes back to the convolutions before it is the same."""
+    network = Network(layers(be, form))
+    x, t = be.put(KINDS["all different"]), be.put(np.array([0, 6, 2]))
+    grads, loss = network.gradient(x, t), float(network.compute_gradients(x, t))
+    way = network.fused(kernels=False)
+    assert [type(layer).__name__ for layer in way.forward] == [
+        *("Convolution", "Relu", "Convolution", "ReluPooling", "Affine")
+    ]
+    assert float(network.compute_gradients_through(way, x, t)) == loss
+    for key, grad in grads.items():
+        be.check(network.grads[key], to_numpy(grad), eps=0, name=key)
+    assert all(np.abs(to_numpy(grad)).max() > 0 for grad in grads.values())
+
+
+class AsItIs(Network):
+    """Whose own way is gone, since it could be another."""
+
+    def compute_gradients(self, x: Any, t: Any) -> Any:
+        return super().compute_gradients(x, t)
+
+
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("form", ["side by side", "overlapping, pad"])
+def test_training_with_it_gives_the_same_bits(form: str, capture: bool) -> None:
+    x, t, left = np.random.default_rng(2).random((20, *SHAPE[1:])), np.arange(20) % 7, []
+    for kind in (Network, AsItIs):
+        network = kind(layers(Here, form))
+        trainer = Trainer(network, x, t, None, None, 20, 5, "Adam", verbose=False, seed=0, capture=capture)
+        trainer.train()
+        way = getattr(trainer.step()._compute_gradients, "args", (Pass((), SoftmaxWithLoss(), ()),))[0]
+        assert any(type(layer) is ReluPooling for layer in way.forward) == (kind is Network)
+        left.append((trainer.train_loss_list, {key: value.tobytes() for key, value in network.params.items()}))
+    assert left[0] == left[1]
+
+
+class Here:
+    """NumPy in float64, to look at forms alone."""
+
+    dtype, backend = "float64", "numpy"
+
+
+class OtherRelu(Relu):
+    """One whose mathematics could be another."""
+
+
+class OtherPooling(Pooling):
+    """Likewise."""
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ({}, True),
+        ({"pooling": OtherPooling}, False),
+        ({"pooling": AveragePooling}, False),
+        ({"activation": OtherRelu}, False),
+        ({"activation": Sigmoid}, False),
+    ],
+)
+def test_it_takes_the_place_of_exactly_these_two(options: Any, taken: bool) -> None:
+    in_order = layers(Here, "side by side", **options)
+    for kernels in (False, True):
+        way = fuse(in_order, SoftmaxWithLoss(), kernels=kernels)
+        assert [type(layer) is ReluPooling for layer in way.forward].count(True) == taken
+        assert way.backward == way.forward[::-1]
+
+
+def test_it_uses_the_networks_own_layers() -> None:
+    network = Network(layers(Here, "side by side"))
+    both = network.fused(kernels=False).forward[3]
+    assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["Pooling1"])
+    assert repr(both) == "ReluPooling(Pooling(2x2))"
+    assert both.parameter_count == 0
