@@ -51,6 +51,9 @@ class LayerStack:
         for layer, name in self._every_place.values():
             layer.__dict__.setdefault(f"d{name}", None)
         self._divide()
+        if any(layer._buffer_views for layer in self._every_layer):
+            # Into another network's buffers, which leaves them to this one, and lays its own anew when it is trained.
+            self._place_parameters({key: copied(value) for key, value in self._every_parameter.items()})
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
@@ -136,7 +139,7 @@ class LayerStack:
 
         Speed alone changes. Where arrays cannot be written in place nothing happens.
         """
-        if self.buffers is None:
+        if self.buffers is None or not self.buffers.hold(self._places):
             self.buffers = lay_flat(self._places)
         return self
 

@@ -142,6 +142,12 @@ class FlatBuffers:
 
     params: Array
     grads: Array
+    views: list[Array]
+
+    def hold(self, places: Mapping[str, tuple[Layer, str]]) -> bool:
+        """Whether the layers hold these views still, and not those of another network that they were put into."""
+        held = (layer._buffer_views.get(name) for layer, name in places.values())
+        return all(mine is view for mine, view in zip(held, self.views, strict=True))
 
 
 def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
@@ -160,14 +166,15 @@ def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
     xp = get_array_module(*arrays)
     params = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
     grads = xp.zeros_like(params)
-    start = 0
+    start, views = 0, []
     for (layer, name), array in zip(places.values(), arrays, strict=True):
         end = start + math.prod(array.shape)
         view, grad_view = (xp.reshape(buffer[start:end], array.shape) for buffer in (params, grads))
         start = end
+        views.append(view)
         layer._buffer_views = {**layer._buffer_views, name: view, f"d{name}": grad_view}
         layer.__dict__[name] = view
         layer.__dict__[f"d{name}"] = grad_view
         if accepts_out(xp):
             layer._out = {**layer._out, f"d{name}": {"out": grad_view}}
-    return FlatBuffers(params, grads)
+    return FlatBuffers(params, grads, views)

@@ -27,7 +27,7 @@ class TrainingStep:
     Parameters
     ----------
     network, optimizer
-        What the step changes.
+        What the step changes; the network is laid flat (`Network.flatten`).
     x, t
         The data, beside the network: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
     augmentation
@@ -51,7 +51,7 @@ class TrainingStep:
         augmentation: Callable[[Array], Array] | None = None,
         fused: bool = False,
     ) -> None:
-        self.network = network
+        self.network = network.flatten()
         self.optimizer = optimizer
         self.x = x
         self.t = t
