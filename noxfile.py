@@ -134,7 +134,8 @@ def course(session: nox.Session) -> None:
     """Run every program of the course on NumPy and on array-api-strict and compare its figures with the notes' own."""
     session.install("-e", ".[examples]", *group("tests"))
     session.run(
-        *("pytest", "tests/test_course_programs.py", "-m", "slow or not slow", "-n", "auto", *session.posargs),
+        *("pytest", "tests/test_course_programs.py", "tests/test_course_convolution.py"),
+        *("-m", "slow or not slow", "-n", "auto", *session.posargs),
         env={"XPNET_TEST_BACKENDS": "numpy,strict"},
     )
 

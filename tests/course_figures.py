@@ -14,6 +14,11 @@ SHORTER = {
     "22_batch_normalization": "4",  # standard deviations
     "23_overfitting": "100",  # epochs
     "24_hyperparameters": "10",  # trials
+    "25_convolution": "200",  # iterations
+    "26_deep_convnet": "60",  # iterations
+    "27_resnet": "6",  # epochs
+    "28_transfer": "100",  # iterations of the first network
+    "29_photographs": "10",  # epochs
 }
 """First arguments that make long programs short, for where it matters that they run: their full runs are on NumPy."""
 

@@ -1,4 +1,4 @@
-"""The programs of examples/course: each runs on every backend, prints the notes' figures and draws their pictures.
+"""The programs 01 to 24 of examples/course: on every backend each prints the notes' figures and draws their pictures.
 
 The slow ones, by numerical gradient or of thousands of iterations, run in the session ``course`` only: on NumPy in
 full, elsewhere shortened by the program's first argument.
@@ -6,21 +6,11 @@ full, elsewhere shortened by the program's first argument.
 
 import os
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ABSENT, BACKENDS
-from course_figures import FIGURES, SHORTER, is_printed, numbers_in
-
-FOLDER = Path(__file__).parents[1] / "examples" / "course"
-PROGRAMS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
-NAMES = [path.stem for path in PROGRAMS]
-SHORTER_ON_NUMPY = {"24_hyperparameters": "30"}  # all hundred trials take half a minute
-SLOW = {"16_gradient_check", "17_training", *SHORTER}
-NEEDS_MNIST = {path.stem for path in PROGRAMS if "load_mnist" in path.read_text(encoding="utf-8")}
-BACKENDS_OF_PROGRAMS = ("numpy", "strict", "strict-device1", "cupy")
+from course_figures import FIGURES, numbers_in
+from course_programs import BACKENDS_OF_PROGRAMS, CONVOLUTION, NAMES, check_output, check_source, runner, slow
 
 PICTURES = {
     "01_gates": ["gates"],
@@ -42,31 +32,13 @@ PICTURES = {
     "23_overfitting": ["overfitting"],
     "24_hyperparameters": ["best", "search"],
 }
+TESTED = [name for name in NAMES if name not in CONVOLUTION]  # test_course_convolution.py has the others
 
 
 @pytest.fixture(params=BACKENDS_OF_PROGRAMS)
 def run(request, tmp_path, monkeypatch, capsys):
-    """A function that runs a program in `tmp_path`, as ``XPNET_BACKEND=... python`` would, and returns its output."""
-    if request.param in ABSENT:
-        pytest.skip(f"{request.param} does not take part: {ABSENT[request.param]}")
-    monkeypatch.setenv("XPNET_BACKEND", BACKENDS[request.param])
-    monkeypatch.chdir(tmp_path)
-
-    def run(name):
-        if name in NEEDS_MNIST:
-            request.getfixturevalue("mnist")
-        if name == "07_inference":
-            request.getfixturevalue("sample_weight")
-        path = FOLDER / f"{name}.py"
-        shorter = (SHORTER_ON_NUMPY if request.param == "numpy" else SHORTER).get(name)
-        monkeypatch.setattr(sys, "argv", [str(path), shorter] if shorter else [str(path)])
-        runpy.run_path(str(path), run_name="__main__")
-        import matplotlib.pyplot as plt
-
-        plt.close("all")
-        return capsys.readouterr().out
-
-    return run
+    """A function that runs a program on each backend."""
+    return runner(request, tmp_path, monkeypatch, capsys, request.param)
 
 
 @pytest.fixture(scope="session")
@@ -77,50 +49,24 @@ def sample_weight():
         pytest.skip("needs the book's weights: put sample_weight.pkl into the folder that XPNET_DATA_DIR names")
 
 
-def slow(names):
-    """The names, those of slow programs marked."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
-
-
 def test_every_row_of_the_course_has_its_program():
-    assert [name[:2] for name in NAMES] == [f"{row:02d}" for row in range(1, 25)]
+    assert [name[:2] for name in NAMES] == [f"{row:02d}" for row in range(1, 30)]
+
+
+def test_every_program_has_a_figure_or_a_check():
+    assert {*FIGURES, *CHECKS} == set(TESTED)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_is_short_and_holds_no_figure_that_it_prints(name):
-    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 65
-    held = [
-        word for _, figures in FIGURES.get(name, []) for word in figures.split() if len(word) > 5 and word in source
-    ]
-    assert not held
-    assert not re.search(r"import cupy|array_api_strict", source)
+    check_source(name)
 
 
-@pytest.mark.parametrize("name", slow(NAMES))
+@pytest.mark.parametrize("name", slow(TESTED))
 def test_it_prints_the_figures_and_draws_the_pictures(name, run, tmp_path):
     output = run(name)
-    missing = [entry for entry in FIGURES.get(name, []) if not is_printed(output, *entry)]
-    assert not missing, output
-    written = re.findall(r"^Written: (.+)$", output, re.MULTILINE)
-    pictures = [Path(path) for path in written if not path.endswith(".safetensors")]
-    assert sorted(path.stem for path in pictures) == [f"{name[:2]}_{picture}" for picture in PICTURES.get(name, [])]
-    for path in pictures:
-        assert path.parent == Path("output/course")
-        check_picture(tmp_path / path)
+    check_output(name, output, PICTURES.get(name, []), tmp_path)
     CHECKS.get(name, lambda output: None)(output)
-
-
-def check_picture(path):
-    """A PNG of a size for a page, with something on it; a graph is text where Graphviz is not installed."""
-    if path.suffix == ".txt":
-        assert path.read_text(encoding="utf-8").count("─") > 10 or "│" in path.read_text(encoding="utf-8")
-        return
-    from matplotlib.image import imread
-
-    pixels = imread(path)
-    assert 400 <= pixels.shape[1] <= 2200
-    assert pixels[..., :3].std() > 0.02
 
 
 # --- what is more than a figure ---------------------------------------------------------------------------------------

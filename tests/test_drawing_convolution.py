@@ -19,7 +19,7 @@ from xpnet import (
     load_digits,
     to_numpy,
 )
-from xpnet.drawing import draw_activations, draw_filters, draw_misclassified
+from xpnet.drawing import plot_activations, plot_filters, plot_misclassified
 from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError
 from xpnet.layers import LossLayer, with_inner_layers
 
@@ -42,7 +42,7 @@ def random_filters(*shape, seed=0):
 
 def test_filters_before_and_after_are_images_of_their_weights(be, tmp_path):
     before, after = be.put(random_filters(5, 1, 3, 2)), be.put(3 * random_filters(5, 1, 3, 2, seed=1))
-    figure = draw_filters(before, after, columns=2, title="Filters", path=tmp_path / "f.png")
+    figure = plot_filters(before, after, columns=2, title="Filters", path=tmp_path / "f.png")
     shown = pictures(figure)
     filters = np.concatenate([to_numpy(before), to_numpy(after)])[:, 0]
     assert [image.get_array().tolist() for image in shown] == filters.tolist()
@@ -60,7 +60,7 @@ def test_filters_before_and_after_are_images_of_their_weights(be, tmp_path):
 
 
 def test_filters_alone_stand_in_a_square_without_a_title(tmp_path):
-    figure = draw_filters(random_filters(8, 1, 3, 3), path=tmp_path / "f.png")
+    figure = plot_filters(random_filters(8, 1, 3, 3), path=tmp_path / "f.png")
     assert len(pictures(figure)) == 8
     places = [axes.get_subplotspec().get_gridspec() for axes in figure.axes[:9]]
     assert {(grid.nrows, grid.ncols) for grid in places} == {(3, 3)}
@@ -78,7 +78,7 @@ def test_filters_alone_stand_in_a_square_without_a_title(tmp_path):
 )
 def test_of_several_channels_one_is_shown_and_named(channels, channel, shown, told, tmp_path):
     filters = random_filters(2, channels, 3, 3)
-    figure = draw_filters(filters, channel=channel, path=tmp_path / "f.png")
+    figure = plot_filters(filters, channel=channel, path=tmp_path / "f.png")
     assert [image.get_array().tolist() for image in pictures(figure)] == filters[:, shown].tolist()
     assert figure.get_supxlabel() == told
 
@@ -86,7 +86,7 @@ def test_of_several_channels_one_is_shown_and_named(channels, channel, shown, to
 def test_three_channels_are_colours_about_grey(tmp_path):
     filters = np.zeros((2, 3, 2, 2))
     filters[0, 0, 0, 0], filters[1, 2, 1, 1] = 2.0, -1.0
-    first, second = (image.get_array() for image in pictures(draw_filters(filters, path=tmp_path / "f.png")))
+    first, second = (image.get_array() for image in pictures(plot_filters(filters, path=tmp_path / "f.png")))
     assert first[0, 0].tolist() == [1.0, 0.5, 0.5]
     assert second[1, 1].tolist() == [0.5, 0.5, 0.25]
     assert np.count_nonzero(first != 0.5) + np.count_nonzero(second != 0.5) == 2
@@ -94,7 +94,7 @@ def test_three_channels_are_colours_about_grey(tmp_path):
 
 def test_of_many_filters_the_first_are_shown_and_that_is_said(tmp_path):
     filters = random_filters(10, 2, 3, 3)
-    figure = draw_filters(filters, filters + 1, limit=4, path=tmp_path / "f.png")
+    figure = plot_filters(filters, filters + 1, limit=4, path=tmp_path / "f.png")
     expected = [*filters[:4, 0].tolist(), *(filters + 1)[:4, 0].tolist()]
     assert [image.get_array().tolist() for image in pictures(figure)] == expected
     assert figure.get_supxlabel() == "the first 4 of 10 filters, channel 0 of 2 (from 0)"
@@ -102,9 +102,9 @@ def test_of_many_filters_the_first_are_shown_and_that_is_said(tmp_path):
 
 
 def test_filters_of_zeros_are_grey(tmp_path):
-    [image] = pictures(draw_filters(np.zeros((1, 1, 2, 2)), path=tmp_path / "f.png"))
+    [image] = pictures(plot_filters(np.zeros((1, 1, 2, 2)), path=tmp_path / "f.png"))
     assert image.norm(image.get_array()).tolist() == [[0.5, 0.5], [0.5, 0.5]]
-    [image] = pictures(draw_filters(np.zeros((1, 3, 2, 2)), path=tmp_path / "f.png"))
+    [image] = pictures(plot_filters(np.zeros((1, 3, 2, 2)), path=tmp_path / "f.png"))
     assert np.array_equal(image.get_array(), np.full((2, 2, 3), 0.5))
 
 
@@ -126,14 +126,14 @@ W = random_filters(2, 1, 3, 3)
 )
 def test_what_are_no_filters_is_an_error(given, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        draw_filters(*given, path=tmp_path / "f.png", **options)
+        plot_filters(*given, path=tmp_path / "f.png", **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_array_of_any_backend_is_no_before_and_after(be):
     filters = be.put(W)
     with pytest.raises(ArgumentError, match="the same array"):
-        draw_filters(filters, filters)
+        plot_filters(filters, filters)
 
 
 def test_a_parameter_that_has_learned_in_its_place_is_no_before():
@@ -141,7 +141,7 @@ def test_a_parameter_that_has_learned_in_its_place_is_no_before():
     before, kept = network.params["W1"], network.weights()["W1"]
     network.params["W1"] -= 0.1
     with pytest.raises(ArgumentError, match="which learning has changed in its place"):
-        draw_filters(before, network.params["W1"])
+        plot_filters(before, network.params["W1"])
     assert not np.array_equal(kept, network.params["W1"])
 
 
@@ -187,7 +187,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     network.set_weights({**network.weights(), **statistics})
     for layer in with_inner_layers(network.layers.values()):
         layer.train = True  # as after a training step
-    figure = draw_activations(network, be.put(IMAGES[3]), channels=3, path=tmp_path / "a.png")
+    figure = plot_activations(network, be.put(IMAGES[3]), channels=3, path=tmp_path / "a.png")
     *rows, (name, below, [bars]) = rows_of(figure)
     shapes = {
         "input": "1 × 8 × 8",
@@ -222,7 +222,7 @@ def test_the_network_stays_as_it_was(tmp_path):
         {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in vars(layer).items()}
         for layer in layers
     ]
-    draw_activations(network, IMAGES[0], path=tmp_path / "a.png")
+    plot_activations(network, IMAGES[0], path=tmp_path / "a.png")
     assert all(layer.train for layer in layers)
     for layer, attributes in zip(layers, kept, strict=True):
         assert vars(layer).keys() == attributes.keys()
@@ -243,20 +243,20 @@ def test_the_network_stays_as_it_was(tmp_path):
 def test_one_image_comes_in_any_form(shape, pixels, tmp_path):
     x = IMAGES[5].reshape(shape) if pixels else (IMAGES[5] / 255).astype("float32").reshape(shape)
     for network in (smallest_network(), Network([LayerMaker(seed=0).affine(64, 10)])):
-        image = pictures(draw_activations(network, x, path=tmp_path / "a.png"))[0]
+        image = pictures(plot_activations(network, x, path=tmp_path / "a.png"))[0]
         np.testing.assert_allclose(image.get_array(), IMAGES[5].reshape(8, 8) / 255, rtol=1e-6)
 
 
 def test_without_an_input_shape_an_image_has_its_channels(tmp_path):
     network = smallest_network(input_shape=None)
     for x in (IMAGES[5].reshape(1, 8, 8), IMAGES[5].reshape(1, 1, 8, 8)):
-        image = pictures(draw_activations(network, x, path=tmp_path / "a.png"))[0]
+        image = pictures(plot_activations(network, x, path=tmp_path / "a.png"))[0]
         np.testing.assert_allclose(image.get_array(), IMAGES[5].reshape(8, 8) / 255, rtol=1e-6)
 
 
 def test_rows_with_negative_numbers_have_a_scale_about_0_and_others_begin_there(tmp_path):
     rows = {
-        name: axes for name, _, axes in rows_of(draw_activations(small_network(), IMAGES[0], path=tmp_path / "a.png"))
+        name: axes for name, _, axes in rows_of(plot_activations(small_network(), IMAGES[0], path=tmp_path / "a.png"))
     }
     for name, cmap in (("Convolution1", "RdBu_r"), ("Relu1", "gray_r"), ("Affine1", "RdBu_r")):
         *maps, bar = rows[name]
@@ -271,19 +271,19 @@ def test_an_image_in_colour_is_shown_in_its_colours(tmp_path):
     make = LayerMaker(seed=0)
     network = Network([make.convolution(3, 2, 3), make.affine(2 * 2 * 3, 3)], input_shape=(3, 4, 5))
     x = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
-    (_, below, [axes, bar]), *_ = rows_of(draw_activations(network, x, path=tmp_path / "a.png"))
+    (_, below, [axes, bar]), *_ = rows_of(plot_activations(network, x, path=tmp_path / "a.png"))
     assert below == "3 × 4 × 5"
     np.testing.assert_allclose(pictures([axes])[0].get_array(), np.moveaxis(x, 0, -1) / 255, rtol=1e-6)
     assert not bar.axison
     normalised = x.astype("float32") / 64 - 1
-    image = pictures(draw_activations(network, normalised, path=tmp_path / "a.png"))[0].get_array()
+    image = pictures(plot_activations(network, normalised, path=tmp_path / "a.png"))[0].get_array()
     assert (image.min(), image.max()) == (0, 1)
 
 
 @pytest.mark.parametrize(("label", "color"), [(None, GREEN), (1, GREEN), (0, RED)])
 def test_the_highest_bar_tells_right_from_wrong_by_name(label, color, tmp_path):
     network = Network([Affine(np.eye(3), np.zeros(3))])
-    figure = draw_activations(
+    figure = plot_activations(
         network, np.array([0.1, 0.9, 0.2]), label=label, class_names="abc", path=tmp_path / "a.png"
     )
     bars = figure.axes[-1]
@@ -305,16 +305,16 @@ class Hinge(LossLayer):
 
 def test_scores_stand_for_probabilities_and_a_regression_has_no_classes(tmp_path):
     layers = {"Affine": Affine(np.array([[2.0, -3.0]]), np.zeros(2))}
-    figure = draw_activations(Network(layers, Hinge()), np.array([2.0]), path=tmp_path / "a.png")
+    figure = plot_activations(Network(layers, Hinge()), np.array([2.0]), path=tmp_path / "a.png")
     assert rows_of(figure)[-1][0] == "score"
     assert [bar.get_height() for bar in figure.axes[-1].patches] == [4.0, -6.0]
     layers = {"Affine": Affine(np.array([[2.0, -3.0]]), np.zeros(2))}
-    figure = draw_activations(Network(layers, IdentityWithLoss()), np.array([2.0]), path=tmp_path / "a.png")
+    figure = plot_activations(Network(layers, IdentityWithLoss()), np.array([2.0]), path=tmp_path / "a.png")
     assert [row[0] for row in rows_of(figure)] == ["input", "Affine"]
 
 
 def test_texts_of_activations_do_not_overlap(tmp_path):
-    figure = draw_activations(small_network(), IMAGES[0], label=3, title="Layer by layer", path=tmp_path / "a.png")
+    figure = plot_activations(small_network(), IMAGES[0], label=3, title="Layer by layer", path=tmp_path / "a.png")
     assert overlaps(figure) == []
 
 
@@ -330,7 +330,7 @@ def test_texts_of_activations_do_not_overlap(tmp_path):
 )
 def test_what_has_no_activations_is_an_error(x, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        draw_activations(small_network(), x, path=tmp_path / "a.png", **options)
+        plot_activations(small_network(), x, path=tmp_path / "a.png", **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -356,7 +356,7 @@ def cells(figure):
 
 
 def test_misclassified_images_come_the_surest_first(be, tmp_path):
-    figure = draw_misclassified(mirror(be), be.put(X), be.put(T), path=tmp_path / "m.png")
+    figure = plot_misclassified(mirror(be), be.put(X), be.put(T), path=tmp_path / "m.png")
     titles = ["1, taken for 2", "3, taken for 0", "2, taken for 1", "0, taken for 1"]
     assert [title for title, _, _ in cells(figure)] == titles
     for i, (_, image, bars) in zip(WRONG, cells(figure), strict=True):
@@ -375,7 +375,7 @@ def test_misclassified_images_come_the_surest_first(be, tmp_path):
 
 def test_a_few_of_them_are_the_surest_and_that_is_said(tmp_path):
     t = np.eye(4)[T]
-    figure = draw_misclassified(
+    figure = plot_misclassified(
         mirror(),
         X,
         t,
@@ -406,16 +406,16 @@ def test_they_are_those_of_a_trained_network_and_pixels_may_be_bytes(shape, inpu
     wrong = [i for i in range(len(IMAGES)) if probabilities[i].argmax() != LABELS[i]]
     wrong.sort(key=lambda i: -probabilities[i].max())
     assert len(wrong) > 10
-    figure = draw_misclassified(network, IMAGES.reshape(shape), LABELS, limit=10, path=tmp_path / "m.png")
+    figure = plot_misclassified(network, IMAGES.reshape(shape), LABELS, limit=10, path=tmp_path / "m.png")
     shown = [pictures([image])[0].get_array().ravel().tolist() for _, image, _ in cells(figure)]
     assert shown == IMAGES[wrong[:10]].tolist()
     assert figure.get_supxlabel().startswith(f"Wrong: {len(wrong)} of {len(IMAGES):,} images, here the 10")
 
 
 def test_arrays_of_another_backend_than_the_network_are_taken(be, tmp_path):
-    figure = draw_misclassified(mirror(), be.put(X), be.put(T), path=tmp_path / "m.png")
+    figure = plot_misclassified(mirror(), be.put(X), be.put(T), path=tmp_path / "m.png")
     assert len(cells(figure)) == 4
-    assert pictures(draw_activations(mirror(), be.put(X[0]), path=tmp_path / "a.png"))[0].get_array().shape == (2, 2)
+    assert pictures(plot_activations(mirror(), be.put(X[0]), path=tmp_path / "a.png"))[0].get_array().shape == (2, 2)
 
 
 def test_misclassified_images_in_colour(tmp_path):
@@ -423,7 +423,7 @@ def test_misclassified_images_in_colour(tmp_path):
     network = mirror(input_shape=(3, 2, 2), classes=12)
     t = (x.reshape(2, 12).argmax(axis=1) + 1) % 12
     for given in (x, x.reshape(2, 12)):
-        figure = draw_misclassified(network, given, t, path=tmp_path / "m.png")
+        figure = plot_misclassified(network, given, t, path=tmp_path / "m.png")
         shown = [pictures([image])[0].get_array() for _, image, _ in cells(figure)]
         order = np.argsort(-network.predict_proba(x).max(axis=1), kind="stable")
         np.testing.assert_allclose(shown, np.moveaxis(x[order], 1, -1) / 255, rtol=1e-12)
@@ -431,14 +431,14 @@ def test_misclassified_images_in_colour(tmp_path):
 
 def test_of_many_classes_the_highest_and_the_label_have_bars(tmp_path):
     scores = np.arange(16.0)[np.newaxis] / 10
-    figure = draw_misclassified(mirror(input_shape=(16,), classes=16), scores, np.array([2]), path=tmp_path / "m.png")
+    figure = plot_misclassified(mirror(input_shape=(16,), classes=16), scores, np.array([2]), path=tmp_path / "m.png")
     [(_, _, bars)] = cells(figure)
     assert [text.get_text() for text in bars.get_yticklabels()] == ["2", *(str(k) for k in range(7, 16))]
     assert overlaps(figure) == []
 
 
 def test_scores_stand_for_probabilities_there_too(tmp_path):
-    figure = draw_misclassified(mirror(last_layer=Hinge()), X - 0.5, T, path=tmp_path / "m.png")
+    figure = plot_misclassified(mirror(last_layer=Hinge()), X - 0.5, T, path=tmp_path / "m.png")
     (_, _, bars), *_ = cells(figure)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx([-5, -5, 4, -5])
     assert "Bars: score" in figure.get_supxlabel()
@@ -462,5 +462,5 @@ NAN = np.where(np.arange(6)[:, None] == 3, np.nan, X)
 )
 def test_where_nothing_can_be_wrong_is_an_error(last_layer, x, t, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        draw_misclassified(mirror(last_layer=last_layer), x, t, path=tmp_path / "m.png")
+        plot_misclassified(mirror(last_layer=last_layer), x, t, path=tmp_path / "m.png")
     assert list(tmp_path.iterdir()) == []

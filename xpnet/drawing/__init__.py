@@ -5,8 +5,8 @@ backend, or a network, and returns the figure; with a ``path`` the picture is wr
 pyplot's, shown by ``plt.show()``.
 """
 
-from xpnet.drawing.convolution import draw_activations, draw_filters
-from xpnet.drawing.digits import draw_misclassified, plot_confusions, plot_digits, plot_scores
+from xpnet.drawing.convolution import plot_activations, plot_filters
+from xpnet.drawing.digits import plot_misclassified, plot_confusions, plot_digits, plot_scores
 from xpnet.drawing.distributions import plot_histograms
 from xpnet.drawing.figures import new_figure, save_figure
 from xpnet.drawing.paths import plot_paths
@@ -14,9 +14,9 @@ from xpnet.drawing.search import plot_search, plot_search_curves
 from xpnet.drawing.training import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
 
 __all__ = [
-    "draw_activations",
-    "draw_filters",
-    "draw_misclassified",
+    "plot_activations",
+    "plot_filters",
+    "plot_misclassified",
     "new_figure",
     "plot_confusions",
     "plot_digits",

@@ -15,7 +15,7 @@ from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.network import Network
 
-__all__ = ["draw_activations", "draw_filters"]
+__all__ = ["plot_activations", "plot_filters"]
 
 _FEWEST_COLUMNS = 6  # of the maps' width, so that strips and bars have a place where there are few maps
 
@@ -23,7 +23,7 @@ _FEWEST_COLUMNS = 6  # of the maps' width, so that strips and bars have a place 
 # --- filters --------------------------------------------------------------------------------------------------------
 
 
-def draw_filters(
+def plot_filters(
     before: Array,
     after: Array | None = None,
     *,
@@ -147,7 +147,7 @@ class _Row(NamedTuple):
         return self.pictures.shape[:2] == (1, 1)
 
 
-def draw_activations(
+def plot_activations(
     network: Network,
     x: Array,
     *,

@@ -19,7 +19,7 @@ from xpnet.network import Network
 __all__ = [
     "add_score_bars",
     "as_colours_or_grey",
-    "draw_misclassified",
+    "plot_misclassified",
     "names_of_classes",
     "plot_confusions",
     "plot_digits",
@@ -171,7 +171,7 @@ def plot_confusions(
     return finished(figure, path)
 
 
-def draw_misclassified(
+def plot_misclassified(
     network: Network,
     x: Array,
     t: Array,
@@ -226,7 +226,7 @@ def draw_misclassified(
     if not wrong.size:
         raise ArgumentError(
             f"There is nothing to draw: the network is right about all {len(labels):,} images. Give it others, such as "
-            "those of the test set:  draw_misclassified(network, x_test, t_test) ."
+            "those of the test set:  plot_misclassified(network, x_test, t_test) ."
         )
     surest = wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:limit]
     images = np.stack([to_numpy(x[int(i), ...]) for i in surest])
@@ -275,7 +275,7 @@ def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
     if not (finite := np.isfinite(values).all(axis=1)).all():
         raise DataError(
             f"The network's answers are not finite for {np.sum(~finite):,} of {len(finite):,} images. Look where that "
-            f"begins with  draw_activations(network, x[{finite.argmin()}]) ."
+            f"begins with  plot_activations(network, x[{finite.argmin()}]) ."
         )
     return "probability" if has_probabilities else "score", values
 

@@ -1,0 +1,65 @@
+"""Transfer: what was learned from the digits 0 to 4 helps with 5 to 9, fifty images of each (course row 20).
+
+A network learns 0 to 4. Its convolutions are kept and frozen, and a new head on them learns 5 to 9. Beside it the same
+network learns them from nothing: in longer steps, and with a later start, though in the end it reads them as well or
+better. What had to be chosen was chosen by training images that are not among those 250.
+
+A first whole number after the program's name is how many iterations the network for 0 to 4 makes, in place of 600. A
+second one is the seed, in place of 0: for other images, other weights and another order.
+"""
+
+import sys
+
+import numpy as np
+
+from xpnet import Adam, Augmentation, Cosine, DeepConvNet, LayerMaker, Relu, Trainer, load_mnist, with_new_head
+from xpnet.drawing import plot_runs, save_figure
+
+numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
+iterations, seed = (numbers + [600, 0][len(numbers) :])[:2]
+
+# %% Thirty thousand images of the digits 0 to 4, and fifty of each of the others, which are called 0 to 4 as well
+(x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
+low, others = t_train < 5, np.random.default_rng(seed).permutation(np.flatnonzero(t_train >= 5))
+few = np.concatenate([others[t_train[others] == digit][:50] for digit in range(5, 10)])
+x_few, t_few = x_train[few], t_train[few] - 5
+x_test, t_test = x_test[t_test >= 5], t_test[t_test >= 5] - 5
+print(f"{low.sum():,} images of 0 to 4; of 5 to 9 {len(few)} to learn from and {len(t_test):,} to test by")
+
+# %% The book's deep network with half of its filters learns 0 to 4
+sizes = ((8, 1), (8, 1), (16, 1), (16, 2), (32, 1), (32, 1))
+conv_params = [{"filter_num": number, "filter_size": 3, "pad": pad, "stride": 1} for number, pad in sizes]
+trained, untrained = (DeepConvNet(conv_params=conv_params, output_size=5, seed=seed + i) for i in (0, 1000))
+Trainer(
+    trained, x_train[low], t_train[low], None, None, iterations=iterations, mini_batch_size=100,
+    optimizer="Adam", evaluate_sample_num_per_epoch=1000, seed=seed,
+).train()  # fmt: skip
+
+
+# %% A head on the convolutions of each: of the one they are used as they are, of the other they are learned as well
+def with_head(network):
+    """The network up to its last pooling, and a head; both heads begin with the same weights."""
+    make = LayerMaker(seed)
+    head = [make.affine(32 * 4 * 4, 200, "he"), Relu(), make.dropout(0.5), make.affine(200, 5, "he")]
+    return with_new_head(network, head, keep="Pooling3")
+
+
+curves, falling = {}, Cosine(0.003, steps=200)  # forty epochs of five steps
+for images in ("as they are", "augmented"):
+    for how, network in (("transfer", with_head(trained)), ("from nothing", with_head(untrained).unfreeze())):
+        changes = Augmentation(shift=2, rotate=10, seed=seed) if images == "augmented" else None
+        trainer = Trainer(
+            network, x_few, t_few, x_test, t_test, epochs=40, mini_batch_size=50, optimizer=Adam(lr=falling),
+            augmentation=changes, evaluate_sample_num_per_epoch=500, verbose=False, seed=seed,
+        )  # fmt: skip
+        history = trainer.train()
+        curves[f"{how}, {images}"] = history.test_acc
+        accuracy, milliseconds = network.accuracy(trainer.x_test, trainer.t_test), 5 * history.seconds  # of 200 steps
+        early = f"{history.test_acc[5]:.3f} after five epochs (500 images)"
+        print(f"{network}\n{how}, {images}: test accuracy {accuracy:.4f}, {early}; a step took {milliseconds:.1f} ms")
+
+# %% By epoch
+dashed = [name for name in curves if name.startswith("from nothing")]
+title = "250 images of 5 to 9: accuracy on 500 test images"
+figure = plot_runs(curves, what="accuracy", dashed=dashed, ylim=(0.5, 1), title=title)
+print("Written:", save_figure(figure, "output/course/28_transfer.png"))
