@@ -6,7 +6,7 @@ pyplot's, shown by ``plt.show()``.
 """
 
 from xpnet.drawing.convolution import plot_activations, plot_filters
-from xpnet.drawing.digits import plot_misclassified, plot_confusions, plot_digits, plot_scores
+from xpnet.drawing.digits import plot_confusions, plot_digits, plot_misclassified, plot_scores
 from xpnet.drawing.distributions import plot_histograms
 from xpnet.drawing.figures import new_figure, save_figure
 from xpnet.drawing.paths import plot_paths
@@ -14,15 +14,15 @@ from xpnet.drawing.search import plot_search, plot_search_curves
 from xpnet.drawing.training import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
 
 __all__ = [
-    "plot_activations",
-    "plot_filters",
-    "plot_misclassified",
     "new_figure",
+    "plot_activations",
     "plot_confusions",
     "plot_digits",
+    "plot_filters",
     "plot_grid_of_runs",
     "plot_histograms",
     "plot_learning_curves",
+    "plot_misclassified",
     "plot_paths",
     "plot_runs",
     "plot_scores",

@@ -19,10 +19,10 @@ from xpnet.network import Network
 __all__ = [
     "add_score_bars",
     "as_colours_or_grey",
-    "plot_misclassified",
     "names_of_classes",
     "plot_confusions",
     "plot_digits",
+    "plot_misclassified",
     "plot_scores",
 ]
 
