@@ -62,5 +62,5 @@ class TrainingDisplay:
             tqdm.write(line)
 
     def _print_row(self, *cells: str) -> None:
-        widths = (8, 9, 7, 11, 11, 11)
-        self.say("".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)))
+        widths = (8, 8, 6, 10, 10, 10)
+        self.say(" ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)))
