@@ -48,7 +48,7 @@ class ConvolutionJob:
     dataset: str = "mnist"
     images: int = 6000
     batch: int = 100
-    steps: int = 300
+    steps: int = 600
     lr: float = 0.1
     threads: int = 2
     seed: int = 0

@@ -64,7 +64,7 @@ def test_all_learn_the_same(with_torch):
 def test_every_entrant_asks_for_what_there_is():
     for entrant in convolution.entrants(benchmark.Options()):
         what = json.loads(entrant.command[2])
-        assert peers.ConvolutionJob(**what["job"]).steps == 300
+        assert peers.ConvolutionJob(**what["job"]).steps == 600
         inspect.signature(peers.PEERS[what["peer"]]).bind(None, **what["options"])
         assert entrant.environment["OPENBLAS_NUM_THREADS"] == "2"
 

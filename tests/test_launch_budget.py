@@ -95,9 +95,9 @@ def trainer_order(trainer):
 
 
 def test_minibatches_are_gathered_several_at_once(trainer):
-    order = asarray(np.arange(300), like=trainer.network.anchor)
+    order, step = asarray(np.arange(300), like=trainer.network.anchor), trainer.step()
     with count_operations() as counts:
-        batches = list(trainer.step().minibatches(order, 100))
+        batches = list(step.minibatches(order, 100))
     assert [x.shape[0] for x, _ in batches] == [100, 100, 100]
     assert sum(counts.launches.values()) == 4
 

@@ -166,7 +166,7 @@ class BaseOptimizer(ABC):
             if kept and set(kept) != set(params):
                 raise ArgumentError(
                     f"This {type(self).__name__} keeps arrays for {', '.join(kept)}, not for {', '.join(params)}: for "
-                    "another network, or from before it was laid flat or layers of it frozen. Make another, such as  "
+                    "another network, or from before it was laid flat or layers of it were frozen. Make another one:  "
                     f"trainer.optimizer = {type(self).__name__}(...) ."
                 )
             for key, W in params.items():
