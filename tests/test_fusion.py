@@ -23,7 +23,8 @@ from xpnet import (
 from xpnet.backend import get_array_module
 from xpnet.counting import COUNTING, count_operations
 from xpnet.functions import as_inputs, one_hot
-from xpnet.fusion import AffineRelu, AffineSoftmaxWithLoss, Pass, fuse
+from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss
+from xpnet.fusion import Pass, fuse
 from xpnet.layers import Layer
 
 WIDTHS = [12, 6, 9, 7]

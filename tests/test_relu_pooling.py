@@ -18,7 +18,8 @@ from xpnet import (
     Trainer,
     to_numpy,
 )
-from xpnet.fusion import Pass, ReluPooling, fuse
+from xpnet.fused_layers import ReluPooling
+from xpnet.fusion import Pass, fuse
 
 FORMS: dict[str, tuple[Any, ...]] = {
     "side by side": (2, 2),

@@ -1,19 +1,14 @@
-"""The way through a network, forward and backward, and fusion: one layer in place of two neighbours where it is faster.
-
-A fused layer computes what its two would, to the bit on NumPy, in fewer kernels on a GPU. It works on the parameters of
-the layers that it stands for and leaves the gradients there, so that neither the network nor an optimizer need know.
-"""
+"""The way through a network, forward and backward, with fused layers in place of neighbours where they are faster."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from xpnet.backend import Array, accepts_out, get_array_module
-from xpnet.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
-from xpnet.layers import Affine, Layer, LossLayer, Pooling, Relu, SoftmaxWithLoss, first_that_learns
-from xpnet.windows import as_batch, batch_innermost
+from xpnet.backend import Array
+from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
+from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu, SoftmaxWithLoss, first_that_learns
 
-__all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "Pass", "ReluPooling", "fuse"]
+__all__ = ["Pass", "fuse"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +72,12 @@ class Pass:
 def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True) -> Pass:
     """The pass through these layers with a fused layer in place of each pair that there is one for.
 
-    ReLU and Pooling become a `ReluPooling`. With `kernels`, Affine and Relu become an `AffineRelu`, a final Affine and
-    SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled kernels. Only layers of exactly these
+    ReLU and max pooling become a `ReluPooling`, the first Convolution and the pooling after it, or after its ReLU, a
+    `ConvolutionPooling` where that is faster. With `kernels`, Affine and Relu become an `AffineRelu`, a final Affine
+    and SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled kernels. Only layers of exactly these
     types: a subclass may compute something else.
     """
-    layers = _pooled_first(layers)
+    layers = _pooled_at_once(_pooled_first(layers))
     if not kernels:
         return Pass.through(layers, last_layer)
     fused: list[Layer] = []
@@ -110,114 +106,21 @@ def _pooled_first(layers: Sequence[Layer]) -> list[Layer]:
     return result
 
 
-class ReluPooling(Layer):
-    """ReLU and the max pooling after it, in the other order, in which there is less for the ReLU to do.
-
-    The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend.
-
-    Parameters
-    ----------
-    relu, pooling
-        The two layers, which are used as they are.
-    """
-
-    def __init__(self, relu: Relu, pooling: Pooling) -> None:
-        self.relu = relu
-        self.pooling = pooling
-
-    def forward(self, x: Array) -> Array:
-        """(N, C, OH, OW) for images (N, C, H, W)."""
-        return self.relu.forward(self.pooling.forward(x))
-
-    def backward(self, dout: Array) -> Array:
-        """The gradient by the images: at the first largest number of each window, where that is above 0."""
-        dout = as_batch(batch_innermost(dout))  # in the order in which the ReLU's mask lies, and pooling wants it
-        return self.pooling.backward(self.relu.backward(dout))
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(C, OH, OW) for an image (C, H, W)."""
-        return self.pooling.output_shape(shape)
-
-    def __repr__(self) -> str:
-        return f"ReluPooling({self.pooling!r})"
-
-
-class AffineRelu(Layer):
-    """max(x W + b, 0): an affine layer and the ReLU after it. The ReLU keeps nothing of it.
-
-    Parameters
-    ----------
-    affine
-        The affine layer, whose parameters are used and whose gradients are set.
-    """
-
-    def __init__(self, affine: Affine) -> None:
-        self.affine = affine
-
-    def forward(self, x: Array) -> Array:
-        """(N, H) for a batch (N, D) or (N, a, b, ...) with a*b*... = D."""
-        self.y = bias_relu(_product(self.affine, x), self.affine.b)
-        return self.y
-
-    def backward(self, dout: Array) -> Array:
-        """The gradient by the input; sets the affine layer's dW and db."""
-        return self.affine.backward(relu_gradient(dout, self.y))
-
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers the affine layer learns."""
-        return self.affine.parameter_count
-
-    def __repr__(self) -> str:
-        return f"AffineRelu({_widths(self.affine)})"
-
-
-class AffineSoftmaxWithLoss(LossLayer):
-    """The final affine layer, and softmax with the cross entropy of it; the original last layer keeps nothing of it.
-
-    The loss is the mean of the rows' losses, the sum over all rows at once in `SoftmaxWithLoss`: the last bits of the
-    loss may differ, those of the gradients do not.
-
-    Parameters
-    ----------
-    affine
-        The affine layer, whose parameters are used and whose gradients are set.
-    """
-
-    classifies = True
-
-    def __init__(self, affine: Affine) -> None:
-        self.affine = affine
-
-    def forward(self, x: Array, t: Array, out: Array | None = None) -> Array:
-        """The mean cross entropy for the affine layer's input `x` (N, ...) and labels `t`, indices or one-hot.
-
-        It is written to `out`, a 0-d array, where one is given.
-        """
-        self.dscores, losses = softmax_cross_entropy(_product(self.affine, x), self.affine.b, t)
-        if out is None or accepts_out(get_array_module(out)):
-            return mean(losses, out)
-        out[...] = mean(losses)
-        return out
-
-    def backward(self, dout: float = 1.0) -> Array:
-        """The gradient by the affine layer's input, times `dout`; sets the affine layer's dW and db.
-
-        None where nothing needs it (``affine.needs_input_gradient``).
-        """
-        return self.affine.backward(self.dscores if dout == 1.0 else self.dscores * dout)
-
-    def __repr__(self) -> str:
-        return f"AffineSoftmaxWithLoss({_widths(self.affine)})"
-
-
-def _product(affine: Affine, x: Array) -> Array:
-    """X W, the bias still to be added; leaves in the affine layer what its own ``backward`` needs."""
-    xp = get_array_module(x)
-    affine.x_shape = x.shape
-    affine.x = x if x.ndim == 2 else xp.reshape(x, (x.shape[0], -1))
-    return xp.matmul(affine.x, affine.W)
-
-
-def _widths(affine: Affine) -> str:
-    return f"{affine.W.shape[0]} -> {affine.W.shape[1]}"
+def _pooled_at_once(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with a `ConvolutionPooling` where nothing needs the gradient by a convolution's input."""
+    no_gradient = layers[: first_that_learns(layers) + 1]
+    result: list[Layer] = []
+    for layer in layers:
+        before = result[-1] if result else None
+        pooling = layer.pooling if type(layer) is ReluPooling else layer
+        if (
+            type(before) is Convolution
+            and type(pooling) is Pooling
+            and before in no_gradient
+            and ConvolutionPooling.is_for(before, pooling)
+        ):
+            pooled = ConvolutionPooling(before, pooling)
+            result[-1] = ReluPooling(layer.relu, pooled) if type(layer) is ReluPooling else pooled
+        else:
+            result.append(layer)
+    return result

@@ -30,8 +30,13 @@ def at_random(network: Network, seed: int, *, flat: bool = False) -> Network:
     return network.flatten() if flat else network
 
 
-def assert_is(network: Network, model: Callable[[Numbers, Any], Any], n: int, seed: int, *, steps: int = 1) -> None:
-    """Training steps and inference after them: loss, scores, gradients and statistics are those of the model."""
+def assert_is(
+    network: Network, model: Callable[[Numbers, Any], Any], n: int, seed: int, *, steps: int = 1, fused: bool = False
+) -> None:
+    """Training steps and inference after them: loss, scores, gradients and statistics are those of the model.
+
+    The gradients are those of the pass with fused layers, which the Trainer takes, if `fused`.
+    """
     rng = np.random.default_rng(seed)
     p = Numbers(
         {key: tensor(np.array(value)) for key, value in network.params.items()},
@@ -41,7 +46,9 @@ def assert_is(network: Network, model: Callable[[Numbers, Any], Any], n: int, se
     for _ in range(steps):
         x, t = rng.standard_normal((n, *network.input_shape)), rng.integers(0, classes, n)
         loss = float(network.loss(x, t, train=True))
-        grads = network.gradient(x, t)
+        if fused:
+            network.compute_gradients_through(network.fused(kernels=False), x, t)
+        grads = dict(network.grads) if fused else network.gradient(x, t)
         p.begin(training=True)
         for parameter in p.parameters.values():
             parameter.grad = None
@@ -74,17 +81,18 @@ conv_params = st.fixed_dictionaries(
 
 
 @few
-@given(channels, st.tuples(*[st.integers(4, 13)] * 2), conv_params, batches, st.booleans(), seeds)
-@example(1, (28, 28), USUAL, 2, False, 0)
-@example(3, (11, 8), USUAL, 1, True, 1)  # pooling leaves out a row
+@given(channels, st.tuples(*[st.integers(4, 13)] * 2), conv_params, batches, st.booleans(), st.booleans(), seeds)
+@example(1, (28, 28), USUAL, 2, False, True, 0)
+@example(3, (11, 8), USUAL, 1, True, False, 1)  # pooling leaves out a row
+@example(3, (11, 8), USUAL, 1, True, True, 1)
 def test_simple_conv_net(
-    c: int, image: tuple[int, int], conv_param: dict[str, int], n: int, flat: bool, seed: int
+    c: int, image: tuple[int, int], conv_param: dict[str, int], n: int, flat: bool, fused: bool, seed: int
 ) -> None:
     size, pad, stride = (conv_param[key] for key in ("filter_size", "pad", "stride"))
     assume(all(length + 2 * pad >= size + stride for length in image))  # so that pooling has something to pool
     network = SimpleConvNet((c, *image), conv_param, 5, 4, "he", seed=seed, **PLACE)
     model = functools.partial(simple_conv_net, stride=stride, pad=pad)
-    assert_is(at_random(network, seed, flat=flat), model, n, seed)
+    assert_is(at_random(network, seed, flat=flat), model, n, seed, fused=fused)
 
 
 def deep(network: DeepConvNet, pads: tuple[int, ...], ratio: float) -> Callable[[Numbers, Any], Any]:
@@ -104,18 +112,19 @@ BOOKS_PADS = (1, 1, 1, 2, 1, 1)
 
 @few
 @given(channels, st.tuples(*[st.integers(8, 13)] * 2), st.tuples(*[st.integers(1, 2)] * 6), batches,
-       st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), seeds)  # fmt: skip
-@example(1, (28, 28), BOOKS_PADS, 2, 0.5, True, 0)
-@example(3, (9, 6), BOOKS_PADS, 1, 0.0, False, 1)
+       st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.booleans(), seeds)  # fmt: skip
+@example(1, (28, 28), BOOKS_PADS, 2, 0.5, True, True, 0)
+@example(3, (9, 6), BOOKS_PADS, 1, 0.0, False, False, 1)
+@example(3, (9, 6), BOOKS_PADS, 1, 0.0, False, True, 1)
 def test_deep_conv_net(
-    c: int, image: tuple[int, int], pads: tuple[int, ...], n: int, ratio: float, flat: bool, seed: int
+    c: int, image: tuple[int, int], pads: tuple[int, ...], n: int, ratio: float, flat: bool, fused: bool, seed: int
 ) -> None:
     described = [
         {"filter_num": count, "filter_size": 3, "pad": pad, "stride": 1}
         for count, pad in zip((2, 3, 2, 4, 3, 2), pads, strict=True)
     ]
     network = DeepConvNet((c, *image), described, 6, 4, ratio, seed=seed, **PLACE)
-    assert_is(at_random(network, seed, flat=flat), deep(network, pads, ratio), n, seed)
+    assert_is(at_random(network, seed, flat=flat), deep(network, pads, ratio), n, seed, fused=fused)
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -20,7 +20,7 @@ from xpnet.windows import (
     window_counts,
 )
 
-__all__ = ["Convolution"]
+__all__ = ["Convolution", "filter_gradient", "filtered"]
 
 
 class Convolution(Layer):
@@ -85,49 +85,34 @@ class Convolution(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""
-        xp = get_array_module(x)
         self.x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
-        windows, filters, bias = self._windows(), self._filters(), self.b[:, None]
-        (oh, ow, n), count = windows.shape[3:], self.W.shape[0]
-        y = xp.empty((count, oh * ow * n), dtype=x.dtype) if accepts_out(xp) else None
-        for first, last in self._pieces(windows):
-            out = {} if y is None else {"out": y[:, first * ow * n : last * ow * n]}
-            piece = xp.matmul(filters, _columns(windows[:, :, :, first:last, ...]), **out)
-            piece += bias
-        return as_batch(xp.reshape(piece if y is None else y, (count, oh, ow, n)))
+        return as_batch(filtered(self.windows(), self.W, self.b))
 
     def backward(self, dout: Array) -> Array:
         """The gradient by x; sets dW, the sum over all windows of `dout` times the window, and db, that of `dout`."""
         xp = get_array_module(dout)
-        windows, filters = self._windows(), self._filters()
-        count, row = self.W.shape[0], dout.shape[3] * dout.shape[0]
-        dout = xp.reshape(batch_innermost(dout), (count, -1))
-        self.db = xp.sum(dout, axis=1, **self.out("db"))
-        dW, dx = None, xp.zeros_like(self.x) if self.needs_input_gradient else None
-        for first, last in self._pieces(windows):
-            part, shown = dout[:, first * row : last * row], windows[:, :, :, first:last, ...]
-            columns = _columns(shown)
-            part_of_dW = long_product(part, columns)
-            dW = part_of_dW if dW is None else dW + part_of_dW
-            if dx is not None:
-                dcolumns = xp.reshape(xp.matmul(filters.T, part), shown.shape)
-                for i in range(shown.shape[1]):
-                    for j in range(shown.shape[2]):
-                        at = (first * self.stride[0] + i, j)
-                        dx = add_at(dx, dcolumns[:, i, j, ...], at, self.stride)
-        self.dW = xp.reshape(dW, self.W.shape)
-        return None if dx is None else unframed(dx, self.pad)
+        dout = batch_innermost(dout)
+        self.db = xp.sum(xp.reshape(dout, (self.W.shape[0], -1)), axis=1, **self.out("db"))
+        self.dW = filter_gradient(dout, self.windows())
+        return self._input_gradient(dout) if self.needs_input_gradient else None
 
-    def _windows(self) -> Array:
+    def windows(self) -> Array:
+        """The windows of the images of the last ``forward``, (C, FH, FW, OH, OW, N)."""
         return sliding_windows(self.x, self.W.shape[2:], self.stride)
 
-    def _filters(self) -> Array:
-        return get_array_module(self.W).reshape(self.W, (self.W.shape[0], -1))
-
-    def _pieces(self, windows: Array) -> list[Pair]:
-        """The rows of the output to compute at a time."""
-        c, fh, fw, oh, ow, n = windows.shape
-        return pieces(windows, oh, c * fh * fw * ow * n)
+    def _input_gradient(self, dout: Array) -> Array:
+        """`dout` times the filters, at each window's place, summed where windows overlap."""
+        xp, row = get_array_module(dout), dout.shape[2] * dout.shape[3]
+        windows, count = self.windows(), self.W.shape[0]
+        filters, dout, dx = xp.reshape(self.W, (count, -1)), xp.reshape(dout, (count, -1)), xp.zeros_like(self.x)
+        for first, last in _pieces(windows):
+            dcolumns = xp.matmul(filters.T, dout[:, first * row : last * row])
+            dwindows = xp.reshape(dcolumns, windows[:, :, :, first:last, ...].shape)
+            for i in range(self.W.shape[2]):
+                for j in range(self.W.shape[3]):
+                    at = (first * self.stride[0] + i, j)
+                    dx = add_at(dx, dwindows[:, i, j, ...], at, self.stride)
+        return unframed(dx, self.pad)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(FN, OH, OW) for an image (C, H, W)."""
@@ -147,6 +132,35 @@ class Convolution(Layer):
     def __repr__(self) -> str:
         count, channels, fh, fw = self.W.shape
         return f"Convolution({channels} -> {count}, {fh}x{fw}{described(self.stride, self.pad)})"
+
+
+def filtered(windows: Array, W: Array, b: Array) -> Array:
+    """Windows (C, FH, FW, OH, OW, N) times each filter, plus its bias: (FN, OH, OW, N)."""
+    xp, (oh, ow, n), count = get_array_module(windows), windows.shape[3:], W.shape[0]
+    filters = xp.reshape(W, (count, -1))
+    y = xp.empty((count, oh * ow * n), dtype=windows.dtype) if accepts_out(xp) else None
+    for first, last in _pieces(windows):
+        out = {} if y is None else {"out": y[:, first * ow * n : last * ow * n]}
+        piece = xp.matmul(filters, _columns(windows[:, :, :, first:last, ...]), **out)
+        piece += b[:, None]
+    return xp.reshape(piece if y is None else y, (count, oh, ow, n))
+
+
+def filter_gradient(dout: Array, windows: Array) -> Array:
+    """The sum over all windows (C, FH, FW, OH, OW, N) of `dout` (FN, OH, OW, N) times the window: (FN, C, FH, FW)."""
+    xp, (count, _, ow, n), dW = get_array_module(dout), dout.shape, None
+    dout = xp.reshape(dout, (count, -1))
+    for first, last in _pieces(windows):
+        columns = _columns(windows[:, :, :, first:last, ...])
+        part = long_product(dout[:, first * ow * n : last * ow * n], columns)
+        dW = part if dW is None else dW + part
+    return xp.reshape(dW, (count, *windows.shape[:3]))
+
+
+def _pieces(windows: Array) -> list[Pair]:
+    """The rows of the output to compute at a time."""
+    c, fh, fw, oh, ow, n = windows.shape
+    return pieces(windows, oh, c * fh * fw * ow * n)
 
 
 def _columns(windows: Array) -> Array:

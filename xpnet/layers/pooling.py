@@ -75,7 +75,7 @@ class Pooling(_WindowPooling):
         self.x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.windows
         windows = sliding_windows(self.x, self.size, self.stride)
         y = windows[:, 0, 0, ...]
-        for i, j in self._places()[1:]:
+        for i, j in self.places()[1:]:
             y = xp.maximum(y, windows[:, i, j, ...])
         self.y = y
         return as_batch(y)
@@ -86,13 +86,12 @@ class Pooling(_WindowPooling):
         windows = sliding_windows(self.x, self.size, self.stride)
         rest = batch_innermost(dout)
         dx = xp.empty_like(self.x) if self._tiles() and accepts_out(xp) else xp.zeros_like(self.x)
-        apart = self.stride[0] >= self.size[0] and self.stride[1] >= self.size[1]
-        *places, last = self._places()
+        *places, last = self.places()
         for i, j in places:
             part = rest * xp.astype(windows[:, i, j, ...] == self.y, dout.dtype)
-            dx = add_at(dx, part, (i, j), self.stride, alone=apart)
+            dx = add_at(dx, part, (i, j), self.stride, alone=self.apart)
             rest = rest - part  # no later one, as large, gets it again
-        dx = add_at(dx, rest, last, self.stride, alone=apart)
+        dx = add_at(dx, rest, last, self.stride, alone=self.apart)
         return unframed(dx, self.pad)
 
     def _tiles(self) -> bool:
@@ -100,7 +99,12 @@ class Pooling(_WindowPooling):
         fits = self.x.shape[1] % self.size[0] == 0 and self.x.shape[2] % self.size[1] == 0
         return fits and self.stride == self.size
 
-    def _places(self) -> list[Pair]:
+    @property
+    def apart(self) -> bool:
+        """Whether no number lies in two windows."""
+        return self.stride[0] >= self.size[0] and self.stride[1] >= self.size[1]
+
+    def places(self) -> list[Pair]:
         """The places in a window, row by row."""
         return [(i, j) for i in range(self.size[0]) for j in range(self.size[1])]
 
