@@ -10,8 +10,10 @@ from cases import PIXELS, numbers, same_bits
 
 from xpnet import (
     Affine,
+    Convolution,
     IdentityWithLoss,
     Network,
+    Pooling,
     Relu,
     Sigmoid,
     SoftmaxWithLoss,
@@ -126,6 +128,24 @@ def test_no_subclass_is_fused():
         ([affine(Here, 0)], IdentityWithLoss()),
     ):
         assert fuse(layers, last_layer) == Pass.through(layers, last_layer)
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_no_layer_whose_method_was_replaced_is_fused(method):
+    """A student's spy, or another way to compute it, is not passed over."""
+    convolution = Convolution(np.ones((2, 1, 2, 2)), np.zeros(2))
+    pairs = [
+        ([affine(Here, 0), Relu()], IdentityWithLoss()),
+        ([affine(Here, 0)], SoftmaxWithLoss()),
+        ([Relu(), Pooling(2, 2)], IdentityWithLoss()),
+        ([convolution, Pooling(2, 2)], IdentityWithLoss()),
+    ]
+    for layers, last_layer in pairs:
+        for layer in [*layers, last_layer] if isinstance(last_layer, SoftmaxWithLoss) else layers:
+            assert fuse(layers, last_layer) != Pass.through(layers, last_layer)
+            setattr(layer, method, lambda x: x)
+            assert fuse(layers, last_layer) == Pass.through(layers, last_layer)
+            delattr(layer, method)
 
 
 def test_the_backward_pass_ends_at_the_first_layer_that_learns():

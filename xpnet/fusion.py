@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeGuard, TypeVar
 
 from xpnet.backend import Array
 from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu, SoftmaxWithLoss, first_that_learns
 
 __all__ = ["Pass", "fuse"]
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True
     ReLU and max pooling become a `ReluPooling`, the first Convolution and the pooling after it, or after its ReLU, a
     `ConvolutionPooling` where that is faster. With `kernels`, Affine and Relu become an `AffineRelu`, a final Affine
     and SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled kernels. Only layers of exactly these
-    types: a subclass may compute something else.
+    types, as they are: a subclass, or a layer given another ``forward``, may compute something else.
     """
     layers = _pooled_at_once(_pooled_first(layers))
     if not kernels:
@@ -83,13 +85,12 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True
     fused: list[Layer] = []
     for layer in layers:
         before = fused[-1] if fused else None
-        if type(layer) is Relu and type(before) is Affine:
+        if _is(layer, Relu) and _is(before, Affine):
             fused[-1] = AffineRelu(before)
         else:
             fused.append(layer)
     before = fused[-1] if fused else None
-    plain_loss = type(last_layer) is SoftmaxWithLoss and not last_layer.label_smoothing
-    if plain_loss and type(before) is Affine:
+    if _is(last_layer, SoftmaxWithLoss) and not last_layer.label_smoothing and _is(before, Affine):
         return Pass.through(fused[:-1], AffineSoftmaxWithLoss(before))
     return Pass.through(fused, last_layer)
 
@@ -99,7 +100,7 @@ def _pooled_first(layers: Sequence[Layer]) -> list[Layer]:
     result: list[Layer] = []
     for layer in layers:
         before = result[-1] if result else None
-        if type(layer) is Pooling and type(before) is Relu:
+        if _is(layer, Pooling) and _is(before, Relu):
             result[-1] = ReluPooling(before, layer)
         else:
             result.append(layer)
@@ -112,15 +113,20 @@ def _pooled_at_once(layers: Sequence[Layer]) -> list[Layer]:
     result: list[Layer] = []
     for layer in layers:
         before = result[-1] if result else None
-        pooling = layer.pooling if type(layer) is ReluPooling else layer
+        pooling = layer.pooling if isinstance(layer, ReluPooling) else layer
         if (
-            type(before) is Convolution
-            and type(pooling) is Pooling
+            _is(before, Convolution)
+            and _is(pooling, Pooling)
             and before in no_gradient
             and ConvolutionPooling.is_for(before, pooling)
         ):
             pooled = ConvolutionPooling(before, pooling)
-            result[-1] = ReluPooling(layer.relu, pooled) if type(layer) is ReluPooling else pooled
+            result[-1] = ReluPooling(layer.relu, pooled) if isinstance(layer, ReluPooling) else pooled
         else:
             result.append(layer)
     return result
+
+
+def _is(layer: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
+    """Whether it is of exactly this kind, and no method of it has been replaced."""
+    return type(layer) is kind and not vars(layer).keys() & {"forward", "backward"}
