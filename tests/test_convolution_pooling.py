@@ -140,9 +140,9 @@ def pooled_at_once(layers: list[Layer], *, kernels: bool = False) -> list[Convol
     return [layer for layer in pooled if type(layer) is ConvolutionPooling]
 
 
-@pytest.mark.parametrize(("shape", "taken"), [((3, 3, 2, 2), True), ((3, 4, 3, 1), True), ((3, 13, 1, 1), False)])
+@pytest.mark.parametrize(("shape", "taken"), [((3, 3, 2, 2), True), ((3, 5, 3, 1), True), ((3, 16, 1, 1), False)])
 def test_it_is_for_small_windows(shape: tuple[int, ...], taken: bool) -> None:
-    """Of the convolution: four numbers a filter at most."""
+    """Of the convolution: five numbers a filter at most."""
     assert bool(pooled_at_once([Convolution(np.ones(shape), np.zeros(3)), Pooling(2, 2)])) == taken
 
 

@@ -15,7 +15,7 @@ from xpnet.windows import as_batch, batch_innermost, framed
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
 
 _MOST_PLACES = 9  # in a window of pooling: with more the products become small
-_MOST_COPIED = 4  # numbers of a window for each filter: more take longer to copy than the filters' numbers to pool
+_MOST_COPIED = 5  # numbers of a window for each filter: more take longer to copy than the filters' numbers to pool
 
 
 class ConvolutionPooling(Layer):
