@@ -16,7 +16,9 @@ from xpnet import (
     Pooling,
     Relu,
     Sigmoid,
+    SimpleConvNet,
     SoftmaxWithLoss,
+    Trainer,
     TwoLayerNet,
     asarray,
     kernels,
@@ -24,6 +26,7 @@ from xpnet import (
 )
 from xpnet.backend import get_array_module
 from xpnet.counting import COUNTING, count_operations
+from xpnet.errors import CaptureError
 from xpnet.functions import as_inputs, one_hot
 from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss
 from xpnet.fusion import Pass, fuse
@@ -333,3 +336,48 @@ def test_a_fused_training_step_makes_13_launches_and_never_waits():
     }
     assert to_numpy(losses)[1] == pytest.approx(np.log(10), rel=0.1)
     assert not np.array_equal(to_numpy(params), before)
+
+
+# --- a method replaced while training -------------------------------------------------------------------------------
+
+
+class Replacing:
+    """A callback that after the eighth step replaces a method of a layer by one that counts its calls in training."""
+
+    def __init__(self, layer, method):
+        self.layer, self.method, self.original, self.calls = layer, method, getattr(layer, method), 0
+
+    def __call__(self, trainer):
+        if len(trainer.train_loss_list) == 8:
+            setattr(self.layer, self.method, self.count)
+
+    def count(self, given):
+        self.calls += self.layer.train
+        return self.original(given)
+
+
+@pytest.mark.parametrize("capture", ["auto", False])
+@pytest.mark.parametrize("name", ["Conv1", "Relu1", "Pool1", "Affine2"])
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_a_method_that_a_callback_replaces_is_called_in_every_step_from_then_on(name, method, capture):
+    x, t, left = np.random.default_rng(0).random((40, 1, 6, 6)), np.arange(40) % 10, []
+    for replacing in (False, True):
+        network = SimpleConvNet((1, 6, 6), {"filter_num": 3, "filter_size": 3, "pad": 1, "stride": 1}, 5, seed=0)
+        callback = Replacing(network.layers[name], method)
+        trainer = Trainer(
+            network, x, t, None, None, epochs=50, mini_batch_size=10, verbose=False, seed=0, capture=capture,
+            callbacks=[callback] if replacing else [], evaluate_sample_num_per_epoch=1,
+        )  # fmt: skip
+        trainer.train()
+        left.append(dict(network.params))
+    assert callback.calls == 200 - 8
+    for key, value in left[0].items():
+        np.testing.assert_allclose(left[1][key], value, rtol=1e-4, atol=1e-6)
+
+
+def test_who_must_have_a_recording_is_told_that_a_method_was_replaced():
+    network = TwoLayerNet(12, 5, 10, seed=0)
+    network.layers["Relu1"].backward = network.layers["Relu1"].backward
+    trainer = Trainer(network, numbers(1, 40, 12), np.arange(40) % 10, None, None, 5, 10, verbose=False, capture=True)
+    with pytest.raises(CaptureError, match="a layer's forward or backward of one's own"):
+        trainer.train()

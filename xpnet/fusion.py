@@ -6,7 +6,17 @@ from typing import Self, TypeGuard, TypeVar
 
 from xpnet.backend import Array
 from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
-from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu, SoftmaxWithLoss, first_that_learns
+from xpnet.layers import (
+    Affine,
+    Convolution,
+    Layer,
+    LossLayer,
+    Pooling,
+    Relu,
+    SoftmaxWithLoss,
+    first_that_learns,
+    replaced_methods,
+)
 
 __all__ = ["Pass", "fuse"]
 
@@ -129,4 +139,4 @@ def _pooled_at_once(layers: Sequence[Layer]) -> list[Layer]:
 
 def _is(layer: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
     """Whether it is of exactly this kind, and no method of it has been replaced."""
-    return type(layer) is kind and not vars(layer).keys() & {"forward", "backward"}
+    return type(layer) is kind and not replaced_methods([layer])

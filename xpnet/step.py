@@ -12,7 +12,7 @@ from xpnet import kernels
 from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
-from xpnet.layers import with_inner_layers
+from xpnet.layers import replaced_methods, with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
 
@@ -62,7 +62,8 @@ class TrainingStep:
             self._compute_gradients = functools.partial(network.compute_gradients_through, way)
         self._gather = kernels.gather if fused else kernels.gather.plain
         # One that is not made for it may decide on the host, and a recording would keep what was decided.
-        self.recordable = network.recordable and (augmentation is None or getattr(augmentation, "recordable", False))
+        known = augmentation is None or getattr(augmentation, "recordable", False)
+        self.recordable = network.recordable and known and not _replaced(network)
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(network.optimizer_view()[0])
         self._update = _update_of(optimizer, fused=fused)
@@ -107,7 +108,8 @@ class TrainingStep:
         """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
         if not self.recordable:
             raise CaptureError(
-                f"{type(self.network).__name__}, or a train_step or an augmentation of one's own: they may do anything"
+                f"{type(self.network).__name__}, or a train_step, an augmentation or a layer's forward or "
+                "backward of one's own: they may do anything"
             )
         if self._numbers is None:
             raise CaptureError(
@@ -140,7 +142,8 @@ def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any
     """The objects and the arrays that a recording of a step works on: with others it must be made anew."""
     slots = (getattr(optimizer, name, {}) for name in getattr(optimizer, "slots", ()))
     arrays = [*network.kept_arrays(), *(array for slot in slots for array in slot.values())]
-    return [network, network.params, network.last_layer, network.buffers, optimizer, augmentation, *arrays]
+    used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
+    return [*used, *arrays, *_replaced(network)]
 
 
 def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict[str, Any]:
@@ -150,6 +153,11 @@ def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict
     owners = [network, *with_inner_layers(network.layers.values()), network.last_layer, *others]
     scalars = Attributes(owners).scalars()
     return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
+
+
+def _replaced(network: Network) -> list[Any]:
+    """The methods of single layers that were replaced."""
+    return replaced_methods([*with_inner_layers(network.layers.values()), network.last_layer])
 
 
 def _takes_numbers(optimizer: Optimizer) -> bool:

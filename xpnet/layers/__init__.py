@@ -3,7 +3,14 @@
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
 from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, SquareLayer
-from xpnet.layers.base import Layer, first_that_learns, multiplications, settled_shape, with_inner_layers
+from xpnet.layers.base import (
+    Layer,
+    first_that_learns,
+    multiplications,
+    replaced_methods,
+    settled_shape,
+    with_inner_layers,
+)
 from xpnet.layers.convolution import Convolution
 from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
@@ -40,6 +47,7 @@ __all__ = [
     "Tanh",
     "first_that_learns",
     "multiplications",
+    "replaced_methods",
     "settled_shape",
     "with_inner_layers",
 ]

@@ -7,7 +7,14 @@ from typing import Any, ClassVar
 from xpnet.backend import Array
 from xpnet.checks import check_form
 
-__all__ = ["Layer", "first_that_learns", "multiplications", "settled_shape", "with_inner_layers"]
+__all__ = [
+    "Layer",
+    "first_that_learns",
+    "multiplications",
+    "replaced_methods",
+    "settled_shape",
+    "with_inner_layers",
+]
 
 _NOWHERE: Mapping[str, Array] = {}
 
@@ -137,6 +144,11 @@ def first_that_learns(layers: Sequence[Layer]) -> int:
     Nothing before it needs a gradient, nor does its own input.
     """
     return next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
+
+
+def replaced_methods(layers: Iterable[object]) -> list[Any]:
+    """What was set as ``forward`` or ``backward`` of single layers, in place of their classes': it may do anything."""
+    return [vars(layer)[name] for layer in layers for name in ("forward", "backward") if name in vars(layer)]
 
 
 def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
