@@ -320,6 +320,24 @@ def test_samples_that_do_not_fit(layer: Layer, shape: tuple[int, ...], words: st
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("shape", "mend"),
+    [
+        (
+            (12, 10, 1),
+            "got samples of shape (12, 10, 1); bring the channels to the front with  x.transpose(0, 3, 1, 2) .",
+        ),
+        ((12, 10), "(12, 10); make images of them with  x.reshape(-1, 1, height, width) ."),
+        ((120,), "(120,); make images of them with  x.reshape(-1, 1, height, width) ."),
+        ((2, 12, 10), "(2, 12, 10). x has one row a sample."),
+    ],
+)
+def test_how_samples_become_images(shape: tuple[int, ...], mend: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        deep().predict(np.ones((3, *shape), "f"))
+    assert mend in str(caught.value)
+
+
 def test_the_door_names_the_layer() -> None:
     network = deep()
     with pytest.raises(ShapeError, match=r"Convolution1 expects images \(C, H, W\) of 1 channel"):
@@ -342,6 +360,8 @@ def test_the_door_names_the_layer() -> None:
         (lambda: Pooling(0, 2), "pool_h and pool_w must be"),
         (lambda: Pooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
         (lambda: Residual([np.ones(3)]), "Residual takes two lists of layers"),
+        (lambda: Residual(Relu()), "Residual takes lists of layers, such as  Residual([Relu()]) , got Relu"),
+        (lambda: Residual([], None), "Residual([Relu()]) , got None"),
         (lambda: LayerMaker(backend="numpy").convolution(0, 2, 3), "the number of channels"),
     ],
 )  # fmt: skip

@@ -154,6 +154,17 @@ def test_it_is_for_convolutions_whose_input_needs_no_gradient() -> None:
     assert [layer.convolution for layer in pooled_at_once(in_order)] == convolutions[:2]
 
 
+def test_nothing_of_a_step_or_of_an_evaluation_is_kept_beside_the_other() -> None:
+    network = Network(layers(Here, "side by side", relu=True))
+    pooling, way = network.layers["Pooling1"], network.fused(kernels=False)
+    x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
+    network.predict(x)
+    assert pooling.x is not None
+    network.compute_gradients_through(way, x, t)
+    kept = [pooling.x, pooling.y, *way.forward[0].pooling.parts, way.forward[0].pooling.y]
+    assert [array for array in kept if array is not None] == []
+
+
 def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     network = Network(layers(Here, "side by side", relu=True))
     both = network.fused(kernels=False).forward[0]

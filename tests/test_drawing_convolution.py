@@ -14,6 +14,7 @@ from xpnet import (
     Pooling,
     Relu,
     Residual,
+    ResNet,
     SigmoidWithLoss,
     SoftmaxWithLoss,
     load_digits,
@@ -332,6 +333,33 @@ def test_what_has_no_activations_is_an_error(x, options, error, message, tmp_pat
     with pytest.raises(error, match=message):
         plot_activations(small_network(), x, path=tmp_path / "a.png", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", [(8, 6, 3), (6, 8, 3), (1, 8, 6, 3), (24, 6)])
+def test_axes_in_another_order_are_no_form_of_an_image(shape, tmp_path):
+    network = ResNet((3, 8, 6), (4,), seed=0, backend="numpy")
+    x, t = np.random.default_rng(0).random(shape), np.array([0])
+    with pytest.raises(ShapeError):
+        plot_activations(network, x, path=tmp_path / "a.png")
+    with pytest.raises(ShapeError):
+        plot_misclassified(network, x if len(shape) == 4 else x[None], t, path=tmp_path / "m.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_another_size_are_drawn_as_they_are_where_the_network_takes_them(tmp_path):
+    network, x = ResNet((3, 8, 6), (4,), seed=0, backend="numpy"), np.random.default_rng(0).random((2, 3, 6, 8))
+    figures = [plot_activations(network, x[0], path=tmp_path / "a.png")]
+    labels = (np.argmax(network.predict(x), axis=1) + 1) % 10
+    figures.append(plot_misclassified(network, x, labels, path=tmp_path / "m.png", limit=1))
+    shown = [np.asarray(pictures(figure)[0].get_array()) for figure in figures]
+    assert np.allclose(shown[0], np.moveaxis(x[0], 0, -1), atol=1e-6)
+    assert min(np.abs(shown[1] - np.moveaxis(image, 0, -1)).max() for image in x) < 1e-6
+
+
+def test_classes_may_be_named_by_an_array(tmp_path):
+    names = np.array(["none", "one", "two", "three"])
+    figure = plot_misclassified(mirror(), X, T, class_names=names, path=tmp_path / "m.png")
+    assert "one, taken for two" in [part.get_suptitle() for part in figure.subfigs]
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------

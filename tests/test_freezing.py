@@ -535,6 +535,18 @@ def test_all_of_a_resnet_but_its_last_layer(be: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    ("network", "last_layer", "says"),
+    [
+        ("SimpleConvNet", None, "network must be the trained Network, got 'SimpleConvNet'"),
+        (None, "SoftmaxWithLoss", r"last_layer must be .*SoftmaxWithLoss\(\) , got 'SoftmaxWithLoss'"),
+    ],
+)
+def test_words_in_place_of_a_network_or_a_loss(network: Any, last_layer: Any, says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        with_new_head(network or base(), head(), keep="Pool1", last_layer=last_layer)
+
+
+@pytest.mark.parametrize(
     ("layers", "keep", "error", "says"),
     [
         (head(), "Pool9", ArgumentError, "keep must be .* a layer, got 'Pool9'; there are Conv1, Relu1, Pool1"),

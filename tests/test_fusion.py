@@ -28,7 +28,7 @@ from xpnet.backend import get_array_module
 from xpnet.counting import COUNTING, count_operations
 from xpnet.errors import CaptureError
 from xpnet.functions import as_inputs, one_hot
-from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss
+from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 from xpnet.fusion import Pass, fuse
 from xpnet.layers import Layer
 
@@ -149,6 +149,26 @@ def test_no_layer_whose_method_was_replaced_is_fused(method):
             setattr(layer, method, lambda x: x)
             assert fuse(layers, last_layer) == Pass.through(layers, last_layer)
             delattr(layer, method)
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("kind", [Affine, Convolution, Pooling, Relu, SoftmaxWithLoss])
+def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, monkeypatch):
+    layers = [Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)), Relu(), Pooling(2, 2), affine(Here, 0), Relu()]
+    kinds_fused = {type(layer) for layer in fuse(layers, SoftmaxWithLoss()).forward}
+    assert kinds_fused == {ReluPooling, AffineRelu}
+    original = getattr(kind, method)
+    monkeypatch.setattr(kind, method, lambda *given: original(*given))
+    way = fuse([*layers, affine(Here, 1)], SoftmaxWithLoss())
+    inner = [*way.forward, way.last_layer, *(getattr(layer, "pooling", None) for layer in way.forward)]
+    stand_for = {
+        Affine: (AffineRelu, AffineSoftmaxWithLoss),
+        Convolution: (ConvolutionPooling,),
+        Pooling: (ConvolutionPooling, ReluPooling),
+        Relu: (AffineRelu, ReluPooling),
+        SoftmaxWithLoss: (AffineSoftmaxWithLoss,),
+    }
+    assert not [layer for layer in inner if isinstance(layer, stand_for[kind])]
 
 
 def test_the_backward_pass_ends_at_the_first_layer_that_learns():

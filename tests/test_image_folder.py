@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import xpnet
-from xpnet import ImageFolder, Trainer, TwoLayerNet, image_folder, load_image_folder
+from xpnet import ImageFolder, LayerMaker, Network, Trainer, TwoLayerNet, image_folder, load_image_folder
 from xpnet._image_files import read_image
-from xpnet.errors import ArgumentError, DataError
+from xpnet.errors import ArgumentError, DataError, ShapeError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's names of files, and limits of memory")
 
@@ -456,14 +456,35 @@ def test_folders_that_are_none(tmp_path):
         ({"size": 32}, r"size must be a height and a width, as in  size=\(32, 32\) , got 32"),
         ({"size": (32, 0)}, "the width in size must be a whole number of at least 1, got 0"),
         ({"split": 1}, "split must be a number from 0 up to, but not, 1, got 1"),
-        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"seed": None}, "seed must be a whole number of at least 0, got None"),
         ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": "a"}, "seed must be a whole number of at least 0, got 'a'"),
         ({"most_pixels": 0}, "most_pixels must be"),
+        ({"color": "grey"}, "color must be True or False, got 'grey'"),
+        ({"crop": "no"}, "crop must be True or False, got 'no'"),
+        ({"strict": 0}, "strict must be True or False, got 0"),
+        ({"cache": ""}, "cache must be a path, such as .*, got ''"),
+        ({"cache": 3}, "cache must be a path, such as .*, got 3"),
     ],
 )
 def test_arguments_that_are_none(tmp_path, options, says):
     with pytest.raises(ArgumentError, match=says):
         load_image_folder(folder_of(tmp_path, ant=2), **options)
+
+
+@pytest.mark.parametrize("folder", ["", None, 3, b"photographs", ["photographs"]])
+def test_what_is_no_path(folder):
+    with pytest.raises(ArgumentError, match="folder must be a path, such as 'photographs', got"):
+        load_image_folder(folder)
+
+
+def test_what_a_trainer_says_of_a_test_set_that_is_empty(tmp_path):
+    data = load(folder_of(tmp_path, ant=2, bee=2), split=0)
+    make = LayerMaker(seed=0, backend="numpy")
+    network = Network([make.affine(data.train[0][0].size, 2)])
+    with pytest.raises(ShapeError, match=r"x_test has shape \(0, .*Give  None, None  for no test set"):
+        Trainer(network, *data.train, *data.test, verbose=False)
+    Trainer(network, *data.train, None, None, epochs=1, mini_batch_size=2, verbose=False).train()
 
 
 def test_without_pillow(tmp_path, monkeypatch):

@@ -250,6 +250,8 @@ def test_a_file_without_statistics_is_refused_and_so_is_one_with_them_elsewhere(
         (lambda: BatchNormalization(np.ones(3), np.zeros(3), "x"), ArgumentError, "momentum must be .* got 'x'"),
         (lambda: BatchNormalization(np.ones(3), np.zeros(3), eps=0), ArgumentError, "eps must be .* above 0, got 0"),
         (lambda: LayerNormalization(np.ones(3), np.zeros(3), eps=-1), ArgumentError, "eps must be .* above 0, got -1"),
+        (lambda: BatchNormalization(np.ones(4), np.zeros(1)), ShapeError, r"got gamma \(4,\) and beta \(1,\)"),
+        (lambda: LayerNormalization(np.ones((4, 2)), np.zeros((4, 2))), ShapeError, r"LayerNormalization .*\(4, 2\)"),
     ],
 )
 def test_options_out_of_range(make, error, says):

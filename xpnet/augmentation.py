@@ -14,8 +14,8 @@ import numpy as np
 
 from xpnet.arrays import creation_device
 from xpnet.backend import Array, arange, asarray, dtype_name, get_array_module, is_array
-from xpnet.checks import check_inputs, check_not_negative
-from xpnet.errors import ShapeError
+from xpnet.checks import check_count, check_flag, check_inputs, check_not_negative
+from xpnet.errors import ArgumentError, DtypeError, ShapeError
 from xpnet.initializers import random_streams
 from xpnet.noise import next_key, random_bits
 
@@ -73,8 +73,8 @@ class Augmentation:
         self.shift = check_not_negative("shift", shift)
         self.rotate = check_not_negative("rotate", rotate)
         self.noise = check_not_negative("noise", noise)
-        self.flip = flip
-        self.image_shape = image_shape
+        self.flip = check_flag("flip", flip)
+        self.image_shape = _check_image_shape(image_shape)
         self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -181,6 +181,9 @@ def add_noise(x: Array, std: float, key: Array) -> Array:
     array([ 33,  86, 173], dtype=uint8)
     """
     check_inputs(x)
+    if not is_array(key) or dtype_name(key) != "int32" or tuple(key.shape) != (1,):
+        got = f"{dtype_name(key)}, {tuple(key.shape)}" if is_array(key) else repr(key)
+        raise DtypeError(f"key must be an int32 array of shape (1,), got {got}. Make one:  np.array([1], 'int32') .")
     noise = check_not_negative("std", std) * _normal(tuple(x.shape), asarray(key, like=x), _precision(x))
     xp = get_array_module(x)
     if dtype_name(x) != "uint8":
@@ -256,11 +259,28 @@ def _for_each_image(name: str, value: Any, n: int, x: Array, dtype: str) -> Arra
     return xp.reshape(asarray(value, like=x, dtype=dtype), (-1, 1, 1))
 
 
+def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
+    """Height and width, or channels, height and width; None for neither."""
+    if image_shape is None:
+        return None
+    if not isinstance(image_shape, tuple | list) or len(image_shape) not in (2, 3):
+        raise ArgumentError(
+            f"image_shape must be (height, width) or (channels, height, width), such as (28, 28), got {image_shape!r}."
+        )
+    return tuple(check_count("a length in image_shape", length) for length in image_shape)
+
+
 def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, int, int, int]:
     """The images of a batch as (N, C, H, W)."""
     check_inputs(x)
+    image_shape = _check_image_shape(image_shape)
     n, *shape = (int(length) for length in x.shape)
     width = math.prod(shape)
+    if image_shape is not None and len(shape) > 1 and (1, *shape)[-3:] != (1, *image_shape)[-3:]:
+        raise ShapeError(
+            f"image_shape={image_shape} is for images that are rows; x of shape {tuple(x.shape)} has its own height "
+            "and width. Leave  image_shape  out."
+        )
     if image_shape is not None:
         shape = list(image_shape)
     elif len(shape) == 1:

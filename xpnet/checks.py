@@ -3,6 +3,8 @@
 The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ __all__ = [
     "check_callbacks",
     "check_count",
     "check_finite",
+    "check_flag",
     "check_form",
     "check_inputs",
     "check_labels",
     "check_not_negative",
+    "check_path",
     "check_positive",
     "check_together",
     "index_labels",
@@ -31,6 +35,20 @@ def check_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ArgumentError(f"{name} must be a whole number of at least 1, got {value!r}.")
     return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False; no word, of which each would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise ArgumentError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_path(name: str, value: Any) -> Path:
+    """A path, ``~`` resolved."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or isinstance(os.fspath(value), bytes):
+        raise ArgumentError(f"{name} must be a path, such as 'photographs', got {value!r}.")
+    return Path(value).expanduser()
 
 
 def check_callbacks(callbacks: Any) -> list[Any]:

@@ -19,13 +19,14 @@ _MOST_COPIED = 5  # numbers of a window for each filter: more take longer to cop
 
 
 class ConvolutionPooling(Layer):
-    """The first convolution that learns and the max pooling after it: the largest of several convolutions.
+    """A convolution whose input needs no gradient and the max pooling after it: the largest of several convolutions.
 
     The upper left numbers of all pooling windows are a convolution with the stride of the windows; so are the numbers
     right of them, from images that begin one pixel further right; and so on. Each of these lies in memory without
     gaps, where the windows of one convolution would be read and written a few numbers at a time.
 
-    The gradients by W and b are sums in another order than the convolution's own: the last bits may differ.
+    The products are others, and the gradients sums in another order: the last bits may differ from those of the two.
+    What pooling leaves out, rows and columns at the border, is not computed, so that nothing there is found not finite.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ class ConvolutionPooling(Layer):
         """(N, FN, OH, OW) for images (N, C, H, W)."""
         xp, layer = get_array_module(x), self.convolution
         layer.x = framed(x, layer.pad)
+        self.pooling.x = self.pooling.y = None  # an evaluation's, which would be kept beside these
         self.parts = [filtered(windows, layer.W, layer.b) for windows in self._windows()]
         self.y = self.parts[0]
         for part in self.parts[1:]:
@@ -70,6 +72,7 @@ class ConvolutionPooling(Layer):
             dW = dW + filter_gradient(dpart, shown)
             rest = rest - dpart  # no later one, as large, gets it again
         layer.dW = dW + filter_gradient(rest, last)
+        self.parts, self.y = [], None  # not kept beside an evaluation's
 
     def _windows(self) -> list[Array]:
         """For each place in a pooling window the convolution's windows there, (C, FH, FW, OH, OW, N)."""
@@ -91,7 +94,8 @@ class ConvolutionPooling(Layer):
 class ReluPooling(Layer):
     """ReLU and the max pooling after it, in the other order, in which there is less for the ReLU to do.
 
-    The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend.
+    The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend,
+    if `pooling` is a `Pooling`.
 
     Parameters
     ----------
@@ -108,7 +112,7 @@ class ReluPooling(Layer):
         return self.relu.forward(self.pooling.forward(x))
 
     def backward(self, dout: Array) -> Array:
-        """The gradient by the images: at the first largest number of each window, where that is above 0."""
+        """What `pooling` gives back: the gradient goes to the first largest number of each window, if it is above 0."""
         dout = as_batch(batch_innermost(dout))  # in the order in which the ReLU's mask lies, and pooling wants it
         return self.pooling.backward(self.relu.backward(dout))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, TypeGuard, TypeVar
+from typing import Any, Self, TypeGuard, TypeVar
 
 from xpnet.backend import Array
 from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
@@ -15,12 +15,15 @@ from xpnet.layers import (
     Relu,
     SoftmaxWithLoss,
     first_that_learns,
-    replaced_methods,
+    methods_of,
 )
 
 __all__ = ["Pass", "fuse"]
 
 _Kind = TypeVar("_Kind")
+_AS_THEY_COME: dict[type, list[Any]] = {
+    kind: [kind.forward, kind.backward] for kind in (Affine, Convolution, Pooling, Relu, SoftmaxWithLoss)
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,11 @@ class Pass:
 def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True) -> Pass:
     """The pass through these layers with a fused layer in place of each pair that there is one for.
 
-    ReLU and max pooling become a `ReluPooling`, the first Convolution and the pooling after it, or after its ReLU, a
-    `ConvolutionPooling` where that is faster. With `kernels`, Affine and Relu become an `AffineRelu`, a final Affine
-    and SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled kernels. Only layers of exactly these
-    types, as they are: a subclass, or a layer given another ``forward``, may compute something else.
+    ReLU and max pooling become a `ReluPooling`; where nothing needs the gradient by a Convolution's input, it and the
+    pooling after it, or after its ReLU, a `ConvolutionPooling` where that is faster. With `kernels`, Affine and Relu
+    become an `AffineRelu`, a final Affine and SoftmaxWithLoss an `AffineSoftmaxWithLoss`, for which there are compiled
+    kernels. Only layers of exactly these types, as they are: a subclass, or a layer or a type given another
+    ``forward``, may compute something else.
     """
     layers = _pooled_at_once(_pooled_first(layers))
     if not kernels:
@@ -138,5 +142,5 @@ def _pooled_at_once(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _is(layer: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
-    """Whether it is of exactly this kind, and no method of it has been replaced."""
-    return type(layer) is kind and not replaced_methods([layer])
+    """Whether it is of exactly this kind, and no method of it, or of the kind, has been replaced."""
+    return type(layer) is kind and methods_of([layer]) == _AS_THEY_COME[kind]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from xpnet._image_files import File, Listing, list_files, read_image
-from xpnet.checks import check_between, check_count
+from xpnet.checks import check_between, check_count, check_flag, check_path
 from xpnet.errors import ArgumentError, DataError
 from xpnet.files import whole_file, write_whole
 from xpnet.initializers import random_streams
@@ -95,7 +95,8 @@ def load_image_folder(
     Returns
     -------
     ImageFolder
-        Its `train` and `test` are what a `Trainer` takes.
+        Its `train` and `test` are what a `Trainer` takes; where `test` is empty, because `split` is 0 or classes are
+        small, with ``None, None`` in its place.
 
     Warns
     -----
@@ -128,12 +129,17 @@ def load_image_folder(
         raise ImportError("load_image_folder needs Pillow. Install it with  pip install 'xpnet[images]' .") from error
     from tqdm.auto import tqdm
 
+    for name, flag in {"color": color, "crop": crop, "strict": strict, "verbose": verbose}.items():
+        check_flag(name, flag)
     shape = (3 if color else 1, *_check_size(size))
     check_between("split", split, 0, 1, below=True)
     check_count("most_pixels", most_pixels)
-    if seed is None:
-        raise ArgumentError("seed must be a whole number, got None: another split each time would mix the two sets.")
-    place, kept_in = Path(folder).expanduser(), None if cache is None else Path(cache).expanduser()
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+        raise ArgumentError(
+            f"seed must be a whole number of at least 0, got {seed!r}; with None, another split each time, the two "
+            "sets would mix."
+        )
+    place, kept_in = check_path("folder", folder), None if cache is None else check_path("cache", cache)
     if kept_in is not None and kept_in.resolve().is_relative_to(place.resolve()):
         raise ArgumentError(f"cache={str(cache)!r} lies in the folder of images itself; choose one beside it.")
     listing = list_files(place)
@@ -255,9 +261,9 @@ def _read_cache(images: Path, index: Path, shape: tuple[int, ...]) -> ImageFolde
     try:
         known = _Index(**json.loads(index.read_text()))
         block = _mapped(images)
+        return known.over(block) if block.shape == shape and block.dtype == np.uint8 else None
     except (OSError, ValueError, TypeError):
         return None
-    return known.over(block) if block.shape == shape and block.dtype == np.uint8 else None
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from xpnet import kernels
 from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
-from xpnet.layers import replaced_methods, with_inner_layers
+from xpnet.layers import has_own_methods, methods_of, with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
 
@@ -57,13 +57,13 @@ class TrainingStep:
         self.t = t
         self.augmentation = augmentation
         self._compute_gradients = network.compute_gradients
-        if type(network).compute_gradients is Network.compute_gradients:
+        if getattr(network.compute_gradients, "__func__", None) is Network.compute_gradients:
             way = network.fused(kernels=fused)
             self._compute_gradients = functools.partial(network.compute_gradients_through, way)
         self._gather = kernels.gather if fused else kernels.gather.plain
         # One that is not made for it may decide on the host, and a recording would keep what was decided.
         known = augmentation is None or getattr(augmentation, "recordable", False)
-        self.recordable = network.recordable and known and not _replaced(network)
+        self.recordable = network.recordable and known and not has_own_methods(_every_layer(network))
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(network.optimizer_view()[0])
         self._update = _update_of(optimizer, fused=fused)
@@ -143,7 +143,7 @@ def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any
     slots = (getattr(optimizer, name, {}) for name in getattr(optimizer, "slots", ()))
     arrays = [*network.kept_arrays(), *(array for slot in slots for array in slot.values())]
     used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
-    return [*used, *arrays, *_replaced(network)]
+    return [*used, *arrays, *methods_of(_every_layer(network))]
 
 
 def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict[str, Any]:
@@ -155,9 +155,8 @@ def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict
     return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
 
 
-def _replaced(network: Network) -> list[Any]:
-    """The methods of single layers that were replaced."""
-    return replaced_methods([*with_inner_layers(network.layers.values()), network.last_layer])
+def _every_layer(network: Network) -> list[Any]:
+    return [*with_inner_layers(network.layers.values()), network.last_layer]
 
 
 def _takes_numbers(optimizer: Optimizer) -> bool:

@@ -39,6 +39,8 @@ class Samples(NamedTuple):
 def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
     """Look at everything, on the host where need be, before anything is moved or learned; `name` is for messages."""
     _check_arrays({f"x_{name}": x, f"t_{name}": t})
+    if name == "test" and 0 in x.shape[:1]:
+        raise ShapeError(f"The batch is empty: x_test has shape {tuple(x.shape)}. Give  None, None  for no test set.")
     with _named(f"x_{name}"):
         check_inputs(x)
         scores_shape = (x.shape[0], *network.output_shape(tuple(x.shape[1:])))

@@ -47,6 +47,10 @@ def with_new_head(
     >>> with_new_head(trained, [make.affine(4320, 50, "he"), Relu(), make.affine(50, 5, "he")], keep="Pool1")
     Network(1x28x28-30-50-5, 216,305 parameters, 780 frozen, float32 on numpy)
     """
+    if not isinstance(network, Network):
+        raise ArgumentError(f"network must be the trained Network, got {network!r}.")
+    if last_layer is not None and not isinstance(last_layer, LossLayer):
+        raise ArgumentError(f"last_layer must be a layer with a loss, such as  SoftmaxWithLoss() , got {last_layer!r}.")
     names = list(network.layers)
     if keep not in names:
         raise ArgumentError(f"keep must be the name of a layer, got {keep!r}; there are {', '.join(names)}.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from xpnet.backend import Array, asarray, get_array_module, to_numpy
 from xpnet.checks import check_count, check_labels
-from xpnet.drawing.digits import add_score_bars, as_colours_or_grey, names_of_classes
+from xpnet.drawing.digits import add_score_bars, as_colours_or_grey, is_form_of, names_of_classes
 from xpnet.drawing.figures import finished, new_figure
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_inputs
@@ -229,9 +229,10 @@ def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row],
 
 def _as_batch_of_one(network: Network, x: Array) -> Array:
     shape = network.input_shape
-    if shape is not None and math.prod(x.shape) == math.prod(shape):
-        return get_array_module(x).reshape(x, (1, *shape))
-    if x.ndim == 1 or (shape is None and x.ndim == 3):
+    for given in (x.shape, x.shape[1:] if x.shape[:1] == (1,) else None):
+        if shape is not None and given is not None and is_form_of(given, shape):
+            return get_array_module(x).reshape(x, (1, *shape))
+    if x.ndim == 1 or x.ndim == (3 if shape is None else len(shape)):
         return x[None, ...]
     if x.ndim == 0 or x.shape[0] != 1:
         raise ShapeError(f"One image is drawn, got x of shape {tuple(x.shape)}. Take one of them:  x[0] .")

@@ -230,7 +230,8 @@ def plot_misclassified(
         )
     surest = wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:limit]
     images = np.stack([to_numpy(x[int(i), ...]) for i in surest])
-    if network.input_shape is not None and len(network.input_shape) == 3:
+    shape = network.input_shape
+    if shape is not None and len(shape) == 3 and is_form_of(images.shape[1:], shape):
         images = images.reshape(-1, *network.input_shape)
     pictures = as_colours_or_grey(images)
     low, high = min(values[surest].min(), 0), max(values[surest].max(), float(name == "probability"))
@@ -263,7 +264,7 @@ def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
             "network that ends in  SoftmaxWithLoss() ."
         )
     batch = x
-    if shape is not None and math.prod(x.shape[1:]) == math.prod(shape):
+    if shape is not None and is_form_of(x.shape[1:], shape):
         batch = get_array_module(x).reshape(x, (-1, *shape))
     has_probabilities = hasattr(last_layer, "probabilities")
     values = to_numpy(network.predict_proba(batch) if has_probabilities else network.predict(batch))
@@ -297,8 +298,18 @@ def _draw_classes(axes: Any, values: np.ndarray, called: Sequence[str], label: i
     axes.tick_params(length=0)
 
 
+def is_form_of(given: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether a sample of shape `given` can be seen as one of `shape`: one is flat, or a single channel is left out.
+
+    Axes in another order have as many numbers, and are no such form.
+    """
+    same = tuple(given) == tuple(shape) or (1, *given) == tuple(shape)
+    return same or (math.prod(given) == math.prod(shape) and 1 in (len(given), len(shape)))
+
+
 def names_of_classes(class_names: Sequence[str], classes: int) -> Sequence[str]:
     """What each class is called: as is said, else by its number."""
+    class_names = [str(name) for name in class_names]  # an array of them has no truth value
     if class_names and len(class_names) != classes:
         raise ArgumentError(
             f"class_names has {len(class_names)} names, but the network has {classes} classes. Give one a class."

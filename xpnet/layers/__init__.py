@@ -6,8 +6,9 @@ from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLaye
 from xpnet.layers.base import (
     Layer,
     first_that_learns,
+    has_own_methods,
+    methods_of,
     multiplications,
-    replaced_methods,
     settled_shape,
     with_inner_layers,
 )
@@ -46,8 +47,9 @@ __all__ = [
     "SquareLayer",
     "Tanh",
     "first_that_learns",
+    "has_own_methods",
+    "methods_of",
     "multiplications",
-    "replaced_methods",
     "settled_shape",
     "with_inner_layers",
 ]

@@ -10,8 +10,9 @@ from xpnet.checks import check_form
 __all__ = [
     "Layer",
     "first_that_learns",
+    "has_own_methods",
+    "methods_of",
     "multiplications",
-    "replaced_methods",
     "settled_shape",
     "with_inner_layers",
 ]
@@ -146,9 +147,15 @@ def first_that_learns(layers: Sequence[Layer]) -> int:
     return next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
 
 
-def replaced_methods(layers: Iterable[object]) -> list[Any]:
-    """What was set as ``forward`` or ``backward`` of single layers, in place of their classes': it may do anything."""
-    return [vars(layer)[name] for layer in layers for name in ("forward", "backward") if name in vars(layer)]
+def methods_of(layers: Iterable[object]) -> list[Any]:
+    """The ``forward`` and ``backward`` of each, as functions: by them is seen that one was replaced."""
+    names = "forward", "backward"
+    return [vars(layer).get(name, getattr(type(layer), name, None)) for layer in layers for name in names]
+
+
+def has_own_methods(layers: Iterable[object]) -> bool:
+    """Whether a ``forward`` or ``backward`` was set on one of them, in place of its class's: it may do anything."""
+    return any(name in vars(layer) for layer in layers for name in ("forward", "backward"))
 
 
 def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:

@@ -120,7 +120,7 @@ class Convolution(Layer):
         if len(shape) != 3 or shape[0] != channels:
             raise ShapeError(
                 f"expects images (C, H, W) of {channels} channel{'s' * (channels > 1)} (W is {tuple(self.W.shape)}), "
-                f"got samples of shape {tuple(shape)}"
+                f"got samples of shape {tuple(shape)}{_mend(shape, channels)}"
             )
         return (count, *window_counts(shape[1:], (fh, fw), self.stride, self.pad))
 
@@ -132,6 +132,13 @@ class Convolution(Layer):
     def __repr__(self) -> str:
         count, channels, fh, fw = self.W.shape
         return f"Convolution({channels} -> {count}, {fh}x{fw}{described(self.stride, self.pad)})"
+
+
+def _mend(shape: tuple[int, ...], channels: int) -> str:
+    """What makes images (C, H, W) of samples of another shape, where one can say."""
+    if len(shape) < 3:
+        return f"; make images of them with  x.reshape(-1, {channels}, height, width) "
+    return "; bring the channels to the front with  x.transpose(0, 3, 1, 2) " if shape[-1] == channels else ""
 
 
 def filtered(windows: Array, W: Array, b: Array) -> Array:

@@ -22,6 +22,11 @@ class _Normalization(Layer):
     dbeta: Array
 
     def __init__(self, gamma: Array, beta: Array, eps: float) -> None:
+        if gamma.ndim != 1 or tuple(beta.shape) != tuple(gamma.shape):
+            raise ShapeError(
+                f"{type(self).__name__} expects gamma and beta of the same shape (D,), got gamma {tuple(gamma.shape)} "
+                f"and beta {tuple(beta.shape)}."
+            )
         self.gamma = gamma
         self.beta = beta
         self.eps = check_positive("eps", eps)

@@ -1,7 +1,7 @@
 """How a network is put together: flattening, and a branch added to its input (course row 20)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from xpnet.backend import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
@@ -63,6 +63,9 @@ class Residual(Layer):
     """
 
     def __init__(self, branch: Sequence[Layer], shortcut: Sequence[Layer] = ()) -> None:
+        for layers in (branch, shortcut):
+            if not isinstance(layers, Iterable):
+                raise ArgumentError(f"Residual takes lists of layers, such as  Residual([Relu()]) , got {layers!r}.")
         self.branch = tuple(branch)
         self.shortcut = tuple(shortcut)
         for layer in (*self.branch, *self.shortcut):
