@@ -232,7 +232,7 @@ def plot_misclassified(
     images = np.stack([to_numpy(x[int(i), ...]) for i in surest])
     shape = network.input_shape
     if shape is not None and len(shape) == 3 and is_form_of(images.shape[1:], shape):
-        images = images.reshape(-1, *network.input_shape)
+        images = images.reshape(-1, *shape)
     pictures = as_colours_or_grey(images)
     low, high = min(values[surest].min(), 0), max(values[surest].max(), float(name == "probability"))
     columns = min(columns, len(surest))
