@@ -126,7 +126,7 @@ def shift(x: Array, dy: Any, dx: Any, *, image_shape: tuple[int, ...] | None = N
     array([[[0, 0],
             [1, 2]]], dtype=uint8)
     """
-    return _moved(x, dy, dx, 0.0, 1.0, image_shape)
+    return _moved(x, dy, dx, 0.0, 1.0, _check_image_shape(image_shape))
 
 
 def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None) -> Array:
@@ -153,7 +153,7 @@ def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None
     array([[[2, 4],
             [1, 3]]], dtype=uint8)
     """
-    return _moved(x, 0.0, 0.0, degrees, 1.0, image_shape)
+    return _moved(x, 0.0, 0.0, degrees, 1.0, _check_image_shape(image_shape))
 
 
 def add_noise(x: Array, std: float, key: Array) -> Array:
@@ -273,7 +273,6 @@ def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
 def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, int, int, int]:
     """The images of a batch as (N, C, H, W)."""
     check_inputs(x)
-    image_shape = _check_image_shape(image_shape)
     n, *shape = (int(length) for length in x.shape)
     width = math.prod(shape)
     if image_shape is not None and len(shape) > 1 and (1, *shape)[-3:] != (1, *image_shape)[-3:]:

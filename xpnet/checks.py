@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 
-def check_count(name: str, value: Any) -> int:
-    """A whole number of at least one, such as a width or a batch size."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ArgumentError(f"{name} must be a whole number of at least 1, got {value!r}.")
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least one, such as a width or a batch size, or of at least so many."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     return int(value)
 
 

@@ -10,6 +10,7 @@ from xpnet.backend import Array, accepts_out, get_array_module
 from xpnet.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
 from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu
 from xpnet.layers.convolution import filter_gradient, filtered
+from xpnet.layers.pooling import shares
 from xpnet.windows import as_batch, batch_innermost, framed
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
@@ -63,15 +64,10 @@ class ConvolutionPooling(Layer):
     def backward(self, dout: Array) -> None:
         """Set the convolution's dW and db, by the first largest number of each window."""
         xp, layer = get_array_module(dout), self.convolution
-        rest = batch_innermost(dout)
-        layer.db = xp.sum(xp.reshape(rest, (rest.shape[0], -1)), axis=1, **layer.out("db"))
-        *windows, last = self._windows()
-        dW = xp.zeros_like(layer.W)
-        for part, shown in zip(self.parts, windows, strict=False):
-            dpart = rest * xp.astype(part == self.y, dout.dtype)
-            dW = dW + filter_gradient(dpart, shown)
-            rest = rest - dpart  # no later one, as large, gets it again
-        layer.dW = dW + filter_gradient(rest, last)
+        dout = batch_innermost(dout)
+        layer.db = xp.sum(xp.reshape(dout, (dout.shape[0], -1)), axis=1, **layer.out("db"))
+        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(), strict=True)
+        layer.dW = sum((filter_gradient(share, windows) for share, windows in pairs), start=xp.zeros_like(layer.W))
         self.parts, self.y = [], None  # not kept beside an evaluation's
 
     def _windows(self) -> list[Array]:
@@ -144,11 +140,6 @@ class AffineRelu(Layer):
     def backward(self, dout: Array) -> Array:
         """The gradient by the input; sets the affine layer's dW and db."""
         return self.affine.backward(relu_gradient(dout, self.y))
-
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers the affine layer learns."""
-        return self.affine.parameter_count
 
     def __repr__(self) -> str:
         return f"AffineRelu({_widths(self.affine)})"

@@ -1,6 +1,6 @@
 """The way through a network, forward and backward, with fused layers in place of neighbours where they are faster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeGuard, TypeVar
 
@@ -93,52 +93,44 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True
     kernels. Only layers of exactly these types, as they are: a subclass, or a layer or a type given another
     ``forward``, may compute something else.
     """
-    layers = _pooled_at_once(_pooled_first(layers))
+    layers = _merged(layers, _relu_pooling)
+    no_gradient = layers[: first_that_learns(layers) + 1]  # is needed by their input
+    layers = _merged(layers, lambda a, b: _convolution_pooling(a, b) if a in no_gradient else None)
     if not kernels:
         return Pass.through(layers, last_layer)
-    fused: list[Layer] = []
-    for layer in layers:
-        before = fused[-1] if fused else None
-        if _is(layer, Relu) and _is(before, Affine):
-            fused[-1] = AffineRelu(before)
-        else:
-            fused.append(layer)
-    before = fused[-1] if fused else None
-    if _is(last_layer, SoftmaxWithLoss) and not last_layer.label_smoothing and _is(before, Affine):
-        return Pass.through(fused[:-1], AffineSoftmaxWithLoss(before))
-    return Pass.through(fused, last_layer)
+    layers = _merged(layers, _affine_relu)
+    last = layers[-1] if layers else None
+    if _is(last_layer, SoftmaxWithLoss) and not last_layer.label_smoothing and _is(last, Affine):
+        return Pass.through(layers[:-1], AffineSoftmaxWithLoss(last))
+    return Pass.through(layers, last_layer)
 
 
-def _pooled_first(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers with a `ReluPooling` in place of each ReLU and max pooling after it."""
+def _merged(layers: Sequence[Layer], fused: Callable[[Layer, Layer], Layer | None]) -> list[Layer]:
+    """The layers, with what `fused` gives for two neighbours in their place; where it gives None they stay."""
     result: list[Layer] = []
     for layer in layers:
-        before = result[-1] if result else None
-        if _is(layer, Pooling) and _is(before, Relu):
-            result[-1] = ReluPooling(before, layer)
-        else:
+        both = fused(result[-1], layer) if result else None
+        if both is None:
             result.append(layer)
+        else:
+            result[-1] = both
     return result
 
 
-def _pooled_at_once(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers with a `ConvolutionPooling` where nothing needs the gradient by a convolution's input."""
-    no_gradient = layers[: first_that_learns(layers) + 1]
-    result: list[Layer] = []
-    for layer in layers:
-        before = result[-1] if result else None
-        pooling = layer.pooling if isinstance(layer, ReluPooling) else layer
-        if (
-            _is(before, Convolution)
-            and _is(pooling, Pooling)
-            and before in no_gradient
-            and ConvolutionPooling.is_for(before, pooling)
-        ):
-            pooled = ConvolutionPooling(before, pooling)
-            result[-1] = ReluPooling(layer.relu, pooled) if isinstance(layer, ReluPooling) else pooled
-        else:
-            result.append(layer)
-    return result
+def _relu_pooling(before: Layer, layer: Layer) -> Layer | None:
+    return ReluPooling(before, layer) if _is(before, Relu) and _is(layer, Pooling) else None
+
+
+def _convolution_pooling(before: Layer, layer: Layer) -> Layer | None:
+    pooling = layer.pooling if isinstance(layer, ReluPooling) else layer
+    if not (_is(before, Convolution) and _is(pooling, Pooling) and ConvolutionPooling.is_for(before, pooling)):
+        return None
+    pooled = ConvolutionPooling(before, pooling)
+    return ReluPooling(layer.relu, pooled) if isinstance(layer, ReluPooling) else pooled
+
+
+def _affine_relu(before: Layer, layer: Layer) -> Layer | None:
+    return AffineRelu(before) if _is(before, Affine) and _is(layer, Relu) else None
 
 
 def _is(layer: object, kind: type[_Kind]) -> TypeGuard[_Kind]:

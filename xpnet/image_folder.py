@@ -134,11 +134,7 @@ def load_image_folder(
     shape = (3 if color else 1, *_check_size(size))
     check_between("split", split, 0, 1, below=True)
     check_count("most_pixels", most_pixels)
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-        raise ArgumentError(
-            f"seed must be a whole number of at least 0, got {seed!r}; with None, another split each time, the two "
-            "sets would mix."
-        )
+    check_count("seed", seed, 0)  # and not None: another split each time would mix the two sets
     place, kept_in = check_path("folder", folder), None if cache is None else check_path("cache", cache)
     if kept_in is not None and kept_in.resolve().is_relative_to(place.resolve()):
         raise ArgumentError(f"cache={str(cache)!r} lies in the folder of images itself; choose one beside it.")

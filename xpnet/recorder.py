@@ -157,9 +157,8 @@ def _replayed(
         return functools.partial(function, *args, out=out, **kwargs)
     if function in (np.astype, np.ascontiguousarray):
         return functools.partial(np.copyto, out, args[0], casting="unsafe")
-    if (
-        function is np.reshape and kwargs.get("order", "C") == "C"
-    ):  # of an array whose elements lie in another order: of others it is a view
+    # Of an array whose elements lie in another order; of others it is a view.
+    if function is np.reshape and kwargs.get("order", "C") == "C":
         return functools.partial(np.copyto, out.reshape(args[0].shape), args[0])
     if function is np.zeros_like:
         return functools.partial(out.fill, 0)

@@ -19,6 +19,7 @@ from xpnet.network import Network
 __all__ = [
     "add_score_bars",
     "as_colours_or_grey",
+    "is_form_of",
     "names_of_classes",
     "plot_confusions",
     "plot_digits",

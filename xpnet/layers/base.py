@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 _NOWHERE: Mapping[str, Array] = {}
+_METHODS = "forward", "backward"
 
 
 class Parameter:
@@ -149,13 +150,12 @@ def first_that_learns(layers: Sequence[Layer]) -> int:
 
 def methods_of(layers: Iterable[object]) -> list[Any]:
     """The ``forward`` and ``backward`` of each, as functions: by them is seen that one was replaced."""
-    names = "forward", "backward"
-    return [vars(layer).get(name, getattr(type(layer), name, None)) for layer in layers for name in names]
+    return [vars(layer).get(name, getattr(type(layer), name, None)) for layer in layers for name in _METHODS]
 
 
 def has_own_methods(layers: Iterable[object]) -> bool:
     """Whether a ``forward`` or ``backward`` was set on one of them, in place of its class's: it may do anything."""
-    return any(name in vars(layer) for layer in layers for name in ("forward", "backward"))
+    return any(name in vars(layer) for layer in layers for name in _METHODS)
 
 
 def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:

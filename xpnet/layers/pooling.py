@@ -1,5 +1,7 @@
 """Pooling: the windows of an image, each as one number (course row 20)."""
 
+from collections.abc import Iterable, Iterator
+
 from xpnet.backend import Array, accepts_out, creation_device, get_array_module, sliding_windows
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers.base import Layer
@@ -15,7 +17,7 @@ from xpnet.windows import (
     window_counts,
 )
 
-__all__ = ["AveragePooling", "GlobalAveragePooling", "Pooling"]
+__all__ = ["AveragePooling", "GlobalAveragePooling", "Pooling", "shares"]
 
 
 class _WindowPooling(Layer):
@@ -84,14 +86,10 @@ class Pooling(_WindowPooling):
         """`dout` at the first largest number of each window, summed where windows overlap, and 0 elsewhere."""
         xp = get_array_module(dout)
         windows = sliding_windows(self.x, self.size, self.stride)
-        rest = batch_innermost(dout)
         dx = xp.empty_like(self.x) if self._tiles() and accepts_out(xp) else xp.zeros_like(self.x)
-        *places, last = self.places()
-        for i, j in places:
-            part = rest * xp.astype(windows[:, i, j, ...] == self.y, dout.dtype)
-            dx = add_at(dx, part, (i, j), self.stride, alone=self.apart)
-            rest = rest - part  # no later one, as large, gets it again
-        dx = add_at(dx, rest, last, self.stride, alone=self.apart)
+        numbers = (windows[:, i, j, ...] for i, j in self.places()[:-1])
+        for place, part in zip(self.places(), shares(batch_innermost(dout), numbers, self.y), strict=True):
+            dx = add_at(dx, part, place, self.stride, alone=self.apart)
         return unframed(dx, self.pad)
 
     def _tiles(self) -> bool:
@@ -181,6 +179,19 @@ class GlobalAveragePooling(Layer):
         """(C,) for an image (C, H, W)."""
         check_image(shape)
         return (shape[0],)
+
+
+def shares(dout: Array, numbers: Iterable[Array], y: Array) -> Iterator[Array]:
+    """`dout` for each place in the windows, whose largest number is `y`: all of it at the first place that has that.
+
+    `numbers` are those at each place but the last one, to which goes what is left.
+    """
+    xp = get_array_module(dout)
+    for number in numbers:
+        share = dout * xp.astype(number == y, dout.dtype)
+        yield share
+        dout = dout - share  # no later one, as large, gets it again
+    yield dout
 
 
 def check_image(shape: tuple[int, ...]) -> None:
