@@ -3,19 +3,17 @@
 import json
 import os
 import struct
-import subprocess
 import sys
-import textwrap
 import warnings
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import little_memory
 import numpy as np
 import pytest
 from PIL import Image
 
-import xpnet
 from xpnet import ImageFolder, LayerMaker, Network, Trainer, TwoLayerNet, image_folder, load_image_folder
 from xpnet._image_files import read_image
 from xpnet.errors import ArgumentError, DataError, ShapeError
@@ -613,26 +611,7 @@ def test_a_place_that_will_not_do(tmp_path, monkeypatch):
 
 
 def run_within(megabytes, code):
-    """The last line that a program prints which may have so much more memory of its own than its imports took.
-
-    Of its own: pages of a mapped file, which the system takes back as it likes, are not counted.
-    """
-    program = f"""
-        import resource, warnings
-        import numpy as np
-        import PIL.Image, PIL.JpegImagePlugin, PIL.PngImagePlugin, tqdm.auto
-        from xpnet import Trainer, TwoLayerNet, load_image_folder
-
-        np.ones((300, 300)) @ np.ones((300, 300))  # now OpenBLAS has the memory that it works in
-        taken = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (taken + int({megabytes} * 2**20),) * 2)
-        warnings.simplefilter("ignore")
-    """
-    program = textwrap.dedent(program) + textwrap.dedent(code)
-    environment = {**os.environ, "PYTHONPATH": str(Path(xpnet.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
+    return little_memory.run_within(megabytes, code, "import PIL.Image, PIL.JpegImagePlugin, PIL.PngImagePlugin")
 
 
 @on_linux

@@ -92,7 +92,9 @@ class CudaGraphRunner:
                 self._order[...] = self._xp.arange(batch_size)
                 self._prepare_and_capture(Attributes(owners))
         except MemoryError as error:
-            raise CaptureError(f"the block of {steps} steps, for which the GPU's memory is too small") from error
+            traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
+            what = f"the block of {steps} steps of {batch_size} samples"
+            raise CaptureError(f"{what}, for which the GPU's memory is too small ({error})") from error
 
     def run(self, indices: Array, numbers: Array) -> Array:
         """Take a block of steps; nothing waits, neither here nor in what the caller's stream was given before.

@@ -8,6 +8,7 @@ __all__ = [
     "DataError",
     "DtypeError",
     "LabelError",
+    "OutOfMemoryError",
     "ShapeError",
     "XpnetError",
 ]
@@ -39,6 +40,10 @@ class ShapeError(XpnetError, ValueError):
 
 class LabelError(XpnetError, ValueError):
     """A label that is no class of the network."""
+
+
+class OutOfMemoryError(XpnetError, MemoryError):
+    """The device, or this machine, has too little memory for a batch or for the data."""
 
 
 class DataError(XpnetError, ValueError):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layer_stack import LayerStack
 from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, first_that_learns, settled_shape
+from xpnet.memory import memory_for
 from xpnet.summary import summary_table
 
 __all__ = ["Network"]
 
 _MOST_SAMPLES = 1000
-_CACHED_NUMBERS = 2**20
+_CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
+_MOST_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
 
 
 class Network(LayerStack):
@@ -115,7 +118,7 @@ class Network(LayerStack):
         """The scores (before the softmax): (N, C) for a batch, (C,) for one sample.
 
         A large `x` goes through in batches, so that 60,000 images need little more than their scores: of `batch_size`
-        samples, or of 1,000, on NumPy of so many fewer as leave the layers' outputs small enough for a cache.
+        samples, or of 1,000, or of so many fewer as keep the layers' outputs small, on NumPy enough for a cache.
         """
         x, single = self._enter(x)
         scores = list(self._batches_of_scores(x, batch_size))
@@ -169,17 +172,21 @@ class Network(LayerStack):
 
     def _batches_of_scores(self, x: Array, batch_size: int | None) -> Iterator[Array]:
         if batch_size is None:
-            cached = max(1, _CACHED_NUMBERS // self._widest(tuple(x.shape[1:])))
-            batch_size = min(_MOST_SAMPLES, cached) if get_array_module(x) is np else _MOST_SAMPLES
+            numbers = _CACHED_NUMBERS if get_array_module(x) is np else _MOST_NUMBERS
+            batch_size = min(_MOST_SAMPLES, max(1, numbers // self._widest(tuple(x.shape[1:]))))
         check_count("batch_size", batch_size)
         self.set_train(False)
         xp, dtype, block = get_array_module(x), self.anchor.dtype, None
+        fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
+        memory = partial(memory_for, f"a forward pass of batch_size={batch_size} samples", fewer)
         if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
-            block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
+            with memory():
+                block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
         for start in range(0, x.shape[0], batch_size):
-            y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], dtype, block)
-            for layer in self._layers.values():
-                y = layer.forward(y)
+            with memory():
+                y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], dtype, block)
+                for layer in self._layers.values():
+                    y = layer.forward(y)
             yield y
 
     # --- gradients ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from xpnet.display import TrainingDisplay
 from xpnet.errors import ArgumentError
 from xpnet.history import History
 from xpnet.initializers import random_streams
+from xpnet.memory import memory_for
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, make_optimizer
 from xpnet.step import Losses, TrainingStep, constants, parts
@@ -141,11 +142,9 @@ class Trainer:
         if x_test is not None:
             test = checked(network, "test", x_test, t_test)
         train, held_out = with_validation(network, train, validation, self._rng)
-        self._sets = {
-            name: samples.beside(network)
-            for name, samples in (("train", train), ("test", test), ("val", held_out))
-            if samples is not None
-        }
+        sets = {"train": train, "test": test, "val": held_out}
+        with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
+            self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
         self.x_train, self.t_train = self._sets["train"]
         self.augmentation = augmentation
         if augmentation is not None:
@@ -235,8 +234,8 @@ class Trainer:
         """Make up to an epoch's steps; the order is uploaded once, the losses are fetched once."""
         begun = shown = time.perf_counter()
         first, losses = len(self.history.loss), Losses()
-        order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
-        with blas_threads(self.operations_of_a_layer):
+        with blas_threads(self.operations_of_a_layer), self._memory_for_minibatch():
+            order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
             maker = self._current_steps()
             restore = snapshot(maker.step)
             counted = self.optimizer.iter if maker.step.counted else first  # type: ignore[attr-defined]
@@ -272,6 +271,11 @@ class Trainer:
             stacklevel=4,
         )
         self.stop()
+
+    def _memory_for_minibatch(self) -> contextlib.AbstractContextManager[None]:
+        size = self.mini_batch_size
+        smaller = f"Train on with a smaller one:  Trainer(..., mini_batch_size={max(1, size // 2)}) ."
+        return memory_for(f"a minibatch with mini_batch_size={size}", f"What was learned before it is kept. {smaller}")
 
     @property
     def operations_a_step(self) -> float:
@@ -350,7 +354,8 @@ class Trainer:
             callback(self)
 
     def _first_loss(self) -> float:
-        return float(self.network.loss(*self._sets["train"].first(self.mini_batch_size)))
+        with self._memory_for_minibatch():
+            return float(self.network.loss(*self._sets["train"].first(self.mini_batch_size)))
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar, from a callback; nothing where `verbose` is not set."""
