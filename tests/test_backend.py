@@ -1,5 +1,6 @@
 """Choosing a backend, finding an array's module, and the two doors."""
 
+import functools
 import logging
 import sys
 import threading
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
-from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_writable
+from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_array, is_writable
 from xpnet.counting import COUNTING, CountedArray
 from xpnet.errors import ArrayMixError, BackendError, DtypeError
 
@@ -77,20 +78,19 @@ class FakeCupy:
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """Put a fake CuPy in the place of the real one, which is forgotten again afterwards."""
+    """Put a fake CuPy in the place of the real one, for which what is remembered of that is not used, nor lost."""
     from xpnet import backend, cupy_namespace
 
-    def forget():
-        cupy_namespace.cupy_namespace.cache_clear()
-        backend._cupy_backend.cache_clear()
-
     def install(module, wheels):
-        forget()
+        made_anew = functools.cache(backend._cupy_backend.__wrapped__)
+        monkeypatch.setattr(backend, "_cupy_backend", made_anew)
+        monkeypatch.setitem(backend._BUILDERS, "cupy", made_anew)
+        namespace = functools.cache(cupy_namespace.cupy_namespace.__wrapped__)
+        monkeypatch.setattr(cupy_namespace, "cupy_namespace", namespace)
         monkeypatch.setitem(sys.modules, "cupy", module)
         monkeypatch.setattr(cupy_namespace, "installed_cupy_wheels", lambda: wheels)
 
-    yield install
-    forget()
+    return install
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,13 @@ def test_cupy_with_a_device_is_a_thin_namespace_over_it(cupy):
     assert chosen.xp.cuda is module.cuda
     assert accepts_out(chosen.xp)
     assert get_backend("cupy").xp is chosen.xp
+
+
+def test_an_array_of_cupy_is_known_before_anything_was_done_with_it():
+    """CuPy's have no ``__array_namespace__``, unlike those of every other library."""
+    kind = type("ndarray", (), {"__module__": "cupy", "__cuda_array_interface__": {}})
+    assert is_array(kind())
+    assert not is_array(type("Stream", (), {"__module__": "cupy.cuda.stream"})())
 
 
 def test_array_module_of_numpy_is_numpy_itself():

@@ -45,6 +45,11 @@ def cupy():
     return pytest.importorskip("cupy", reason="needs CuPy, though no GPU: nox -s cupy_names")
 
 
+def test_its_arrays_are_told_by_what_xpnet_looks_at(cupy):
+    assert cupy.ndarray.__module__.partition(".")[0] == "cupy"
+    assert hasattr(cupy.ndarray, "__cuda_array_interface__")
+
+
 def test_the_source_is_read():
     names = {name for name, _, _ in calls()}
     assert {"matmul", "sum", "take", "astype", "maximum", "where", "concat", "stack"} <= names

@@ -63,7 +63,7 @@ def _find_array_module(x: Array) -> Any:
     kind = type(x)
     if isinstance(x, (np.ndarray, np.generic)):
         xp: Any = np
-    elif kind.__module__.partition(".")[0] == "cupy":
+    elif _is_cupy_array(x):
         xp = cupy_namespace()
     elif hasattr(x, "__array_namespace__"):
         xp = x.__array_namespace__()
@@ -88,7 +88,13 @@ def register_array_type(kind: type, xp: Any) -> None:
 
 def is_array(x: object) -> bool:
     """Whether `x` is an array of some backend, rather than a number or a list."""
-    return type(x) in _array_modules or isinstance(x, np.generic | np.ndarray) or hasattr(x, "__array_namespace__")
+    known = type(x) in _array_modules or isinstance(x, np.generic | np.ndarray) or hasattr(x, "__array_namespace__")
+    return known or _is_cupy_array(x)
+
+
+def _is_cupy_array(x: object) -> bool:
+    """Whether it is CuPy's, which has no ``__array_namespace__``; without importing CuPy."""
+    return type(x).__module__.partition(".")[0] == "cupy" and hasattr(type(x), "__cuda_array_interface__")
 
 
 def dtype_name(x: Array) -> str:
