@@ -5,8 +5,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from endurance import in_turn, soak, too_large
 from job import Job
-from peers import device, dropout_mask, equal_weights, jax_scan, products, sklearn_fit, training, xpnet_loop
+from peers import (
+    device,
+    dropout_mask,
+    equal_weights,
+    jax_scan,
+    launches,
+    products,
+    sklearn_fit,
+    training,
+    xpnet_loop,
+)
 from taking_turns import Run
 from torch_peer import torch_loop
 
@@ -14,10 +25,14 @@ from xpnet import XpnetError
 
 MEASURES: dict[str, Callable[..., Run]] = {
     "xpnet": xpnet_loop,
+    "launches": launches,
     "training": training,
     "products": products,
     "equal_weights": equal_weights,
     "device": device,
+    "soak": soak,
+    "in_turn": in_turn,
+    "too_large": too_large,
     "dropout_mask": dropout_mask,
     "torch": torch_loop,
     "jax": jax_scan,

@@ -19,7 +19,7 @@ from taking_turns import Run
 import xpnet
 from xpnet import Dropout, Network, Trainer, asarray, get_array_module, get_backend, to_numpy
 from xpnet.backend import Array, synchronize
-from xpnet.step import TrainingStep
+from xpnet.step import Losses, TrainingStep
 
 __all__ = [
     "FIRST",
@@ -28,6 +28,7 @@ __all__ = [
     "dropout_mask",
     "equal_weights",
     "jax_scan",
+    "launches",
     "products",
     "sklearn_fit",
     "training",
@@ -51,6 +52,29 @@ def xpnet_loop(job: Job, capture: str | bool = "auto", backend: str = "numpy", f
     return _run_of(trainer) | {"test_accuracy": trainer.network.accuracy(*_beside(trainer.network, test))}
 
 
+def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run:
+    """The recorded steps of the same training and nothing else: the order is there, nothing is evaluated or looked at.
+
+    What it takes less than the training is what the Trainer does for each epoch, and the recording.
+    """
+    train, test = job.data()
+    trainer = _made(job, train, capture=True, backend=backend, fused=fused)
+    network = trainer.network
+    network.flatten()
+    blocks = list(job.blocks(trainer.train_size))
+    order = asarray(np.concatenate([block.ravel() for block in blocks]), like=network.anchor)
+    steps, losses = trainer.steps(len(blocks[0])), Losses()
+    synchronize(network.anchor)
+    begun = time.perf_counter()
+    for _ in steps.make(order, 0, losses):
+        pass
+    synchronize(network.anchor)
+    seconds = time.perf_counter() - begun
+    steps.close()
+    measured = {"seconds": seconds, "losses": losses.fetch()[:FIRST]}
+    return _run_of(trainer) | measured | {"test_accuracy": network.accuracy(*_beside(network, test))}
+
+
 def training(job: Job, evaluated: int | None = None) -> Run:
     """All that a user's training does, both sets evaluated once an epoch: on `evaluated` samples, or None for all.
 
@@ -62,7 +86,15 @@ def training(job: Job, evaluated: int | None = None) -> Run:
     return _run_of(trainer) | measured | {"test_accuracy": trainer.network.accuracy(*test)}
 
 
-def _trained(
+def _trained(job: Job, train: Samples, **how: Any) -> Trainer:
+    trainer = _made(job, train, **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a step that cannot be recorded is made plain, with a warning
+        trainer.train()
+    return trainer
+
+
+def _made(
     job: Job,
     train: Samples,
     *,
@@ -80,9 +112,6 @@ def _trained(
     )  # fmt: skip
     if fused is not None:
         _fuse(trainer, fused)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a step that cannot be recorded is made plain, with a warning
-        trainer.train()
     return trainer
 
 

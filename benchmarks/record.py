@@ -1,6 +1,7 @@
 """The record of a benchmark's runs: its file of results, and its table for the terminal."""
 
 import json
+import os
 import platform
 import re
 import shlex
@@ -19,7 +20,10 @@ from xpnet.bench.report import commit
 from xpnet.bench.report import machine as this_machine
 from xpnet.files import write_whole
 
-__all__ = ["record_of", "summary_of", "table_of", "write_record"]
+__all__ = ["COMMIT", "record_of", "summary_of", "table_of", "write_record"]
+
+COMMIT = "XPNET_COMMIT"
+"""The environment variable that says which commit this is, where there is a copy of it without git's records."""
 
 _SAME = ("job", "batch", "steps", "device")  # of all runs of an entrant
 
@@ -36,12 +40,16 @@ def record_of(benchmark: Benchmark, options: Options, entrants: Sequence[Entrant
         "quick": options.quick,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "commit": commit(HERE.parent, ("xpnet", "benchmarks/*.py")),
+        "commit": commit(HERE.parent, ("xpnet", "benchmarks/*.py")) or _commit_said(),
         "machine": {name: of_machine[name] for name in ("processor", "cores", "system")},
         "versions": versions,
         "runs": {entrant.name: summary_of(entrant, runs[entrant.name]) for entrant in entrants if runs[entrant.name]},
         "verdicts": [asdict(verdict) for verdict in benchmark.verdicts(runs)],
     }
+
+
+def _commit_said() -> dict[str, Any] | None:
+    return {"id": os.environ[COMMIT], "dirty": None} if COMMIT in os.environ else None
 
 
 def summary_of(entrant: Entrant, taken: Sequence[Run]) -> dict[str, Any]:

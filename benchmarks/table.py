@@ -24,7 +24,7 @@ __all__ = ["load", "page"]
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 ORDER = (
     "main_job", "small_network", "multi_layer", "convolution", "convolution_accuracy", "evaluation", "memory", "grid",
-    "busy_core", "import_time", "gpu",
+    "busy_core", "import_time", "gpu", "soak",
 )  # fmt: skip
 
 HEAD = """# How fast it is

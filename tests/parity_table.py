@@ -1,5 +1,6 @@
 """Write docs/parity.md: how far each backend is from PyTorch's autograd. ``nox -s parity`` runs it."""
 
+import argparse
 import importlib.metadata
 import math
 from pathlib import Path
@@ -88,7 +89,10 @@ def installed_versions() -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, or that of another name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=PATH, help="the file (default: %(default)s)")
+    given = parser.parse_args()
     with threadpool_limits(1, "blas"):
         columns = {name: column(name) if name in TAKING_PART else {} for name in BACKENDS}
     groups = dict.fromkeys(case.partition("/")[0] for case in CASES)
@@ -101,7 +105,7 @@ def main() -> None:
         notes="".join(footnote(name) + "\n" for name in ABSENT),
         versions=installed_versions(),
     )
-    PATH.write_text(page, encoding="utf-8")
+    given.output.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The benchmarks: who does not learn the same is refused, the statistics are right, and the page hides nothing."""
 
-import argparse
 import importlib
 import importlib.util
 import inspect
@@ -23,11 +22,11 @@ BENCHMARKS = TOP / "benchmarks"
 if not BENCHMARKS.is_dir():
     pytest.skip("this copy of the tests has no benchmarks beside it", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
-everything, benchmark, gpu, grid, job, main_job, measure, peers, record, table, turns = (
+everything, benchmark, gpu, grid, job, main_job, measure, peers, record, soak, table, turns = (
     importlib.import_module(name)
     for name in (
-        *("all", "benchmark", "gpu", "grid", "job", "main_job", "measure", "peers", "record", "table"),
-        "taking_turns",
+        *("all", "benchmark", "gpu", "grid", "job", "main_job", "measure", "peers", "record", "soak"),
+        *("table", "taking_turns"),
     )
 )
 Entrant, BenchmarkError = turns.Entrant, turns.BenchmarkError
@@ -378,7 +377,7 @@ def test_all_of_them_run(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     written = {path.name.partition("-")[0]: json.loads(path.read_text()) for path in tmp_path.iterdir()}
-    others = {"gpu", "convolution_accuracy"}  # programs that are run by themselves
+    others = {"gpu", "soak", "convolution_accuracy"}  # programs that are run by themselves
     assert set(written) == {program.BENCHMARK.name for program in everything.PROGRAMS} == set(table.ORDER) - others
     for name, of in written.items():
         assert of["quick"] is True
@@ -402,64 +401,9 @@ def test_an_error_is_a_line(monkeypatch, capsys, tmp_path):
 def test_every_entrant_asks_for_what_there_is():
     options = benchmark.Options()
     taking_part = [entrant for program in everything.PROGRAMS for entrant in program.BENCHMARK.entrants(options)]
-    taking_part += gpu.entrants(options, "synthetic")
+    taking_part += [entrant for program in (gpu, soak) for entrant in program.entrants(options, "synthetic")]
     for entrant in taking_part:
         if "measure.py" in entrant.command[1]:
             what = json.loads(entrant.command[2])
             doing = job.Job(**what["job"] | {"sizes": tuple(what["job"]["sizes"])})
             inspect.signature(measure.MEASURES[what["measure"]]).bind(doing, **what["options"])
-
-
-# --- on a GPU -------------------------------------------------------------------------------------------------------
-
-
-def test_on_a_gpu_who_fails_is_left_out_and_the_budget_is_kept():
-    entrants = [Entrant(name, (), group="all") for name in ("first", "fails", "differs")]
-    now, limits, saved = [0.0], [], []
-
-    def measured(entrant, limit):
-        limits.append(limit)
-        now[0] += 20.0
-        if entrant.name == "fails":
-            raise BenchmarkError("out of memory")
-        return run(losses=[9.0, 9.0, 9.0]) if entrant.name == "differs" else run()
-
-    def save(session):
-        saved.append(len(session.runs["first"]))
-
-    session = gpu.measure(entrants, 4, budget=105.0, limit=60.0, run=measured, clock=lambda: now[0], save=save)
-    assert limits == [60.0, 60.0, 60.0, 45.0, 25.0]
-    assert len(session.runs["first"]) == 3
-    assert session.errors["fails"] == "out of memory"
-    assert "differs does not learn what first learns" in session.errors["differs"]
-    assert (session.runs["differs"], session.unmeasured) == ([], 1)
-    assert saved == [1, 1, 1, 2, 3]
-
-
-def test_the_program_for_a_gpu_runs_on_numpy(tmp_path, monkeypatch, capsys):
-    """All but the GPU itself: each measurement that needs no other library, the file and the page of it."""
-    asked = gpu.measurement
-    monkeypatch.setattr(gpu, "measurement", lambda *what, **how: asked(*what, **how | {"backend": "numpy"}))
-    options = {"rounds": 1, "peers": [], "quick": True, "seed": 0, "results": tmp_path}
-    given = argparse.Namespace(**options, budget=300, limit=60, dataset="synthetic")
-    gpu.run_on_gpu(given)
-    (path,) = tmp_path.iterdir()
-    made = json.loads(path.read_text())
-    assert path.name.startswith("gpu-")
-    assert (made["errors"], made["unmeasured"], set(made["runs"])) == (
-        {}, 0, {entrant.name for entrant in gpu.entrants(benchmark.Options(peers=()))},
-    )  # fmt: skip
-    assert [of["figure"] for of in made["verdicts"] if of["what"].startswith(gpu.EQUAL)] == [0.0, 0.0]
-    assert made["runs"]["large: its matrix products, TF32"]["environment"] == {"CUPY_TF32": "1"}
-    page = table.page([made | {"errors": {"PyTorch eager": "out of memory"}, "unmeasured": 2}])
-    assert "- not measured: PyTorch eager: out of memory\n- 2 measurements: no time was left" in page
-    assert made["machine"]["gpu"] in page
-    assert "Not yet run" not in page
-    assert "captured, of plain; both fused" in capsys.readouterr().out
-
-
-def test_of_a_gpu_the_weights_must_be_equal_to_the_bit():
-    name = gpu.EQUAL + "fused"
-    for differ, met in ((0, True), (1, False)):
-        (verdict,) = gpu.verdicts({name: [{"differ": 0}, {"differ": differ}]})
-        assert (verdict.figure, verdict.met) == (differ, met)

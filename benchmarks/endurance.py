@@ -1,0 +1,138 @@
+"""What is measured of a training that goes on for long, of two in one process, and of one that is too large."""
+
+import gc
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from job import Job
+from taking_turns import Run
+
+from xpnet import Network, Trainer, get_backend, to_numpy
+from xpnet.errors import OutOfMemoryError
+
+__all__ = ["in_turn", "soak", "too_large"]
+
+SETTLED = 1_000  # steps, after which no more memory is to be needed
+TURNS = 3
+ROOM = 2**29  # bytes that a processor's process is left with, to be too few
+GOES_ON = 2_000  # steps
+
+
+def soak(job: Job, backend: str) -> Run:
+    """Captured steps: the device's memory in use after the first 1,000, and the most that it ``grew`` by later on."""
+    train, test = job.data()
+    used: list[int] = []
+
+    def note(trainer: Trainer) -> None:
+        if len(trainer.history.loss) >= min(SETTLED, job.iterations):
+            used.append(_used_bytes(backend))
+
+    trainer = _trainer(job.network(backend), job, train, test, callbacks=[note], capture=True)
+    history = trainer.train()
+    return {
+        "seconds": history.seconds,
+        "used_bytes": used[0],
+        "grew_bytes": max(used) - used[0],
+        "evaluations": len(used),
+        "test_accuracy": history.test_acc[-1],
+        "device": trainer.network.backend.describe_device(),
+    }
+
+
+def in_turn(job: Job, backend: str) -> Run:
+    """Two trainings, each alone, taking turns, and one in the midst of the other: how many weights ``differ``."""
+    train, _ = job.data()
+
+    def pair() -> tuple[Trainer, Trainer]:
+        options: dict[str, Any] = {"sizes": (job.sizes[0], 30, job.sizes[-1]), "batch": max(1, job.batch // 2)}
+        other = Job(dataset=job.dataset, iterations=job.iterations, optimizer="Adam", lr=0.001, dropout=0.3, **options)
+        return tuple(_trainer(of.network(backend), of, train, capture=True) for of in (job, other))  # type: ignore[return-value]
+
+    alone, turns, nested = pair(), pair(), pair()
+    for trainer in alone:
+        for _ in range(TURNS):
+            trainer.train()
+    for _ in range(TURNS):
+        for trainer in turns:
+            trainer.train()
+    outer, inner = nested
+    outer.callbacks = [lambda _: inner.train() if len(inner.history.loss) < TURNS * job.iterations else None]
+    for _ in range(TURNS):
+        outer.train()
+    expected = [_weights(trainer.network) for trainer in alone]
+    differ = [
+        int(np.sum(_weights(trainer.network).view(np.uint32) != weights.view(np.uint32)))
+        for pair_ in (turns, nested)
+        for trainer, weights in zip(pair_, expected, strict=True)
+    ]
+    return {"differ": sum(differ), "device": alone[0].network.backend.describe_device()}
+
+
+def too_large(job: Job, backend: str) -> Run:
+    """A minibatch of half as much again as there is memory; what is ``told``; then the same network learns on.
+
+    ``unnamed`` is how many of the two that it must name, the minibatch's size and a number of bytes, the error did not.
+    """
+    train, test = job.data()
+    network = job.network(backend)
+    size = int(1.5 * _memory_bytes(backend) / (4 * job.sizes[0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a block of such steps cannot be captured either
+        try:
+            _trainer(network, job, train, batch=size, sampling="choice").train()
+            told = "nothing"
+        except OutOfMemoryError as error:
+            told = str(error)
+    gc.collect()
+    goes_on = _trainer(network, job, train, test, iterations=min(GOES_ON, job.iterations), capture=True)
+    history = goes_on.train()
+    named = (f"mini_batch_size={size}", "bytes" if get_backend(backend).name == "cupy" else "iB")
+    return {
+        "told": told,
+        "unnamed": sum(name not in told for name in named),
+        "missed": 1 - history.test_acc[-1],
+        "device": network.backend.describe_device(),
+    }
+
+
+def _trainer(
+    network: Network,
+    job: Job,
+    train: Any,
+    test: Any = (None, None),
+    *,
+    batch: int | None = None,
+    iterations: int | None = None,
+    **options: Any,
+) -> Trainer:
+    return Trainer(
+        network, *train, *test, mini_batch_size=batch or job.batch, optimizer=job.optimizer,
+        optimizer_param={"lr": job.lr}, iterations=iterations or job.iterations, seed=job.seed, verbose=False,
+        evaluate_sample_num_per_epoch=1_000, **options,
+    )  # fmt: skip
+
+
+def _weights(network: Network) -> np.ndarray:
+    return np.concatenate([to_numpy(a).ravel() for a in network.params.values()])
+
+
+def _used_bytes(backend: str) -> int:
+    """Of the device, all that is not free; of a processor, what this process has (on Linux)."""
+    if get_backend(backend).name == "cupy":
+        free, total = get_backend(backend).xp.cuda.Device().mem_info
+        return int(total - free)
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _memory_bytes(backend: str) -> int:
+    """All that the device has; of a processor, what this process is allowed from now on (on Linux)."""
+    if get_backend(backend).name == "cupy":
+        return int(get_backend(backend).xp.cuda.Device().mem_info[1])
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (_used_bytes(backend) + ROOM, resource.RLIM_INFINITY))
+    return ROOM
