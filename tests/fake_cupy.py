@@ -362,6 +362,18 @@ class _Cupy:
         # As in CuPy, which cannot look whether they fit.
         return _new(lambda a, indices: np.take(a, indices % a.shape[axis], axis=axis), a, indices)
 
+    @property
+    def lib(self):
+        def as_strided(x, shape, strides):
+            return ndarray(np.lib.stride_tricks.as_strided(x.a, shape, strides), x.mem)
+
+        def sliding_window_view(x, window_shape, axis=None):
+            self.array(window_shape).get()  # as CuPy's does, to look whether it is negative
+            return _new(np.lib.stride_tricks.sliding_window_view, x, window_shape, axis)
+
+        tricks = {function.__name__: function for function in (as_strided, sliding_window_view)}
+        return types.SimpleNamespace(stride_tricks=types.SimpleNamespace(**tricks))
+
     def may_share_memory(self, a, b):
         return np.may_share_memory(a.a, b.a)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from capturable import RunningMean
 from fake_cupy import Graph
-from small_training import make
+from small_training import PIXELS, make
 from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
 from test_cuda_graph import _fake_is_machinery  # noqa: F401 - a fixture
 
@@ -20,6 +20,7 @@ from xpnet import (
     MultiLayerNet,
     Network,
     Relu,
+    SimpleConvNet,
     Trainer,
     TwoLayerNet,
     to_numpy,
@@ -71,6 +72,11 @@ def with_everything():
     )
 
 
+def with_windows():
+    conv_param = {"filter_num": 3, "filter_size": 2, "pad": 1, "stride": 1}
+    return SimpleConvNet((1, 3, 4), conv_param, 5, 7, "he", seed=0, backend=CUPY)
+
+
 def assert_same(a, b):
     assert a.history.loss == b.history.loss
     expected = b.network.weights()
@@ -86,15 +92,16 @@ OPTIMIZERS = [
 ]
 
 
-@pytest.mark.parametrize("make_network", [two_layers, with_a_statistic, with_everything])
+@pytest.mark.parametrize("make_network", [two_layers, with_a_statistic, with_everything, with_windows])
 @pytest.mark.parametrize("make_optimizer", OPTIMIZERS)
 def test_captured_equals_plain(make_network, make_optimizer, launched):
     def slower(trainer):
         if not callable(trainer.optimizer.lr):
             trainer.optimizer.lr *= 0.8
 
+    x = PIXELS.reshape(-1, 1, 3, 4) if make_network is with_windows else PIXELS
     captured, plain = (
-        make(make_network(), optimizer=make_optimizer(), epochs=5, capture=capture, callbacks=[slower])
+        make(make_network(), x, optimizer=make_optimizer(), epochs=5, capture=capture, callbacks=[slower])
         for capture in (True, False)
     )
     captured.train()

@@ -87,6 +87,14 @@ class CupyNamespace:
         self._refuse_host("asarray", a)
         return self.cupy.asarray(a, *args, **kwargs)
 
+    def sliding_window_view(self, x: Any, window_shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+        """A view of the windows, as NumPy's; CuPy's own copies the window's shape to the device, and waits for it."""
+        shape = list(x.shape)
+        for along, size in zip(axis, window_shape, strict=True):
+            shape[along] -= size - 1
+        strides = (*x.strides, *(x.strides[along] for along in axis))
+        return self.cupy.lib.stride_tricks.as_strided(x, (*shape, *window_shape), strides)
+
     @property
     def random(self) -> Any:
         """``cupy.random``, but not in captured steps: cuRAND refuses, and newer generators would have drawn before.
