@@ -267,7 +267,7 @@ def test_who_cannot_run_does_not_stop_the_others(quick, monkeypatch):
     ("options", "message"),
     [
         ({"backends": ("nosuch",)}, "no backend 'nosuch'"),
-        ({"backends": ("math",)}, "'math' does not follow the Python array API"),
+        ({"backends": ("math",)}, "no backend 'math': the module of that name does not follow the Python array API"),
         ({"networks": ("Perceptron",)}, "no network 'Perceptron' to time; there are TwoLayerNet"),
         ({"against": ("keras",)}, "no peer 'keras' to compare with; there are torch, jax, sklearn"),
         ({"widths": (5, 0)}, "width must be a whole number of at least 1, got 0"),

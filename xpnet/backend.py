@@ -202,7 +202,7 @@ def _array_api_backend(name: str) -> Backend:
         ) from error
     if not hasattr(xp, "__array_api_version__"):
         raise BackendError(
-            f"The module {module_name!r} does not follow the Python array API standard, so it is no backend. "
+            f"There is no backend {name!r}: the module of that name does not follow the Python array API standard. "
             "Choose 'numpy', 'cupy' or 'auto', as in  XPNET_BACKEND=numpy ."
         )
     device = None
