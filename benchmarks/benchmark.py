@@ -126,8 +126,9 @@ def rivals(job: Job, peers: Sequence[str], group: str, prefix: str = "") -> list
 def compared(
     what: str, runs: Runs, ours: str, theirs: str, at_most: float | None = None, *, rival: str = ""
 ) -> list[Verdict]:
-    """The ratio of two entrants' times; nothing where one did not take part."""
-    if not (runs.get(ours) and runs.get(theirs)):
+    """The ratio of two entrants' times in the rounds that both have finished; nothing where there are none."""
+    rounds = min(len(runs.get(name, [])) for name in (ours, theirs))
+    if not rounds:
         return []
-    figure, by_round = ratio(*([run["seconds"] for run in runs[name]] for name in (ours, theirs)))
+    figure, by_round = ratio(*([run["seconds"] for run in runs[name][:rounds]] for name in (ours, theirs)))
     return [Verdict(what, figure, by_round, at_most, rival=rival)]

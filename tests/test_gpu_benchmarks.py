@@ -131,6 +131,12 @@ def test_a_step_is_held_against_its_targets():
     assert large == [False, True]  # 92 % and 70 % of the products' time
 
 
+def test_amid_a_round_what_both_have_finished_is_compared():
+    runs = {gpu.BEST: [run(1.0), run(3.0)], "xpnet plain, fused": [run(2.0)], "JAX scan": []}
+    (verdict,) = (verdict for verdict in gpu.verdicts(runs) if verdict.unit == "")
+    assert (verdict.figure, verdict.by_round) == (0.5, [0.5])
+
+
 @pytest.mark.parametrize("differ", [0, 1])
 def test_weights_must_be_equal_to_the_bit(differ):
     name = gpu.EQUAL + "fused"
