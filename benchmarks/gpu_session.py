@@ -139,7 +139,7 @@ def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], l
         return "not begun: no time was left"
     with subprocess.Popen(
         command, cwd=TOP, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", start_new_session=True,
+        errors="replace", start_new_session=True, preexec_fn=_heed_interrupts,
     ) as process:  # fmt: skip
         interrupt = threading.Timer(limit, _signal, (process, signal.SIGINT))
         kill = threading.Timer(limit + PATIENCE, _signal, (process, signal.SIGKILL))
@@ -159,6 +159,11 @@ def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], l
     if late:
         return f"interrupted after {limit:.0f} s"
     return "well" if status == 0 else f"with status {status}"
+
+
+def _heed_interrupts() -> None:
+    """In a program just begun: what is started in the background ignores interrupts, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _signal(process: "subprocess.Popen[str]", number: int) -> None:

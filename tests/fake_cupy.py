@@ -144,11 +144,20 @@ class MemoryPointer:
 
 
 class Block:
-    """Memory from a pool, to which it goes back."""
+    """Memory from a pool, to which it goes back; where the pool has gone before it is lost, as CuPy can lose it."""
 
-    def __init__(self, memory, free):
+    lost: ClassVar = []
+
+    def __init__(self, memory, pool, key):
         self.memory, self.buffer, self.ptr = memory, memory.buffer, memory.ptr
-        weakref.finalize(self, free.append, memory).atexit = False
+        weakref.finalize(self, Block._give_back, memory, weakref.ref(pool), key).atexit = False
+
+    @staticmethod
+    def _give_back(memory, pool, key):
+        if pool() is None:
+            Block.lost.append(memory)
+        else:
+            pool().free[key].append(memory)
 
 
 class MemoryPool:
@@ -163,7 +172,8 @@ class MemoryPool:
         MemoryPool.living.add(self)
 
     def malloc(self, size):
-        free = self.free[get_current_stream().ptr, size]
+        key = get_current_stream().ptr, size
+        free = self.free[key]
         if not free:
             if self.limit and size > self.limit:
                 self.free_all_blocks()
@@ -173,7 +183,7 @@ class MemoryPool:
             except CUDARuntimeError as error:
                 self.free_all_blocks()
                 raise MemoryError(str(error)) from error
-        return MemoryPointer(Block(free.pop(), free), 0)
+        return MemoryPointer(Block(free.pop(), self, key), 0)
 
     def free_all_blocks(self):
         for free in self.free.values():

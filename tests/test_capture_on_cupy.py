@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 from capturable import RunningMean
-from fake_cupy import Graph
+from fake_cupy import Block, Graph, Memory, MemoryPool, default_pool
 from small_training import PIXELS, make
 from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
 from test_cuda_graph import _fake_is_machinery  # noqa: F401 - a fixture
@@ -142,8 +142,18 @@ def test_what_cannot_be_captured_is_made_one_by_one(launched):
     assert len(trainer.history.loss) == 40
 
 
-def test_the_graph_goes_with_the_training():
-    trainer = make(two_layers(), epochs=2, capture=True)
-    trainer.train()
-    gc.collect()
-    assert not list(Graph.living)
+@pytest.mark.parametrize("make_network", [two_layers, with_everything])
+def test_the_graph_goes_with_the_training_and_its_memory_with_the_network(make_network):
+    """Layers, and what is fused of them, keep arrays of the last step: a pool must be there to take them back."""
+    in_use = []
+    for _ in range(4):
+        trainer = make(make_network(), epochs=2, capture=True)
+        trainer.train()
+        gc.collect()
+        assert not list(Graph.living)
+        del trainer
+        gc.collect()
+        default_pool.free_all_blocks()
+        in_use.append((sum(memory.buffer.size for memory in Memory.living), len(MemoryPool.living)))
+    assert not Block.lost
+    assert in_use[1:] == in_use[1:2] * 3

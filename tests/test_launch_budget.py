@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray
+from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray, to_numpy
 from xpnet.counting import COUNTING, count_operations
 from xpnet.step import TrainingStep
 
@@ -54,6 +54,21 @@ def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
         "sgd_update": 1,
         "setitem": 1,  # the loss, to its place among those of a block
     }
+
+
+def test_a_block_of_fused_steps_makes_12_launches_a_step_and_one_for_all(trainer):
+    """As a CUDA graph captures them: the loss is written where it is to stay."""
+    trainer.network.flatten()
+    step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=True)
+    order = asarray(np.arange(300).reshape(3, 100), like=trainer.network.anchor)
+    numbers, losses = (asarray(np.full(shape, 0.1, np.float32), like=order) for shape in ((3, 1), (3,)))
+    with count_operations() as counts:
+        step.block(order, numbers, losses)
+    assert not counts.waits
+    assert not counts.copies
+    each = {"matmul": 5, "bias_relu": 1, "softmax_cross_entropy": 1, "mean": 1, "sum": 2, "relu_gradient": 1}
+    assert counts.launches == {name: 3 * n for name, n in (each | {"sgd_update": 1}).items()} | {"gather": 1}
+    assert np.isfinite(to_numpy(losses)).all()
 
 
 @pytest.fixture
@@ -110,9 +125,9 @@ def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
         trainer._run_epoch(steps=4, bar=bar)
     assert counts.copies == {"asarray": 1}
     assert counts.waits == {"asnumpy": 1}
-    # The four parameters are kept. Three minibatches are gathered at once, then the last. At the end it is seen whether
-    # the parameters are finite, and that goes into one array with the losses.
-    assert sum(counts.launches.values()) == 4 + 2 * 4 + 4 * 30 + 2 + 1
+    # The four parameters are kept. The minibatches are gathered at once. At the end it is seen whether the parameters
+    # are finite, and that goes into one array with the losses.
+    assert sum(counts.launches.values()) == 4 + 4 + 4 * 30 + 2 + 1
 
 
 def test_accuracy_waits_once(trainer):

@@ -22,7 +22,7 @@ from xpnet.step import Losses, TrainingStep
 __all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
 
 _BLOCK = 64  # steps on NumPy between two looks at the clock
-_GRAPH = 200  # nodes are cheap, but a graph only runs whole: what is left of an epoch is run plainly
+_GRAPH = 50  # to capture a step takes as long as to call it; and a graph only runs whole, the rest is called
 _FEWEST = 32  # steps; for fewer a recording, which takes five, does not pay
 _MOST_WORK = 2**34  # floating-point operations a step; where there are more, calling the layers costs next to nothing
 
@@ -87,7 +87,7 @@ class GraphedSteps:
 
         like, owners = step.network.anchor, step.owners()
         self._graph = CudaGraphRunner(
-            step, batch_size=batch_size, numbers=len(numbers), steps=steps, like=like, owners=owners
+            step.block, batch_size=batch_size, numbers=len(numbers), steps=steps, like=like, owners=owners
         )
 
     def run(self, indices: Array, numbers: Array, losses: Losses) -> None:

@@ -39,7 +39,10 @@ _SIGNATURES: dict[str, list[Any]] = {
 }
 
 # cudaDataType, the scalars' type, and cublasComputeType_t: CuPy's default, its "pedantic", and TF32.
-_TYPES = {"float32": (0, ctypes.c_float, 68, 69, 77), "float64": (1, ctypes.c_double, 70, 71, 70)}
+_TYPES = {
+    np.dtype("float32"): (0, ctypes.c_float, 68, 69, 77),
+    np.dtype("float64"): (1, ctypes.c_double, 70, 71, 70),
+}
 _PEDANTIC, _TF32 = 2, 7  # what cupy._core.get_compute_type returns
 _GEMM_DEFAULT, _GEMM_DEFAULT_TENSOR_OP = -1, 99  # cublasGemmAlgo_t
 
@@ -117,7 +120,7 @@ class Cublas:
 
     def _is_ours(self, a: Any, b: Any) -> bool:
         """Whether CuPy would call cuBLAS for the product, rather than a kernel of its own or nothing."""
-        if not all(isinstance(x, self._cupy.ndarray) and x.ndim in (1, 2) and str(x.dtype) in _TYPES for x in (a, b)):
+        if not all(isinstance(x, self._cupy.ndarray) and x.ndim in (1, 2) and x.dtype in _TYPES for x in (a, b)):
             return False
         n, m = (a.shape[0] if a.ndim == 2 else 1), (b.shape[1] if b.ndim == 2 else 1)
         return bool(a.shape[-1] == b.shape[0] and a.size and b.size and (n, m) != (1, 1))
@@ -125,8 +128,8 @@ class Cublas:
     def _gemm(self, a: Any, b: Any, out: Any) -> Any:
         """The product of (n, k) and (k, m), neither empty, the result not (1, 1)."""
         cupy, (n, k), m = self._cupy, a.shape, b.shape[1]
-        dtype = np.promote_types(a.dtype, b.dtype)
-        data_type, scalar, default, pedantic, tf32 = _TYPES[str(dtype)]
+        dtype = a.dtype if a.dtype == b.dtype else np.promote_types(a.dtype, b.dtype)
+        data_type, scalar, default, pedantic, tf32 = _TYPES[dtype]
         compute_type = {_PEDANTIC: pedantic, _TF32: tf32}.get(cupy._core.get_compute_type(dtype), default)
         # cuBLAS counts by columns, and so writes the transpose of a result in C order: c^T = b^T a^T.
         a, transpose_a, lda = _operand(a.astype(dtype, copy=False).T, 0)

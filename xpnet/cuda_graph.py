@@ -35,10 +35,10 @@ class CudaGraphRunner:
 
     Parameters
     ----------
-    step
-        ``step(indices, numbers)`` takes a training step and returns its loss, (), on the device; `indices` are
-        (batch_size,) int64, `numbers` a tuple of arrays (), of the dtype of `like`. It changes arrays of `owners` in
-        place, and may bind attributes of theirs anew.
+    block
+        ``block(order, numbers, losses)`` takes a training step on the samples of each row of `order`, (n, batch_size)
+        int64, with the same row of `numbers`, (n, numbers) of the dtype of `like`, and writes their losses to `losses`,
+        (n,). It changes arrays of `owners` in place, and may bind attributes of theirs anew.
     batch_size, numbers, steps
         How many samples a step takes, how many numbers it is given, and how many steps make a block.
     like
@@ -65,7 +65,7 @@ class CudaGraphRunner:
 
     def __init__(
         self,
-        step: Callable[[Array, tuple[Array, ...]], Array],
+        block: Callable[[Array, Array, Array], None],
         *,
         batch_size: int,
         numbers: int,
@@ -75,8 +75,8 @@ class CudaGraphRunner:
     ) -> None:
         self._xp: CupyNamespace = get_array_module(like)
         self._cuda = self._xp.cuda
-        self._step: Any = step
-        self._owners = owners  # kept, as the step is, because the graph has the addresses of arrays in them
+        self._block: Any = block
+        self._owners = owners  # kept, as the block is, because the graph has the addresses of arrays in them
         self._carried = Carried(Attributes(()), set())
         self._device = like.device
         try:
@@ -122,7 +122,7 @@ class CudaGraphRunner:
     def close(self) -> None:
         """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
         self._finalizer()
-        self._step, self._owners = None, ()
+        self._block, self._owners = None, ()
         self._carried = Carried(Attributes(()), set())
         self._order = self._numbers = self._losses = None
 
@@ -174,7 +174,7 @@ class CudaGraphRunner:
         arrays, scalars = attributes.arrays(), []
         for _ in range(_WARM_UP_STEPS):
             try:
-                self._losses[0, ...] = self._step(self._order[0], self._row(0))
+                self._block(self._order[:1], self._numbers[:1], self._losses[:1])
             except CaptureError as error:
                 raise _explained(error) from error
             scalars.append(attributes.scalars())
@@ -187,8 +187,7 @@ class CudaGraphRunner:
         stream = self._resources.stream
         stream.begin_capture()
         try:
-            for k in range(self._order.shape[0]):
-                self._losses[k, ...] = self._step(self._order[k], self._row(k))
+            self._block(self._order, self._numbers, self._losses)
             self._carried.bring()
         except BaseException as error:
             with contextlib.suppress(Exception):  # it would say again that the capture has failed
@@ -201,31 +200,23 @@ class CudaGraphRunner:
         except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
             raise CaptureError(f"the block of steps; at the end of its capture CuPy says: {error}") from error
 
-    def _row(self, k: int) -> tuple[Array, ...]:
-        return tuple(self._numbers[k, i] for i in range(self._numbers.shape[1]))
-
 
 class _Resources:
-    """What a CUDA graph holds on the current device, apart from arrays."""
+    """What a CUDA graph holds on the current device, apart from arrays.
+
+    A pool is never given up but used again by the next graph: layers keep arrays of the last step for longer than the
+    graph, and CuPy frees memory of a pool that is gone only if it was never split.
+    """
 
     def __init__(self, xp: CupyNamespace) -> None:
         cuda = xp.cuda
         self._device = cuda.Device()
         # A blocking stream could not be captured while anything is given to the default stream.
-        self.stream = stream = cuda.Stream(non_blocking=True)
-
-        def allocate(size: int) -> Any:
-            try:
-                return cuda.MemoryPointer(cuda.Memory(size), 0)
-            except cuda.runtime.CUDARuntimeError as error:
-                if not stream.is_capturing():
-                    raise
-                # The pool would free its free blocks and try again: blocks that the graph is going to use.
-                raise MemoryError(str(error)) from error
-
-        self.pool = cuda.MemoryPool(allocate)
-        self.pool.set_limit(size=0)  # none: at a limit, too, it would free blocks
-        self.cublas: Any = Cublas(xp.cupy, stream)
+        self.stream = cuda.Stream(non_blocking=True)
+        self._idle = xp.idle_pools
+        self.pool = self._idle.pop() if self._idle else _private_pool(cuda)
+        self.pool.free_all_blocks()
+        self.cublas: Any = Cublas(xp.cupy, self.stream)
         self.graph: Any = None
 
     def close(self) -> None:
@@ -235,12 +226,29 @@ class _Resources:
             self.graph = None
             self.cublas.close()
             self.pool.free_all_blocks()
+        self._idle.append(self.pool)
         self.cublas = self.pool = self.stream = None
+
+
+def _private_pool(cuda: Any) -> Any:
+    """A memory pool that frees no block while a stream is captured."""
+
+    def allocate(size: int) -> Any:
+        try:
+            return cuda.MemoryPointer(cuda.Memory(size), 0)
+        except cuda.runtime.CUDARuntimeError as error:
+            if not cuda.get_current_stream().is_capturing():
+                raise
+            # The pool would free its free blocks and try again: blocks that the graph is going to use.
+            raise MemoryError(str(error)) from error
+
+    pool = cuda.MemoryPool(allocate)
+    pool.set_limit(size=0)  # none: at a limit, too, it would free blocks
+    return pool
 
 
 @contextlib.contextmanager
 def _no_garbage_collected() -> Iterator[None]:
-    gc.collect()
     enabled = gc.isenabled()
     gc.disable()
     try:

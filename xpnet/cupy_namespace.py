@@ -32,6 +32,8 @@ class CupyNamespace:
     ----------
     cupy
         The module itself.
+    idle_pools
+        Memory pools of CUDA graphs that are closed, for the next ones.
     """
 
     accepts_out = True
@@ -39,6 +41,7 @@ class CupyNamespace:
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
         self._capture = _Capture()
+        self.idle_pools: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.cupy, name)

@@ -208,12 +208,12 @@ class Network(LayerStack):
         """
         return self.compute_gradients_through(self._pass, x, t)
 
-    def compute_gradients_through(self, way: Pass, x: Array, t: Array) -> Array:
-        """The same by another pass through the same layers, such as a fused one."""
+    def compute_gradients_through(self, way: Pass, x: Array, t: Array, out: Array | None = None) -> Array:
+        """The same by another pass through the same layers, such as a fused one; the loss goes to `out` if it can."""
         self.set_train(True)
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
-        loss = way.run(x, t)
+        loss = way.run(x, t, None if self.weight_decay_lambda else out)
         self._gather_gradients()
         if not self.weight_decay_lambda:
             return loss

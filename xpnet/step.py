@@ -19,6 +19,7 @@ from xpnet.optimizers import Optimizer
 __all__ = ["Losses", "TrainingStep", "constants", "parts"]
 
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
+_GATHERED_ELSEWHERE = 2**22  # and 16 MB in a GPU's
 
 
 class TrainingStep:
@@ -56,7 +57,7 @@ class TrainingStep:
         self.x = x
         self.t = t
         self.augmentation = augmentation
-        self._compute_gradients = network.compute_gradients
+        self._compute_gradients: Any = lambda x, t, _: network.compute_gradients(x, t)
         if getattr(network.compute_gradients, "__func__", None) is Network.compute_gradients:
             way = network.fused(kernels=fused)
             self._compute_gradients = functools.partial(network.compute_gradients_through, way)
@@ -73,12 +74,27 @@ class TrainingStep:
         """A step on the samples of `indices` (B,); returns its loss, on the device."""
         return self.take(*self.gather(indices), numbers)
 
-    def take(self, x: Array, t: Array, numbers: Sequence[Any] = ()) -> Array:
+    def block(self, order: Array, numbers: Array, losses: Array) -> None:
+        """Steps on the samples of each row of `order` (n, B), with the same row of `numbers` (n, m); on CuPy.
+
+        Their losses are written to `losses` (n,).
+        """
+        steps, size = order.shape
+        minibatches = self.minibatches(get_array_module(order).reshape(order, (steps * size,)), size)
+        for k, (x, t) in enumerate(minibatches):
+            loss = losses[k, ...]
+            row = tuple(numbers[k, i, ...] for i in range(numbers.shape[1]))
+            made = self.take(x, t, row, loss)
+            if made is not loss:
+                loss[...] = made
+
+    def take(self, x: Array, t: Array, numbers: Sequence[Any] = (), loss: Array | None = None) -> Array:
         """A step on a minibatch, beside the network and in its dtype; returns its loss, on the device.
 
-        `numbers` are the optimizer's for this step, as floats or 0-d arrays, where it has such.
+        `numbers` are the optimizer's for this step, as floats or 0-d arrays, where it has such. The loss is written to
+        `loss` (), where that is given and the step can.
         """
-        loss = self._compute_gradients(self.augmented(x), t)
+        loss = self._compute_gradients(self.augmented(x), t, loss)
         self._update(*self.network.optimizer_view(), *((numbers,) if numbers else ()))
         return loss
 
@@ -96,7 +112,7 @@ class TrainingStep:
 
     def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
         """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
-        self.take = lambda x, t, numbers=(): train_step(self.augmented(x), t)  # type: ignore[method-assign]  # noqa: ARG005
+        self.take = lambda x, t, *_: train_step(self.augmented(x), t)  # type: ignore[method-assign]
         self.recordable, self._numbers = False, None
 
     @property
@@ -123,8 +139,8 @@ class TrainingStep:
 
         Several are gathered at once where they are small: fewer operations, and larger ones.
         """
-        numbers = size * math.prod(self.x.shape[1:])
-        at_once = max(1, _GATHERED_NUMBERS // numbers) * size
+        numbers = _GATHERED_NUMBERS if get_array_module(self.x) is np else _GATHERED_ELSEWHERE
+        at_once = max(1, numbers // (size * math.prod(self.x.shape[1:]))) * size
         for start in range(0, order.shape[0], at_once):
             x, t = self.gather(order[start : min(start + at_once, order.shape[0])])
             for i in range(0, x.shape[0], size):
