@@ -113,6 +113,8 @@ def trainings_judged(output: Path) -> dict[str, Any]:
 def run(part: Part, output: Path) -> dict[str, Any]:
     """Run its programs, showing what they print and writing it to a file; says how that ended."""
     begun, ended = time.monotonic(), []
+    # What is started in the background ignores interrupts, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = os.environ | dict(part.environment)
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join((str(TOP), *_python_path()))}
     with open(output / f"{part.name}.txt", "w", encoding="utf-8") as log:
@@ -139,7 +141,7 @@ def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], l
         return "not begun: no time was left"
     with subprocess.Popen(
         command, cwd=TOP, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", start_new_session=True, preexec_fn=_heed_interrupts,
+        errors="replace", start_new_session=True,
     ) as process:  # fmt: skip
         interrupt = threading.Timer(limit, _signal, (process, signal.SIGINT))
         kill = threading.Timer(limit + PATIENCE, _signal, (process, signal.SIGKILL))
@@ -159,11 +161,6 @@ def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], l
     if late:
         return f"interrupted after {limit:.0f} s"
     return "well" if status == 0 else f"with status {status}"
-
-
-def _heed_interrupts() -> None:
-    """In a program just begun: what is started in the background ignores interrupts, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _signal(process: "subprocess.Popen[str]", number: int) -> None:
