@@ -384,6 +384,9 @@ class _Cupy:
         tricks = {function.__name__: function for function in (as_strided, sliding_window_view)}
         return types.SimpleNamespace(stride_tricks=types.SimpleNamespace(**tricks))
 
+    def get_default_memory_pool(self):
+        return default_pool
+
     def may_share_memory(self, a, b):
         return np.may_share_memory(a.a, b.a)
 

@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-from capturable import RunningMean
+from capturable import LazyMomentum, RunningMean
 from fake_cupy import Block, Graph, Memory, MemoryPool, default_pool
 from small_training import PIXELS, make
 from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
@@ -16,6 +16,7 @@ from xpnet import (
     AdamW,
     Affine,
     Cosine,
+    Layer,
     Momentum,
     MultiLayerNet,
     Network,
@@ -26,6 +27,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.backend import Backend, asarray
+from xpnet.errors import CaptureError
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -140,6 +142,49 @@ def test_what_cannot_be_captured_is_made_one_by_one(launched):
         trainer.train()
     assert not launched
     assert len(trainer.history.loss) == 40
+
+
+class LazyMean(Layer):
+    """Subtracts, in training, a running mean that is made in the first step; bound anew, or changed in place."""
+
+    def __init__(self, in_place):
+        self.mean, self.in_place = None, in_place
+
+    def forward(self, x):
+        if not self.train:
+            return x
+        new = 0.1 * NAMESPACE.mean(x, axis=0)
+        if self.mean is None:
+            self.mean = NAMESPACE.zeros_like(new)
+        if self.in_place:
+            self.mean *= 0.9
+            self.mean += new
+        else:
+            self.mean = 0.9 * self.mean + new
+        return x - self.mean
+
+    def backward(self, dout):
+        return dout
+
+
+@pytest.mark.parametrize("lazy", ["optimizer", "layer", "layer, in place"])
+def test_what_is_made_in_the_first_step_would_be_made_anew_by_each_launch(lazy, launched):
+    def trainer(capture):
+        network = two_layers()
+        if lazy != "optimizer":
+            layers = list(network.layers.values())
+            network = Network([layers[0], LazyMean("place" in lazy), *layers[1:]])
+        optimizer = LazyMomentum(0.1) if lazy == "optimizer" else SGD(0.3)
+        return make(network, optimizer=optimizer, iterations=40, capture=capture)
+
+    with pytest.raises(CaptureError, match="gives other numbers: something in it changes from step to step"):
+        trainer(True).train()
+    undecided, plain = trainer("auto"), trainer(False)
+    with pytest.warns(UserWarning, match="gives other numbers"):
+        undecided.train()
+    plain.train()
+    assert_same(undecided, plain)
+    assert not launched
 
 
 @pytest.mark.parametrize("make_network", [two_layers, with_everything])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from capturable import RunningMean
 from conftest import ABSENT
 from optimizer_cases import EVERYTHING, each_optimizer
 from test_conv_nets import NETWORKS as CONVOLUTIONAL
@@ -60,10 +61,19 @@ def smooth(*, backend: Any, dtype: str = "float32", seed: int = 0) -> Network:
     return Network([*layers, affine(8, 10)])
 
 
+def with_a_statistic(*, backend: Any, dtype: str = "float32", seed: int = 0) -> Network:
+    """A layer of one's own that binds anew in each step what the next one needs."""
+    layers = list(TwoLayerNet(64, 9, 10, 0.1, seed=seed, backend=backend, dtype=dtype).layers.values())
+    statistic = RunningMean(9)
+    statistic.mean = asarray(statistic.mean, dtype=dtype, backend=backend)
+    return Network([*layers[:2], statistic, layers[2]])
+
+
 NETWORKS = {
     "TwoLayerNet": lambda **options: TwoLayerNet(64, 9, 10, 0.1, **options),
     "everything": everything,
     "smooth": smooth,
+    "statistic": with_a_statistic,
     **CONVOLUTIONAL,
 }
 each_network = pytest.mark.parametrize("name", NETWORKS)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import ABSENT
 
 TOP = Path(__file__).parent.parent
 COURSE = "examples/course/README.md"
@@ -27,7 +28,11 @@ def links(text):
     return re.findall(r"\]\(([^)]+)\)|(?:href|src)=\"([^\"]+)\"", text)
 
 
-def test_the_programs_run_in_turn(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("backend", ["numpy", "cupy"])
+def test_the_programs_run_in_turn(tmp_path, monkeypatch, capsys, backend):
+    if backend in ABSENT:
+        pytest.skip(f"{backend} does not take part: {ABSENT[backend]}")
+    monkeypatch.setenv("XPNET_BACKEND", backend)
     monkeypatch.chdir(tmp_path)
     programs = blocks((TOP / "README.md").read_text(encoding="utf-8"), "python")
     assert len(programs) >= 2

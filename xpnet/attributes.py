@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, copied, is_array, is_writable
+from xpnet.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet.errors import CaptureError
 
-__all__ = ["Attributes", "Carried"]
+__all__ = ["Attributes", "Carried", "check_same"]
 
 
 class Attributes:
@@ -33,7 +33,7 @@ class Attributes:
         """The arrays, by the names of their places."""
         return {name: value for name, _, _, value in self.places() if _is_array(value)}
 
-    def contents(self, names: Collection[str]) -> dict[str, np.ndarray]:
+    def contents(self, names: Collection[str]) -> dict[str, Array]:
         """The numbers in the arrays of these names, copied."""
         arrays = {name: array for name, array in self.arrays().items() if name in names}
         copies = {id(array): array.copy() for array in arrays.values()}
@@ -48,6 +48,12 @@ class Attributes:
                     "a recording does not see it; let the optimizer's  numbers(first, count)  give what depends on it"
                 )
 
+    def check_contents(self, expected: dict[str, Array]) -> None:
+        """That the arrays hold what `contents` gave; else a CaptureError. Waits for the device."""
+        arrays = self.arrays()
+        for name, numbers in expected.items():
+            check_same(numbers, arrays[name])
+
     def scalars(self) -> dict[str, Any]:
         """The Python numbers, strings and truth values, by the names of their places."""
         python = (int, float, str)
@@ -61,21 +67,21 @@ class Attributes:
             if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
         }
 
-    def snapshot(self) -> Callable[[], None]:
-        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too."""
+    def snapshot(self, *, numbers: bool = True) -> Callable[[], None]:
+        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too if wanted."""
         kept = [(_attributes(owner), dict(_attributes(owner))) for owner in self._owners]
         kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
         # A layer may still hold a view of the user's data, which may be for reading only.
-        unique = {id(array): array for array in self.arrays().values() if is_writable(array)}
+        unique = {id(array): array for array in self.arrays().values() if numbers and is_writable(array)}
         # What lies in another of them as a view is kept with that one.
         contents = [(a, copied(a)) for a in unique.values() if id(getattr(a, "base", None)) not in unique]
 
         def restore() -> None:
-            for container, content in kept:
+            for container, items in kept:
                 container.clear()
-                container.update(content) if isinstance(container, dict) else container.extend(content)
-            for array, numbers in contents:
-                array[...] = numbers
+                container.update(items) if isinstance(container, dict) else container.extend(items)
+            for array, content in contents:
+                array[...] = content
 
         return restore
 
@@ -123,6 +129,15 @@ class Carried:
         for own, container, key, value in fresh:
             own[...] = value
             container[key] = own
+
+
+def check_same(called: Array, recorded: Array) -> None:
+    """That a recording gives what the steps give that are called, to the bit; else a CaptureError."""
+    if not np.array_equal(to_numpy(called), to_numpy(recorded), equal_nan=True):
+        raise CaptureError(
+            "the step, whose recording gives other numbers: something in it changes from step to step that is neither "
+            "kept in an array, from before the first step, nor given by the optimizer's  numbers(first, count)"
+        )
 
 
 def _attributes(owner: object) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import linecache
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -27,7 +28,16 @@ __all__ = ["CudaGraphRunner"]
 _WARM_UP_STEPS = 2  # one compiles the kernels and fills the pool; the second shows which numbers change at every step
 
 # Frames of these are not where a user wrote what cannot be captured.
-_MACHINERY = ("cupy", "cupyx", "cupy_backends", "xpnet.cupy_namespace", "xpnet.cublas", __name__)
+_MACHINERY = (
+    "cupy",
+    "cupyx",
+    "cupy_backends",
+    "xpnet.cupy_namespace",
+    "xpnet.arrays",
+    "xpnet.backend",
+    "xpnet.cublas",
+    __name__,
+)
 
 
 class CudaGraphRunner:
@@ -55,8 +65,9 @@ class CudaGraphRunner:
 
     Notes
     -----
-    Two steps are taken before the capture, on the samples 0 to batch_size-1 and with numbers 1, and what they changed
-    is put back: kernels are compiled and modules loaded at their first use, which cannot happen during a capture.
+    Two steps are taken before the capture, on the samples 0 to batch_size-1 and with numbers 1, and two more as a graph
+    would take them, which must come to the same; what they changed is put back. Kernels are compiled and modules loaded
+    at their first use, which cannot happen during a capture.
 
     The capture's mode is CuPy's own, "relaxed": the pool may have to grow. The pool is private, because a block that is
     free again at the end of the capture is still used by every launch. No garbage is collected meanwhile: what dies may
@@ -156,31 +167,53 @@ class CudaGraphRunner:
     def _prepare_and_capture(self, attributes: Attributes) -> None:
         """Warm up, put everything back, capture; put everything back as well where that fails."""
         resources, restore = self._resources, attributes.snapshot()
+        private_memory = partial(self._cuda.using_allocator, resources.pool.malloc)
         try:
             with self._xp.capturing(resources.cublas):
-                with self._cuda.using_allocator(resources.pool.malloc):
-                    rebound = self._warm_up(attributes)
+                with private_memory():
+                    rebound, called = self._warm_up(attributes)
                 restore()
                 self._carried = Carried(attributes, rebound)
-                with self._cuda.using_allocator(resources.pool.malloc), _no_garbage_collected():
+                begin = attributes.snapshot()
+                with private_memory():
+                    self._rehearse(attributes)
+                attributes.check_contents(called)
+                begin()
+                with private_memory(), _no_garbage_collected():
                     self._capture()
             resources.graph.upload(resources.stream)
         except BaseException:
             restore()
             raise
 
-    def _warm_up(self, attributes: Attributes) -> set[str]:
-        """Take steps outside of the capture; returns the names of what they make anew."""
+    def _warm_up(self, attributes: Attributes) -> tuple[set[str], dict[str, Array]]:
+        """Take steps outside of the capture; returns the names of what they make anew, and what state they lead to."""
         arrays, scalars = attributes.arrays(), []
         for _ in range(_WARM_UP_STEPS):
             try:
-                self._block(self._order[:1], self._numbers[:1], self._losses[:1])
+                self._take_one()
             except CaptureError as error:
                 raise _explained(error) from error
             scalars.append(attributes.scalars())
         self._resources.stream.synchronize()  # an error of the step's own comes up here rather than at the capture
         attributes.check_constant(scalars[-2])
-        return attributes.rebound(arrays)
+        in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
+        rebound = attributes.rebound(arrays)
+        return rebound, attributes.contents(in_place | rebound)
+
+    def _rehearse(self, attributes: Attributes) -> None:
+        """Take the same steps as launches of a graph would take them: each reads where the capture has read.
+
+        What a step makes when it finds nothing, and leaves for the next, is made again at each launch.
+        """
+        bindings = attributes.snapshot(numbers=False)
+        for _ in range(_WARM_UP_STEPS):
+            bindings()
+            self._take_one()
+            self._carried.bring()
+
+    def _take_one(self) -> None:
+        self._block(self._order[:1], self._numbers[:1], self._losses[:1])
 
     def _capture(self) -> None:
         """Record the block in a graph; the kernels are noted and not run."""
@@ -215,7 +248,9 @@ class _Resources:
         self.stream = cuda.Stream(non_blocking=True)
         self._idle = xp.idle_pools
         self.pool = self._idle.pop() if self._idle else _private_pool(cuda)
-        self.pool.free_all_blocks()
+        # What either keeps in reserve is not to be had for the other.
+        for pool in (self.pool, xp.cupy.get_default_memory_pool()):
+            pool.free_all_blocks()
         self.cublas: Any = Cublas(xp.cupy, self.stream)
         self.graph: Any = None
 

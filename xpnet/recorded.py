@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xpnet.attributes import Attributes, Carried
+from xpnet.attributes import Attributes, Carried, check_same
 from xpnet.errors import CaptureError
 from xpnet.recorder import RecordedArray, wrapped
 from xpnet.step import Losses, TrainingStep
@@ -65,14 +65,8 @@ class RecordedSteps:
         restore()
         replayed = Losses()
         self.run(indices, rows, replayed)
-        now = attributes.arrays()
-        if not np.array_equal(called, replayed.fetch(), equal_nan=True) or not all(
-            np.array_equal(after[name], now[name], equal_nan=True) for name in in_place | self._carried.own.keys()
-        ):
-            raise CaptureError(
-                "the step, whose recording gives other numbers: something in it changes from step to step that is "
-                "neither kept in an array nor given by the optimizer's  numbers(first, count)"
-            )
+        attributes.check_contents({name: after[name] for name in in_place | self._carried.own.keys()})
+        check_same(np.asarray(called), np.asarray(replayed.fetch()))
 
     def _record(self, step: TrainingStep, attributes: Attributes) -> None:
         """Make the step once, noting each operation in it."""
