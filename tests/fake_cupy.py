@@ -254,6 +254,7 @@ class ndarray:
     def __getitem__(self, key):
         if isinstance(key, ndarray) and key.dtype.kind == "b":
             _refuse("D2H")  # how many there are
+            get_current_stream().synchronize()
         return _new(lambda a, key: a[key], self, key)
 
     def __setitem__(self, key, value):

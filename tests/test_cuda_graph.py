@@ -419,7 +419,7 @@ def test_an_interrupt_ends_the_capture(living):
 
     with pytest.raises(KeyboardInterrupt):
         training.runner(step)
-    assert len(calls) == 5  # two to warm up, two to rehearse, and one captured
+    assert len(calls) == 7  # two to warm up, twice two to rehearse, and one captured
     assert living() == [0, 0]
 
 

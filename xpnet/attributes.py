@@ -9,7 +9,13 @@ import numpy as np
 from xpnet.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet.errors import CaptureError
 
-__all__ = ["Attributes", "Carried", "check_same"]
+__all__ = ["OTHER_NUMBERS", "Attributes", "Carried"]
+
+OTHER_NUMBERS = (
+    "the step, whose recording gives other numbers: something in it changes from step to step that is neither kept in "
+    "an array, from before the first step, nor given by the optimizer's  numbers(first, count)"
+)
+"""Of a step that is refused because it does not give the same recorded as called."""
 
 
 class Attributes:
@@ -48,11 +54,11 @@ class Attributes:
                     "a recording does not see it; let the optimizer's  numbers(first, count)  give what depends on it"
                 )
 
-    def check_contents(self, expected: dict[str, Array]) -> None:
-        """That the arrays hold what `contents` gave; else a CaptureError. Waits for the device."""
+    def hold(self, expected: dict[str, Array]) -> bool:
+        """Whether the arrays hold what `contents` gave, to the bit. Waits for the device."""
         arrays = self.arrays()
-        for name, numbers in expected.items():
-            check_same(numbers, arrays[name])
+        pairs = ((to_numpy(numbers), to_numpy(arrays[name])) for name, numbers in expected.items())
+        return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
     def scalars(self) -> dict[str, Any]:
         """The Python numbers, strings and truth values, by the names of their places."""
@@ -129,15 +135,6 @@ class Carried:
         for own, container, key, value in fresh:
             own[...] = value
             container[key] = own
-
-
-def check_same(called: Array, recorded: Array) -> None:
-    """That a recording gives what the steps give that are called, to the bit; else a CaptureError."""
-    if not np.array_equal(to_numpy(called), to_numpy(recorded), equal_nan=True):
-        raise CaptureError(
-            "the step, whose recording gives other numbers: something in it changes from step to step that is neither "
-            "kept in an array, from before the first step, nor given by the optimizer's  numbers(first, count)"
-        )
 
 
 def _attributes(owner: object) -> dict[str, Any]:

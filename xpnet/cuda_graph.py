@@ -13,12 +13,11 @@ import linecache
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from xpnet.arrays import Array, get_array_module
-from xpnet.attributes import Attributes, Carried
+from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried
 from xpnet.cublas import Cublas
 from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import CaptureError, ShapeError
@@ -167,19 +166,14 @@ class CudaGraphRunner:
     def _prepare_and_capture(self, attributes: Attributes) -> None:
         """Warm up, put everything back, capture; put everything back as well where that fails."""
         resources, restore = self._resources, attributes.snapshot()
-        private_memory = partial(self._cuda.using_allocator, resources.pool.malloc)
         try:
             with self._xp.capturing(resources.cublas):
-                with private_memory():
+                with self._private_memory():
                     rebound, called = self._warm_up(attributes)
-                restore()
-                self._carried = Carried(attributes, rebound)
-                begin = attributes.snapshot()
-                with private_memory():
-                    self._rehearse(attributes)
-                attributes.check_contents(called)
-                begin()
-                with private_memory(), _no_garbage_collected():
+                # Most of what is made anew is there for a layer's backward, and no later step reads it.
+                if not any(self._rehearse(attributes, names, called, restore) for names in (set(), rebound)):
+                    raise CaptureError(OTHER_NUMBERS)
+                with self._private_memory(), _no_garbage_collected():
                     self._capture()
             resources.graph.upload(resources.stream)
         except BaseException:
@@ -201,16 +195,28 @@ class CudaGraphRunner:
         rebound = attributes.rebound(arrays)
         return rebound, attributes.contents(in_place | rebound)
 
-    def _rehearse(self, attributes: Attributes) -> None:
-        """Take the same steps as launches of a graph would take them: each reads where the capture has read.
+    def _rehearse(
+        self, attributes: Attributes, names: set[str], called: dict[str, Array], restore: Callable[[], None]
+    ) -> bool:
+        """Take the same steps as launches of a graph would, each reading where the capture has read; put all back.
 
-        What a step makes when it finds nothing, and leaves for the next, is made again at each launch.
+        Whether that comes to what the steps came to that were called, if the arrays of these names are carried. What a
+        step makes where it finds nothing, and leaves for the next, would be made again at each launch.
         """
-        bindings = attributes.snapshot(numbers=False)
-        for _ in range(_WARM_UP_STEPS):
-            bindings()
-            self._take_one()
-            self._carried.bring()
+        restore()
+        self._carried = Carried(attributes, names)
+        begin, bindings = attributes.snapshot(), attributes.snapshot(numbers=False)
+        with self._private_memory():
+            for _ in range(_WARM_UP_STEPS):
+                bindings()
+                self._take_one()
+                self._carried.bring()
+        same = attributes.hold(called)
+        begin()
+        return same
+
+    def _private_memory(self) -> contextlib.AbstractContextManager[None]:
+        return self._cuda.using_allocator(self._resources.pool.malloc)
 
     def _take_one(self) -> None:
         self._block(self._order[:1], self._numbers[:1], self._losses[:1])

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xpnet.attributes import Attributes, Carried, check_same
+from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried
 from xpnet.errors import CaptureError
 from xpnet.recorder import RecordedArray, wrapped
 from xpnet.step import Losses, TrainingStep
@@ -65,8 +65,9 @@ class RecordedSteps:
         restore()
         replayed = Losses()
         self.run(indices, rows, replayed)
-        attributes.check_contents({name: after[name] for name in in_place | self._carried.own.keys()})
-        check_same(np.asarray(called), np.asarray(replayed.fetch()))
+        same = attributes.hold({name: after[name] for name in in_place | self._carried.own.keys()})
+        if not same or not np.array_equal(called, replayed.fetch(), equal_nan=True):
+            raise CaptureError(OTHER_NUMBERS)
 
     def _record(self, step: TrainingStep, attributes: Attributes) -> None:
         """Make the step once, noting each operation in it."""

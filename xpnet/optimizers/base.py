@@ -152,12 +152,13 @@ class BaseOptimizer(ABC):
 
         The `step_numbers`, and, where weights decay, what they are multiplied by.
         """
-        rows = []
-        for step in range(first, first + count):
-            lr = self.rate(step)
-            decay = (1.0 - lr * self.weight_decay,) if self.weight_decay else ()
-            rows.append((*self.step_numbers(lr, step + 1), *decay))
-        return np.array(rows, dtype=np.float64)
+        if not callable(self.lr) and type(self).step_numbers is BaseOptimizer.step_numbers:
+            return np.tile(np.array(self._numbers_of(first), dtype=np.float64), (count, 1))
+        return np.array([self._numbers_of(step) for step in range(first, first + count)], dtype=np.float64)
+
+    def _numbers_of(self, step: int) -> tuple[float, ...]:
+        lr = self.rate(step)
+        return (*self.step_numbers(lr, step + 1), *((1.0 - lr * self.weight_decay,) if self.weight_decay else ()))
 
     def prepare(self, params: Mapping[str, Array]) -> None:
         """Make the slots that are not there yet; those of parameters that have moved are moved beside them."""
