@@ -135,6 +135,27 @@ def test_blocks_equal_plain_steps_to_the_bit_and_numpy_closely():
     runner.close()
 
 
+class Previous(Centre):
+    """Subtracts the mean of the minibatch before."""
+
+    def forward(self, x):
+        mean, self.mean = self.mean, get_array_module(x).mean(x, axis=0)
+        return x - mean
+
+
+def test_what_matters_from_one_minibatch_to_another_is_carried():
+    """Not if the same minibatch came again, as it would in a rehearsal of one."""
+    captured, plain = Training(), Training()
+    for training in (captured, plain):
+        training.layers[0] = Previous(cupy.mean(training.x[:BATCH], axis=0))
+        training.owners = [*training.layers, training.loss, training.optimizer]
+    runner = captured.runner()
+    for block in range(3):
+        assert run(runner, block).get().tolist() == plain.plain(ORDERS[block], RATES[block]).tolist()
+    assert same(captured.numbers(), plain.numbers())
+    runner.close()
+
+
 def test_making_one_changes_nothing():
     training = Training()
     before, attributes = training.numbers(), [dict(vars(owner)) for owner in training.owners]

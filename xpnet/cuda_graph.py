@@ -55,7 +55,7 @@ class CudaGraphRunner:
     owners
         Layers, optimizer: what holds the arrays that a step changes in place, which must stay where they are as long as
         the runner is used. An array among their attributes (also in a dictionary or list) for which the steps put
-        another of the same form is carried from block to block, as running statistics are.
+        another of the same form is carried from block to block, if that matters, as running statistics are.
 
     Raises
     ------
@@ -64,9 +64,9 @@ class CudaGraphRunner:
 
     Notes
     -----
-    Two steps are taken before the capture, on the samples 0 to batch_size-1 and with numbers 1, and two more as a graph
-    would take them, which must come to the same; what they changed is put back. Kernels are compiled and modules loaded
-    at their first use, which cannot happen during a capture.
+    Two steps are taken before the capture, on samples of 0 to batch_size-1 and with numbers 1/2 and 1, and two more, or
+    four, as a graph would take them, which must come to the same; what they changed is put back. Kernels are compiled
+    and modules loaded at their first use, which cannot happen during a capture.
 
     The capture's mode is CuPy's own, "relaxed": the pool may have to grow. The pool is private, because a block that is
     free again at the end of the capture is still used by every launch. No garbage is collected meanwhile: what dies may
@@ -183,9 +183,9 @@ class CudaGraphRunner:
     def _warm_up(self, attributes: Attributes) -> tuple[set[str], dict[str, Array]]:
         """Take steps outside of the capture; returns the names of what they make anew, and what state they lead to."""
         arrays, scalars = attributes.arrays(), []
-        for _ in range(_WARM_UP_STEPS):
+        for k in range(_WARM_UP_STEPS):
             try:
-                self._take_one()
+                self._take_one(k)
             except CaptureError as error:
                 raise _explained(error) from error
             scalars.append(attributes.scalars())
@@ -207,9 +207,9 @@ class CudaGraphRunner:
         self._carried = Carried(attributes, names)
         begin, bindings = attributes.snapshot(), attributes.snapshot(numbers=False)
         with self._private_memory():
-            for _ in range(_WARM_UP_STEPS):
+            for k in range(_WARM_UP_STEPS):
                 bindings()
-                self._take_one()
+                self._take_one(k)
                 self._carried.bring()
         same = attributes.hold(called)
         begin()
@@ -218,8 +218,10 @@ class CudaGraphRunner:
     def _private_memory(self) -> contextlib.AbstractContextManager[None]:
         return self._cuda.using_allocator(self._resources.pool.malloc)
 
-    def _take_one(self) -> None:
-        self._block(self._order[:1], self._numbers[:1], self._losses[:1])
+    def _take_one(self, k: int) -> None:
+        """A step on samples that are there: first on some of them twice, a minibatch that has not been seen before."""
+        order, numbers = self._xp.floor_divide(self._order[:1], 2 - k), self._numbers[:1] / (2 - k)
+        self._block(order, numbers, self._losses[:1])
 
     def _capture(self) -> None:
         """Record the block in a graph; the kernels are noted and not run."""
