@@ -133,7 +133,7 @@ class Steps:
         self._block, self._least = _BLOCK, 1
         on_gpu = isinstance(get_array_module(step.network.anchor), CupyNamespace)
         if on_gpu:
-            self._block = self._least = max(1, at_once // -(-at_once // _GRAPH))
+            self._block = self._least = _steps_of_a_graph(at_once)
         if choice is True or (choice == "auto" and planned >= _FEWEST and (on_gpu or work <= _MOST_WORK)):
             self._capture(must=choice is True)
 
@@ -185,3 +185,9 @@ class Steps:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+
+
+def _steps_of_a_graph(at_once: int) -> int:
+    """As many as leave the fewest of an epoch's steps to be called, each of which takes as long as many in a graph."""
+    most = min(at_once, _GRAPH)
+    return max(range(max(1, most // 2), most + 1), key=lambda steps: (-(at_once % steps), steps))
