@@ -69,6 +69,16 @@ def nvrtc(session: nox.Session) -> None:
     session.run("pytest", "tests/test_nvrtc.py", "tests/test_kernels.py", *rest, env={"XPNET_NEEDS_NVRTC": "1"})
 
 
+@nox.session(default=False)
+def cupy_on_cpu(session: nox.Session) -> None:
+    """Run the whole suite on CuPy's own code with no GPU: kernels compiled by g++, CUDA's libraries stood in for."""
+    # The headers of CUDA alone: its runtime's, and those that they include, which come with the compiler's package.
+    headers = ("nvidia-cuda-runtime-cu12==12.9.*", "nvidia-cuda-nvcc-cu12==12.9.*")
+    session.install("-e", ".[examples]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
+    session.run("python", "tests/cupy_on_cpu/build.py")
+    session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, format, and which file may use which."""
