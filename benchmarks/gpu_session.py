@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark import Verdict
 from program import positive
 from record import COMMIT
 from taking_turns import HERE, BenchmarkError
@@ -85,8 +86,8 @@ def parts(output: Path, processes: int, first: Sequence[str] = ()) -> list[Part]
         Part("tests", [pytest], 500, {"XPNET_TEST_BACKENDS": "numpy,cupy", **oracles}),
         Part("training", trainings, 180, judge=lambda: trainings_judged(output)),
         Part("parity", [["tests/parity_table.py", "--output", str(output / "parity.md")]], 180, oracles),
-        Part("gpu", [["benchmarks/gpu.py", "--budget", "480", *results]], 540),
-        Part("soak", [["benchmarks/soak.py", "--budget", "300", *results]], 360),
+        Part("gpu", [["benchmarks/gpu.py", "--budget", "480", *results]], 540, judge=lambda: judged(output, "gpu")),
+        Part("soak", [["benchmarks/soak.py", "--budget", "300", *results]], 360, judge=lambda: judged(output, "soak")),
         Part("bench", [bench], 500),
     ]
 
@@ -108,6 +109,16 @@ def trainings_judged(output: Path) -> dict[str, Any]:
     if apart > APART:
         raise BenchmarkError(f"The means on CuPy and NumPy are {apart:.4f} apart, more than {APART}: {found}")
     return found | {"means_apart": apart}
+
+
+def judged(output: Path, name: str) -> dict[str, Any]:
+    """The figures of a benchmark that are not as they shall be; it must have measured everything."""
+    (path,) = output.glob(f"{name}-*.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["errors"] or record["unmeasured"]:
+        raise BenchmarkError(f"Not measured: {record['errors']}, and {record['unmeasured']} for want of time")
+    verdicts = [Verdict(**of) for of in record["verdicts"]]
+    return {"not met": {verdict.what: verdict.figure for verdict in verdicts if verdict.met is False}}
 
 
 def run(part: Part, output: Path) -> dict[str, Any]:

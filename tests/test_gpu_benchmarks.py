@@ -248,6 +248,20 @@ def test_trainings_are_judged(tmp_path):
     assert "not 3 reports" in said["found"]
 
 
+def test_what_a_benchmark_has_not_measured_or_met_is_told(tmp_path):
+    def found(**changed):
+        verdict = {"what": "a step", "figure": 31.0, "at_most": 30.0}
+        made = {"errors": {}, "unmeasured": 0, "verdicts": [verdict, verdict | {"what": "memory", "at_most": 40.0}]}
+        (tmp_path / "gpu-made-up-2cores.json").write_text(json.dumps(made | changed))
+        return gpu_session.judged(tmp_path, "gpu")
+
+    assert found() == {"not met": {"a step": 31.0}}
+    with pytest.raises(BenchmarkError, match="it took longer"):
+        found(errors={"JAX scan": "it took longer"})
+    with pytest.raises(BenchmarkError, match="2 for want of time"):
+        found(unmeasured=2)
+
+
 def test_each_part_asks_for_what_its_programs_take(tmp_path):
     asked = {}
     for part in gpu_session.parts(tmp_path, 2, ["probe.py"]):
