@@ -6,11 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from job import Job
+from peers import trainer_of, weights_that_differ
 from taking_turns import Run
 
-from xpnet import Network, Trainer, get_backend, to_numpy
+from xpnet import Trainer, get_backend
 from xpnet.errors import OutOfMemoryError
 
 __all__ = ["in_turn", "soak", "too_large"]
@@ -19,6 +19,7 @@ SETTLED = 1_000  # steps, after which no more memory is to be needed
 TURNS = 3
 ROOM = 2**29  # bytes that a processor's process is left with, to be too few
 GOES_ON = 2_000  # steps
+EVALUATED: dict[str, Any] = {"evaluate_sample_num_per_epoch": 1_000}
 
 
 def soak(job: Job, backend: str) -> Run:
@@ -30,7 +31,7 @@ def soak(job: Job, backend: str) -> Run:
         if len(trainer.history.loss) >= min(SETTLED, job.iterations):
             used.append(_used_bytes(backend))
 
-    trainer = _trainer(job.network(backend), job, train, test, callbacks=[note], capture=True)
+    trainer = trainer_of(job.network(backend), job, train, test, callbacks=[note], capture=True, **EVALUATED)
     history = trainer.train()
     return {
         "seconds": history.seconds,
@@ -49,7 +50,7 @@ def in_turn(job: Job, backend: str) -> Run:
     def pair() -> tuple[Trainer, Trainer]:
         options: dict[str, Any] = {"sizes": (job.sizes[0], 30, job.sizes[-1]), "batch": max(1, job.batch // 2)}
         other = Job(dataset=job.dataset, iterations=job.iterations, optimizer="Adam", lr=0.001, dropout=0.3, **options)
-        return tuple(_trainer(of.network(backend), of, train, capture=True) for of in (job, other))  # type: ignore[return-value]
+        return tuple(trainer_of(of.network(backend), of, train, capture=True, **EVALUATED) for of in (job, other))  # type: ignore[return-value]
 
     alone, turns, nested = pair(), pair(), pair()
     for trainer in alone:
@@ -62,11 +63,10 @@ def in_turn(job: Job, backend: str) -> Run:
     outer.callbacks = [lambda _: inner.train() if len(inner.history.loss) < TURNS * job.iterations else None]
     for _ in range(TURNS):
         outer.train()
-    expected = [_weights(trainer.network) for trainer in alone]
     differ = [
-        int(np.sum(_weights(trainer.network).view(np.uint32) != weights.view(np.uint32)))
+        weights_that_differ(trainer.network, expected.network)
         for pair_ in (turns, nested)
-        for trainer, weights in zip(pair_, expected, strict=True)
+        for trainer, expected in zip(pair_, alone, strict=True)
     ]
     return {"differ": sum(differ), "device": alone[0].network.backend.describe_device()}
 
@@ -82,13 +82,13 @@ def too_large(job: Job, backend: str) -> Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a block of such steps cannot be captured either
         try:
-            _trainer(network, job, train, batch=size, sampling="choice").train()
+            trainer_of(network, job, train, mini_batch_size=size, sampling="choice", **EVALUATED).train()
             told = "nothing"
         except OutOfMemoryError as error:
             told = str(error)
     gc.collect()
-    goes_on = _trainer(network, job, train, test, iterations=min(GOES_ON, job.iterations), capture=True)
-    history = goes_on.train()
+    fewer = min(GOES_ON, job.iterations)
+    history = trainer_of(network, job, train, test, iterations=fewer, capture=True, **EVALUATED).train()
     named = (f"mini_batch_size={size}", "bytes" if get_backend(backend).name == "cupy" else "iB")
     return {
         "told": told,
@@ -96,27 +96,6 @@ def too_large(job: Job, backend: str) -> Run:
         "missed": 1 - history.test_acc[-1],
         "device": network.backend.describe_device(),
     }
-
-
-def _trainer(
-    network: Network,
-    job: Job,
-    train: Any,
-    test: Any = (None, None),
-    *,
-    batch: int | None = None,
-    iterations: int | None = None,
-    **options: Any,
-) -> Trainer:
-    return Trainer(
-        network, *train, *test, mini_batch_size=batch or job.batch, optimizer=job.optimizer,
-        optimizer_param={"lr": job.lr}, iterations=iterations or job.iterations, seed=job.seed, verbose=False,
-        evaluate_sample_num_per_epoch=1_000, **options,
-    )  # fmt: skip
-
-
-def _weights(network: Network) -> np.ndarray:
-    return np.concatenate([to_numpy(a).ravel() for a in network.params.values()])
 
 
 def _used_bytes(backend: str) -> int:

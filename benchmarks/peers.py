@@ -31,7 +31,9 @@ __all__ = [
     "launches",
     "products",
     "sklearn_fit",
+    "trainer_of",
     "training",
+    "weights_that_differ",
     "xpnet_loop",
 ]
 
@@ -105,14 +107,20 @@ def _made(
     test: Samples = (None, None),
     evaluated: int | None = 1,
 ) -> Trainer:
-    trainer = Trainer(
-        job.network(backend), *train, *test, mini_batch_size=job.batch, optimizer=job.optimizer,
-        optimizer_param={"lr": job.lr}, iterations=iterations or job.iterations, seed=job.seed,
-        evaluate_sample_num_per_epoch=evaluated, verbose=False, capture=capture,
-    )  # fmt: skip
+    options = {"iterations": iterations or job.iterations, "evaluate_sample_num_per_epoch": evaluated}
+    trainer = trainer_of(job.network(backend), job, train, test, **options, capture=capture)
     if fused is not None:
         _fuse(trainer, fused)
     return trainer
+
+
+def trainer_of(network: Network, job: Job, train: Samples, test: Samples = (None, None), **options: Any) -> Trainer:
+    """What trains a network as the job says, but for `options` of the Trainer's."""
+    of_job = {
+        "mini_batch_size": job.batch, "optimizer": job.optimizer, "optimizer_param": {"lr": job.lr},
+        "iterations": job.iterations, "seed": job.seed, "verbose": False,
+    }  # fmt: skip
+    return Trainer(network, *train, *test, **of_job | options)
 
 
 def _fuse(trainer: Trainer, fused: bool) -> None:
@@ -157,12 +165,18 @@ def equal_weights(job: Job, backend: str, fused: bool | None = None) -> Run:
     """Train twice, captured and plain: how many weights ``differ`` in any bit."""
     train, _ = job.data()
 
-    def weights(capture: str | bool) -> np.ndarray:
-        network = _trained(job, train, capture=capture, backend=backend, fused=fused).network
-        return np.concatenate([to_numpy(a).ravel() for a in network.params.values()])
+    captured, plain = (
+        _trained(job, train, capture=capture, backend=backend, fused=fused).network for capture in (True, False)
+    )
+    return {"differ": weights_that_differ(captured, plain), "versions": _versions()}
 
-    captured, plain = weights(True), weights(False)
-    return {"differ": int(np.sum(captured.view(np.uint32) != plain.view(np.uint32))), "versions": _versions()}
+
+def weights_that_differ(a: Network, b: Network) -> int:
+    """How many float32 weights of two networks of one form differ in any bit."""
+    bits = (
+        np.concatenate([to_numpy(w).ravel() for w in network.params.values()]).view(np.uint32) for network in (a, b)
+    )
+    return int(np.sum(np.not_equal(*bits)))
 
 
 def device(_: Job, backend: str) -> Run:

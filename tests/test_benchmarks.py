@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_runs import run
 
 from xpnet import Trainer
 from xpnet.counting import COUNTING, count_operations
@@ -33,16 +34,6 @@ Entrant, BenchmarkError = turns.Entrant, turns.BenchmarkError
 
 MACHINE = {"processor": "Made-Up(R) CPU", "cores": 2, "system": "Linux"}
 TINY = job.Job(iterations=30).tiny()
-
-
-def run(seconds=1.0, **changed):
-    return {
-        "seconds": seconds,
-        "losses": [2.3, 2.2, 2.1],
-        "test_accuracy": 0.97,
-        "steps": 10_000,
-        "batch": 100,
-    } | changed
 
 
 def program(code, **options):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_runs import run
 
 from xpnet.counting import COUNTING, count_operations
 
@@ -30,16 +31,6 @@ Entrant, BenchmarkError, Part = turns.Entrant, turns.BenchmarkError, gpu_session
 
 TINY = job.Job(iterations=30).tiny()
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads and limits a process's memory as Linux does")
-
-
-def run(seconds=1.0, **changed):
-    return {
-        "seconds": seconds,
-        "losses": [2.3, 2.2, 2.1],
-        "test_accuracy": 0.97,
-        "steps": 10_000,
-        "batch": 100,
-    } | changed
 
 
 # --- within a budget ------------------------------------------------------------------------------------------------
@@ -177,7 +168,7 @@ def test_memory_that_comes_into_use_is_seen(monkeypatch):
 
 def test_a_training_that_another_disturbs_is_seen(monkeypatch):
     assert endurance.in_turn(TINY, "numpy")["differ"] == 0
-    makes, made = endurance._trainer, []
+    makes, made = endurance.trainer_of, []
 
     def with_a_disturbed_one(*args, **options):
         made.append(makes(*args, **options))
@@ -185,7 +176,7 @@ def test_a_training_that_another_disturbs_is_seen(monkeypatch):
             made[2].network.params["b1"][...] = 0.5
         return made[-1]
 
-    monkeypatch.setattr(endurance, "_trainer", with_a_disturbed_one)
+    monkeypatch.setattr(endurance, "trainer_of", with_a_disturbed_one)
     assert endurance.in_turn(TINY, "numpy")["differ"] > 0
 
 

@@ -3,10 +3,11 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from xpnet.errors import OutOfMemoryError
 
-__all__ = ["memory_for"]
+__all__ = ["memory_for", "raise_out_of_memory"]
 
 
 @contextmanager
@@ -35,10 +36,15 @@ def memory_for(what: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except OutOfMemoryError:
-        raise
     except MemoryError as error:
-        # Whoever keeps the error, as notebooks do, would keep the arrays of the functions that it came through.
-        traceback.clear_frames(error.__traceback__)
-        bytes_ = str(error).rstrip(".") or "the system gives no more"
-        raise OutOfMemoryError(f"Out of memory for {what}: {bytes_}. {remedy}") from error
+        raise_out_of_memory(error, what, remedy)
+
+
+def raise_out_of_memory(error: MemoryError, what: str, remedy: str) -> NoReturn:
+    """The same where an error has come: for what is called so often that a ``with`` block would be felt."""
+    if isinstance(error, OutOfMemoryError):
+        raise error
+    # Whoever keeps the error, as notebooks do, would keep the arrays of the functions that it came through.
+    traceback.clear_frames(error.__traceback__)
+    bytes_ = str(error).rstrip(".") or "the system gives no more"
+    raise OutOfMemoryError(f"Out of memory for {what}: {bytes_}. {remedy}") from error

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layer_stack import LayerStack
 from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, first_that_learns, settled_shape
-from xpnet.memory import memory_for
+from xpnet.memory import raise_out_of_memory
 from xpnet.summary import summary_table
 
 __all__ = ["Network"]
@@ -177,17 +176,17 @@ class Network(LayerStack):
         check_count("batch_size", batch_size)
         self.set_train(False)
         xp, dtype, block = get_array_module(x), self.anchor.dtype, None
-        fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
-        memory = partial(memory_for, f"a forward pass of batch_size={batch_size} samples", fewer)
-        if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
-            with memory():
+        try:
+            if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
                 block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
-        for start in range(0, x.shape[0], batch_size):
-            with memory():
+            for start in range(0, x.shape[0], batch_size):
                 y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], dtype, block)
                 for layer in self._layers.values():
                     y = layer.forward(y)
-            yield y
+                yield y
+        except MemoryError as error:
+            fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
+            raise_out_of_memory(error, f"a forward pass of batch_size={batch_size} samples", fewer)
 
     # --- gradients ---------------------------------------------------------------------------------------------------
 
