@@ -25,6 +25,28 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--maxprocesses", "8", *session.posargs)
 
 
+# Prints the kernels in use after a product, which ends the program where the processor lacks their instructions.
+KERNELS_IN_USE = """
+import numpy, threadpoolctl
+numpy.ones((99, 99), "f") @ numpy.ones((99, 99), "f")
+print(*(blas["architecture"] for blas in threadpoolctl.threadpool_info() if blas["internal_api"] == "openblas"))
+"""
+
+
+@nox.session
+def bits(session: nox.Session) -> None:
+    """Run the tests of equal bits with two kernels of OpenBLAS: for any x86-64 of today, and for one with AVX2."""
+    session.install("-e", ".[examples]", *group("tests"))
+    for kernels in ("Nehalem", "Haswell"):
+        env = {"OPENBLAS_CORETYPE": kernels, "XPNET_TEST_BACKENDS": "numpy,strict", "OPENBLAS_NUM_THREADS": "1"}
+        illegal_instruction = -4
+        used = session.run("python", "-c", KERNELS_IN_USE, env=env, silent=True, success_codes=[0, illegal_instruction])
+        if str(used).strip() != kernels:
+            session.warn(f"Not run with OpenBLAS's kernels {kernels}: NumPy here cannot use them.")
+            continue
+        session.run("pytest", "tests", "-m", "bits", "-n", "auto", "--maxprocesses", "8", *session.posargs, env=env)
+
+
 @nox.session
 def oracles(session: nox.Session) -> None:
     """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""

@@ -13,7 +13,7 @@ import numpy as np
 import pooch
 import pytest
 
-from xpnet import datasets
+from xpnet import _download, datasets
 from xpnet.datasets import load_mnist
 
 REAL = os.environ.get("XPNET_DATA_DIR")
@@ -154,6 +154,8 @@ class Mirrors:
 
 @pytest.fixture
 def mirrors(monkeypatch) -> Iterator[Mirrors]:
+    for limit in ("_PATIENCE", "_STALL"):  # a busy machine must not be taken for a dead mirror
+        monkeypatch.setattr(_download, limit, 600.0)
     servers = Mirrors(monkeypatch)
     yield servers
     servers.close()

@@ -224,6 +224,7 @@ def test_a_seed_gives_the_same_images_everywhere(be):
     assert not np.allclose(seen[1], seen[2])
 
 
+@pytest.mark.bits
 def test_the_strict_library_has_the_same_bits():
     for x in (SQUARES, SQUARES.astype("float32"), PIXELS):
         here, host = (Augmentation(2, 15, 0.1, flip=True, seed=5) for _ in range(2))
@@ -333,6 +334,7 @@ class AugmentedInput(Augmentation, Layer):
         return dout
 
 
+@pytest.mark.bits
 def test_it_can_be_recorded_with_a_step_and_is_fresh_at_each_replay():
     x = np.ones((60, 16), "float32")
     x[:, :7] = 0.3

@@ -127,11 +127,8 @@ def alive(pid):
 
 
 def ended(pid):
-    for _ in range(100):
-        if not alive(pid):
-            return True
-        time.sleep(0.02)
-    return False
+    """Whether a process that was killed is gone; the system may take its time."""
+    return any(not alive(pid) or time.sleep(0.02) for _ in range(5000))
 
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in Linux's /proc")
@@ -139,15 +136,20 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks f
 
 @linux
 def test_a_measurement_past_its_limit_ends_with_all_that_it_began(tmp_path):
+    pid = tmp_path / "pid"
+    pid.touch()
     code = f"""
 import subprocess, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
-time.sleep(60)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+open({str(pid)!r}, "w").write(str(child.pid))
+time.sleep(3600)
 """
-    with pytest.raises(BenchmarkError, match="took longer than 0.4 s"):
-        turns.in_a_process(program(code), 0.4)
-    assert ended(int((tmp_path / "pid").read_text()))
+    limit = 0.4
+    while not pid.read_text():  # a busy machine may take longer to start the child than the first limits are
+        with pytest.raises(BenchmarkError, match=f"took longer than {limit:.3g} s"):
+            turns.in_a_process(program(code), limit)
+        limit *= 4
+    assert ended(int(pid.read_text()))
 
 
 @linux
@@ -158,8 +160,18 @@ def test_a_disturbance_lasts_as_long_as_the_measurement(tmp_path):
     wait += "os.kill(int(pid), 0); show(seconds=1.0)"
     assert turns.in_a_process(program(wait, beside=(sys.executable, "-c", spin)))["seconds"] == 1.0
     assert ended(int((tmp_path / "pid").read_text()))
+    # One that ends at once: the measurement waits until the system calls it gone, or a zombie.
+    spin = f"import os; open({path!r}, 'w').write(str(os.getpid()))"
+    Path(path).unlink()
+    wait = f"""
+import time
+while not (os.path.exists({path!r}) and (pid := open({path!r}).read())): time.sleep(0.01)
+stat = f"/proc/{{pid}}/stat"
+while os.path.exists(stat) and open(stat).read().rpartition(")")[2].split()[0] != "Z": time.sleep(0.01)
+show()
+"""
     with pytest.raises(BenchmarkError, match="the disturbance of made up ended early"):
-        turns.in_a_process(program("import time; time.sleep(0.4); show()", beside=(sys.executable, "-c", "pass")))
+        turns.in_a_process(program(wait, beside=(sys.executable, "-c", spin)))
 
 
 def test_a_missing_peer_is_an_error_that_says_how_to_install_it(monkeypatch):

@@ -147,6 +147,7 @@ def test_training_goes_on_from_the_weights_given_back(monkeypatch):
     assert_equal(weights(trainer.network), remember.weights[1])
 
 
+@pytest.mark.bits
 def test_one_object_serves_one_training_after_another():
     """The second network is not given the weights of the first, though those were better; nor the third, of others."""
     stopping = EarlyStopping(50)

@@ -72,6 +72,7 @@ def recordings(monkeypatch):
 # --- to the bit -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("make_optimizer", [SGD, Decaying, Momentum, Adam])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_optimizer_recorded_equals_plain_over_200_steps(make_optimizer, dtype, recordings):
@@ -84,6 +85,7 @@ def test_each_optimizer_recorded_equals_plain_over_200_steps(make_optimizer, dty
     assert len(set(recorded.history.loss)) > 100
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "make_network",
     [
@@ -104,6 +106,7 @@ def test_each_network_recorded_equals_plain(make_network, sampling):
     assert_same(recorded, plain)
 
 
+@pytest.mark.bits
 def test_a_running_statistic_is_carried_from_step_to_step():
     layers = [RunningMean(6), RunningMean(6)]
     for layer, capture in zip(layers, (True, False), strict=True):
@@ -112,6 +115,7 @@ def test_a_running_statistic_is_carried_from_step_to_step():
     assert layers[0].mean.tobytes() == layers[1].mean.tobytes()
 
 
+@pytest.mark.bits
 def test_a_regression_is_recorded_and_its_data_stay_as_they_are():
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((25, 12)), rng.standard_normal((25, 7))
@@ -146,6 +150,7 @@ class Chained(Layer):
         return dout
 
 
+@pytest.mark.bits
 def test_a_statistic_may_be_the_old_value_of_another():
     recorded, plain = (
         trained(network_of(Chained(), dtype="float64"), "SGD", capture=capture) for capture in (True, False)
@@ -153,6 +158,7 @@ def test_a_statistic_may_be_the_old_value_of_another():
     assert_same(recorded, plain)
 
 
+@pytest.mark.bits
 def test_the_rate_may_change_between_epochs_without_a_new_recording(recordings):
     def halve(trainer):
         trainer.optimizer.lr /= 2
@@ -178,6 +184,7 @@ def test_the_optimizer_is_asked_for_each_step_once_and_in_order(capture):
     assert [one for one in asked if one != (0, 1)] == [(0, 3), (3, 3), (6, 1), (7, 3), (10, 3), (13, 1)]
 
 
+@pytest.mark.bits
 def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(recordings):
     def calm(trainer):
         trainer.optimizer.momentum *= 0.9
@@ -193,6 +200,7 @@ def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(re
     assert len(recordings) > 2
 
 
+@pytest.mark.bits
 def test_weight_decay_that_changes_between_epochs_is_recorded_anew(recordings):
     def more(trainer):
         evaluation = len(trainer.history.iterations)
@@ -228,6 +236,7 @@ class Previous(Layer):
         return dout * (1 + 0.01 * doubled * halved["y"])
 
 
+@pytest.mark.bits
 def test_views_that_are_kept_from_step_to_step():
     layers = Previous(), Previous()
     recorded, plain = (
@@ -260,6 +269,7 @@ def test_what_is_kept_of_a_called_step_no_replay_writes_to():
             assert array.tobytes() == then.tobytes() == expected.tobytes()
 
 
+@pytest.mark.bits
 def test_a_second_training_goes_on_where_the_first_ended():
     recorded, plain = (make(optimizer=Adam(), iterations=100, capture=capture) for capture in (True, False))
     for trainer in (recorded, plain):
@@ -286,6 +296,7 @@ def test_recording_changes_nothing(recordings):
 # --- what cannot be recorded ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("layer", "name"),
     [(Noise(), "random"), (Masking(), "mask"), (Looking(), r"float\(\)")],
@@ -315,6 +326,7 @@ def test_any_error_within_a_recording_only_ends_the_recording():
     assert len(odd.history.loss) == 200
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("optimizer", "name"),
     [
@@ -331,6 +343,7 @@ def test_an_optimizer_that_cannot_be_recorded_is_named_and_trains_all_the_same(o
     assert_same(fallen_back, trained(None, optimizer(), capture=False))
 
 
+@pytest.mark.bits
 def test_a_subclass_that_updates_as_the_course_does_trains_as_before():
     class Halved(SGD):
         def update(self, params, grads):
@@ -393,6 +406,7 @@ def test_a_number_that_changes_unseen_is_noticed():
         trained(network_of(Counting()), "SGD", capture=True)
 
 
+@pytest.mark.bits
 def test_a_step_of_ones_own_is_called(recordings):
     class Own(Trainer):
         def train_step(self, x, t):
@@ -438,6 +452,7 @@ def test_an_unknown_choice_is_an_error():
 # --- manners --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 def test_an_interrupt_within_a_block_loses_nothing_that_was_learned(recordings, monkeypatch):
     trainer = make(iterations=200, capture=True)
     run = RecordedSteps.run
@@ -470,6 +485,7 @@ def test_a_recording_is_given_back_with_the_training(recordings):
     assert all(type(value) is np.ndarray for value in trainer.network.params.values())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("layer", "attribute", "value"),
     [("Dropout1", "dropout_ratio", 0.2), ("BatchNormalization1", "momentum", 0.5), (None, "label_smoothing", 0.2)],
@@ -502,6 +518,7 @@ ELSEWHERE = {
 }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name):
     def once(trainer):
@@ -520,6 +537,7 @@ def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name
         assert value.tobytes() == recorded.network.statistics[key].tobytes(), key
 
 
+@pytest.mark.bits
 def test_an_update_that_makes_its_parameters_anew_trains():
     class Anew(SGD):
         def step(self, W, dW, lr):

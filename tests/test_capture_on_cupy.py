@@ -95,6 +95,7 @@ OPTIMIZERS = [
 ]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("make_network", [two_layers, with_a_statistic, with_everything, with_windows])
 @pytest.mark.parametrize("make_optimizer", OPTIMIZERS)
 def test_captured_equals_plain(make_network, make_optimizer, launched):
@@ -116,6 +117,7 @@ def test_captured_equals_plain(make_network, make_optimizer, launched):
     assert len(set(captured.history.loss)) == 15
 
 
+@pytest.mark.bits
 def test_an_epoch_longer_than_a_graph_is_cut_into_equal_ones(launched, monkeypatch):
     monkeypatch.setattr("xpnet.capture._GRAPH", 4)
     captured, plain = (
@@ -175,6 +177,7 @@ class LazyMean(Layer):
         return dout
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("lazy", ["optimizer", "layer", "layer, in place"])
 def test_what_is_made_in_the_first_step_would_be_made_anew_by_each_launch(lazy, launched):
     def trainer(capture):

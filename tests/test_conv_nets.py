@@ -235,6 +235,7 @@ def trained_a_little(**options: Any) -> Network:
     return network
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("backend", "dtype", "flat"),
     [("numpy", "float32", False), ("numpy", "float64", True), ("strict-device1", "float32", False)],
@@ -320,6 +321,7 @@ def trained(name: str, backend: str, *, capture: bool, iterations: int) -> dict[
     return result | {"losses": np.array(trainer.train_loss_list).tobytes()}
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", NETWORKS)
 def test_recorded_steps_are_those_that_are_called(name: str) -> None:
     """36 steps in epochs of three, the last of which has a short minibatch and is not replayed."""
@@ -330,6 +332,7 @@ def test_recorded_steps_are_those_that_are_called(name: str) -> None:
     assert other["losses"] != plain["losses"]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("backend", STRICT)
 def test_the_strict_devices_train_to_the_same_bits(name: str, backend: str) -> None:

@@ -196,6 +196,7 @@ def samples(n: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((n, 1, 12, 10)).astype(np.float32), rng.integers(0, 5, n)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_recorded_steps_are_plain_ones_to_the_bit(optimizer: str) -> None:
     weights = {}
@@ -240,6 +241,7 @@ def test_parameters_inside_are_the_networks() -> None:
     assert np.shares_memory(inside.shortcut[0].W, network.buffers.params)
 
 
+@pytest.mark.bits
 def test_copies_moves_and_files_have_what_is_inside(tmp_path: Path) -> None:
     x, t = samples(8)
     network = deep().flatten()

@@ -48,6 +48,7 @@ def whole(rng: np.random.Generator) -> Any:
     return lambda shape: rng.integers(-2, 3, shape).astype(float)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", FORMS)
 def test_it_gives_what_the_two_give(be: Place, form: str) -> None:
     draw = whole(np.random.default_rng(0))

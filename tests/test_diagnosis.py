@@ -94,6 +94,7 @@ def speeding(at, rate=1e38):
 # --- a rate that is too high ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("how", ["recorded", "plain", "a step of one's own"])
 @pytest.mark.parametrize("at", [0, 7])
@@ -113,6 +114,7 @@ def test_each_optimizer(name, how, at):
     assert_as_after(trainer, steps, made(epochs=50, capture=False))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["SGD", "Momentum", "Adam"])
 def test_on_every_backend(be, name):
     network = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
@@ -129,6 +131,7 @@ def test_on_every_backend(be, name):
     assert type(trainer.network.anchor) is type(network.anchor)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 def test_batch_normalisation_has_its_statistics_from_before(capture):
     def made(**options):
@@ -195,6 +198,7 @@ def test_other_losses(last_layer):
 # --- which step, and what -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 8])  # of three epochs of three steps: the first of all, and the last
 @pytest.mark.parametrize(("key", "value"), [("forward", np.nan), ("forward", np.inf), ("backward", np.nan)])
 def test_the_layer_and_the_step_are_named(at, key, value):
@@ -288,6 +292,7 @@ def test_a_cause_that_does_not_come_again():
     assert len(history.loss) == 5
 
 
+@pytest.mark.bits
 def test_what_layers_of_ones_own_keep_is_put_back():
     """Their running means are told to nobody, and one NaN in them would spoil each step that is made again."""
 
@@ -392,6 +397,7 @@ def test_an_optimizer_that_leaves_bad_gradients_out_trains_on():
 # --- a training that stays finite -----------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_nothing_is_told_and_nothing_changes(name, monkeypatch):
     def made(capture):

@@ -116,6 +116,7 @@ def test_the_key_moves_with_the_network(be):
     next_gradients(back)
 
 
+@pytest.mark.bits
 def test_moving_between_two_steps_changes_nothing_that_is_dropped():
     moved, stays = dropping(dtype="float64"), dropping(dtype="float64")
     for network in (moved, stays):
@@ -128,6 +129,7 @@ def pickled(network):
     return pickle.loads(pickle.dumps(network))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("copied", [MultiLayerNet.copy, pickled])
 @pytest.mark.parametrize("flat", [False, True])
 def test_a_copy_drops_what_the_original_drops_and_has_a_key_of_its_own(copied, flat):
@@ -163,6 +165,7 @@ def test_inference_counts_nothing():
     assert not same_bits(keys(network), before)
 
 
+@pytest.mark.bits
 def test_saved_weights_hold_no_key_and_fit_a_network_without_dropout(tmp_path):
     from safetensors import safe_open
 
@@ -202,6 +205,7 @@ def two_affine(*between):
     return Affine(first, np.zeros(6, "float32")), *between, Affine(second, np.zeros(7, "float32"))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("sampling", ["shuffle", "choice"])
 def test_recorded_steps_equal_plain_ones_and_end_with_the_same_key(sampling):
     networks = []

@@ -10,7 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from xpnet import MultiLayerNet, SimpleNetwork, Trainer, TwoLayerNet, asarray, to_numpy
 
-# These compute with NumPy's own kernels, so nothing but our code could make a bit differ.
+pytestmark = pytest.mark.bits
+
+# These compute with NumPy's own kernels. Where our code makes the same products of operands that lie alike, in the same
+# order and with one thread, nothing else could make a bit differ.
 STRICT = [name for name in BACKENDS if name.startswith("strict")]
 
 Weights = dict[str, np.ndarray]

@@ -38,7 +38,7 @@ def run(folder: Path, *options: str, **environment: str) -> subprocess.Completed
         env=alone | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,
         check=False,
     )
 

@@ -176,6 +176,7 @@ def test_training_leaves_it_as_it_is(monkeypatch: Any, how: str, optimizer: str,
     assert [key for key in before if np.array_equal(before[key], after[key])] == KEPT[names]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("names", [FIRST, ("Affine2", "Dropout2")])
 def test_recorded_steps_are_those_that_are_called(names: Any) -> None:
     left = []
@@ -186,6 +187,7 @@ def test_recorded_steps_are_those_that_are_called(names: Any) -> None:
     assert left[0] == left[1]
 
 
+@pytest.mark.bits
 def test_weight_decay_is_of_what_is_learned() -> None:
     """A constant in the loss would be no fault, but the gradient of it would."""
     whole, network = deep(), deep().freeze("Affine1", "Affine3")
@@ -199,6 +201,7 @@ def test_weight_decay_is_of_what_is_learned() -> None:
     assert np.array_equal(grads["gamma2"], without["gamma2"])
 
 
+@pytest.mark.bits
 def test_normalisation_and_dropout_work_as_at_inference(be: Place) -> None:
     network = deep(dtype=be.dtype, backend=be.backend).freeze(*FIRST)
     x, t = be.put(X), be.put(T)
@@ -348,6 +351,7 @@ def be_numpy(be: Place, x: np.ndarray) -> np.ndarray:
 # --- between trainings, in files, in copies -------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 def test_freezing_between_two_trainings(capture: bool) -> None:
     network = deep()
@@ -404,6 +408,7 @@ def test_nor_does_another_layer_of_the_same_size_inherit_it() -> None:
         trainer.train()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("flat", [False, True])
 def test_files_hold_all_and_fit_the_network_that_is_not_frozen(tmp_path: Path, flat: bool) -> None:
     frozen, whole = deep().freeze(*FIRST), deep(seed=1)
@@ -467,6 +472,7 @@ def head(**options: Any) -> list[Layer]:
     return [make.affine(18, 5, "he"), make.batch_normalization(5), Relu(), make.dropout(0.2), make.affine(5, 3, "he")]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("capture", [True, False])
 def test_a_new_head_learns_and_leaves_the_original_untouched(flat: bool, capture: bool) -> None:

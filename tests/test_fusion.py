@@ -182,6 +182,7 @@ def test_the_backward_pass_ends_at_the_first_layer_that_learns():
 # --- the same training ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("batch", ["floats", "tensors", "pixels", "one sample", "one-hot"])
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -215,6 +216,7 @@ def test_fused_and_plain_train_to_the_same_bits(be, name, flat, batch):
         be.check(networks[1].params[key], to_numpy(expected), eps=0 if exact else None, name=key)
 
 
+@pytest.mark.bits
 def test_a_pass_gives_what_the_network_computes(be):
     network = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
     other = network.copy()
@@ -224,6 +226,7 @@ def test_a_pass_gives_what_the_network_computes(be):
     assert same_bits(other.grads, network.grads)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("needed", [True, False])
 @pytest.mark.parametrize("last", [True, False])
 def test_the_gradient_by_the_input_comes_where_it_is_needed(needed, last):
@@ -312,6 +315,7 @@ def test_the_layers_that_are_stood_for_keep_nothing_new():
     assert set(vars(layers[0])) == set(vars(layers[2])) == {"W", "b", "dW", "db", "x", "x_shape"}
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["two layers", "sigmoid last"])
 def test_the_loss_is_written_where_it_is_wanted(be, name):
     network = Network(NETWORKS[name](be))

@@ -21,6 +21,7 @@ def test_callbacks_see_each_evaluation_and_can_stop():
     assert [n for n, _ in seen] == history.iterations == [0, 3, 6]
 
 
+@pytest.mark.bits
 def test_an_interrupt_loses_nothing_that_was_learned():
     trainer = make(epochs=3)
     step, calls = trainer.train_step, []

@@ -49,7 +49,7 @@ def info(*folders: Path, backend: str | None = None) -> subprocess.CompletedProc
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

@@ -35,6 +35,7 @@ def check_equal(place: Place, actual, expected) -> None:
 # --- the plain formulas are the layers --------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bias_relu_is_affine_and_relu(exact, shape):
     x, W, b = (exact.put(numbers(i, *s)) for i, s in enumerate(((shape[0], 4), (4, shape[1]), shape[1:])))
@@ -52,6 +53,7 @@ def test_bias_relu_works_in_place():
     np.testing.assert_array_equal(y, [[2, 0]])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", ["index", "one-hot"])
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -78,6 +80,7 @@ def test_the_loss_is_exact_where_the_right_class_is_far_behind(exact):
     exact.check(dscores, np.array([[-1.0, 1], [0, 0], [-1, 1]]) / 3, eps=4)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("sample", [(), (7,), (2, 3)])
 @pytest.mark.parametrize("kind", ["pixels", "same", "other float"])
 @pytest.mark.parametrize("targets", ["index", "rows"])
@@ -103,6 +106,7 @@ def test_a_white_pixel_is_1():
     assert targets.tolist() == [3]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("on_device", [False, True])
 def test_sgd_update_is_the_optimizers_step(exact, on_device):
     params, grads = exact.put(numbers(1, 50)), exact.put(numbers(2, 50))
@@ -112,6 +116,7 @@ def test_sgd_update_is_the_optimizers_step(exact, on_device):
     check_equal(exact, params, expected)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("on_device", [False, True])
 def test_adam_update_is_kingma_and_bas_step(exact, on_device):
     params, grads, m, v = (exact.put(numbers(i, 50)) for i in range(4))

@@ -89,6 +89,7 @@ class GivesUp(Relu):
         return y
 
 
+@pytest.mark.bits
 def test_what_was_learned_before_is_kept():
     def network(passes):
         affine = list(TwoLayerNet(12, 6, 7, seed=0).layers.values())

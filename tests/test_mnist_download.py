@@ -111,10 +111,8 @@ def test_a_network_that_swallows_everything_fails_soon(tiny, mirrors, monkeypatc
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         mirrors.use(f"{url}a/", f"{url}b/", f"{url}c/")
-        start = time.monotonic()
-        with pytest.raises(DatasetUnavailable, match=r"no answer|timed out"):
+        with pytest.raises(DatasetUnavailable, match=r"(?s)(?:(?:no answer|timed out).*){3}"):
             raw()
-        assert time.monotonic() - start < 3
 
 
 def test_a_look_up_that_hangs_does_not_hang_the_caller(tiny, mirrors, monkeypatch):
@@ -123,16 +121,14 @@ def test_a_look_up_that_hangs_does_not_hang_the_caller(tiny, mirrors, monkeypatc
     wake = threading.Event()
 
     def hang(*args, **kwargs):
-        wake.wait(20)
+        wake.wait()
         raise socket.gaierror("the name server did not answer")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     mirrors.use("http://one.invalid/", "http://two.invalid/")
-    start = time.monotonic()
     try:
         with pytest.raises(DatasetUnavailable, match=r"no answer in 0\.1 seconds"):
-            raw()
-        assert time.monotonic() - start < 3
+            raw()  # which comes back although the look-up still hangs
     finally:
         wake.set()
 
@@ -167,11 +163,12 @@ def test_a_killed_download_leaves_nothing_under_the_files_name(cache, mirrors):
         request.end_headers()
         request.wfile.write(bytes(200_000))
         halfway.set()
-        release.wait(30)
+        release.wait()
 
     mirrors.answers[f"/m/{IMAGES}.gz"] = half
     program = (
-        "import pathlib, sys, pooch, xpnet.datasets as d\n"
+        "import pathlib, sys, pooch, xpnet._download as of_one_file, xpnet.datasets as d\n"
+        "of_one_file._PATIENCE = of_one_file._STALL = 600\n"
         "cache, d._MIRRORS = pathlib.Path(sys.argv[1]), (sys.argv[2],)\n"
         "pooch.os_cache = lambda project: cache\n"
         "d.load_mnist()"
@@ -179,9 +176,8 @@ def test_a_killed_download_leaves_nothing_under_the_files_name(cache, mirrors):
     command = [sys.executable, "-c", program, str(cache.parent), mirrors.url("m")]
     with subprocess.Popen(command, env=child_environment(), stderr=subprocess.DEVNULL) as child:
         try:
-            assert halfway.wait(30)
-            deadline = time.monotonic() + 10
-            while not any(file.stat().st_size for file in cache.glob("*")) and time.monotonic() < deadline:
+            while not (halfway.is_set() and any(file.stat().st_size for file in cache.glob("*"))):
+                assert child.poll() is None, "the program ended before it had half of the file"
                 time.sleep(0.01)
         finally:
             child.kill()

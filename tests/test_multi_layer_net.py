@@ -83,6 +83,7 @@ def test_any_number_of_hidden_layers(hidden):
     assert set(network.gradient(X, LABELS)) == set(network.params)
 
 
+@pytest.mark.bits
 def test_the_two_layer_net_is_one_of_them(be):
     network = MultiLayerNet(12, [6], 7, weight_init_std=0.3, seed=0, dtype=be.dtype, backend=be.backend)
     two = TwoLayerNet(12, 6, 7, 0.3, seed=0, dtype=be.dtype, backend=be.backend)
@@ -124,6 +125,7 @@ def test_numerical_gradients_on_every_backend(be64):
         np.testing.assert_allclose(to_numpy(numerical[key]), to_numpy(grad), atol=1e-6, err_msg=key)
 
 
+@pytest.mark.bits
 def test_numerical_gradients_do_not_depend_on_how_the_parameters_lie():
     """In a buffer, what is written to one parameter must be gone when the next one's turn comes."""
     plain, flat = everything(), everything().flatten()

@@ -146,6 +146,7 @@ def test_a_copy_keeps_everything_and_shares_nothing(copied, flat):
     assert not same_bits(statistics(copy), before)
 
 
+@pytest.mark.bits
 def test_flattening_changes_no_number():
     plain, flat = trained(network()), trained(network().flatten())
     assert same_bits(plain.weights(), flat.weights())
@@ -212,6 +213,7 @@ def test_weights_that_do_not_fit_change_nothing(spoil, error, says, flat):
     assert same_bits(net.weights(), before)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("flat", [False, True])
 def test_what_is_saved_is_loaded_statistics_and_all(be, tmp_path, flat):
     saved, other = trained(network(be.dtype, be.backend), be.put), network(be.dtype, be.backend, seed=1)

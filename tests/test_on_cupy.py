@@ -163,6 +163,7 @@ def test_a_rate_that_a_callback_changes_reaches_the_graph():
     assert np.abs(left(constant)["W1"] - expected["W1"]).max() > 1e-3
 
 
+@pytest.mark.bits
 def test_two_trainings_at_once_do_not_disturb_each_other():
     alone = [left(trainer_of(name, capture=True)) for name in ("TwoLayerNet", "everything")]
     outer, inner = (trainer_of(name, capture=True) for name in ("TwoLayerNet", "everything"))

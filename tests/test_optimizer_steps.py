@@ -16,6 +16,7 @@ from xpnet.schedules import Cosine, StepDecay
 # --- numbers from outside -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @each_optimizer
 @pytest.mark.parametrize("on_device", [False, True], ids=["floats", "0-d arrays"])
 def test_numbers_from_outside_give_the_same_bits(be, kind, on_device):
@@ -52,6 +53,7 @@ def test_adams_numbers_by_hand():
     )
 
 
+@pytest.mark.bits
 @each_optimizer
 def test_after_a_block_it_goes_on_by_itself_where_the_block_ended(kind):
     (start,), grads = draw(0), draw(1, 12)
@@ -87,6 +89,7 @@ def test_numbers_of_a_subclass_count_also_without_a_trainer():
 # --- recorded -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @each_optimizer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "max_norm": 0.3}], ids=["plain", "everything"])
@@ -108,6 +111,7 @@ def test_recorded_equals_plain_over_200_steps(kind, dtype, options):
         assert np.any(kept["all"])
 
 
+@pytest.mark.bits
 @each_optimizer
 def test_recorded_steps_are_those_of_update_alone(kind):
     """Every rate, correction and decay of the recording is the one of its step."""
@@ -128,6 +132,7 @@ def test_recorded_steps_are_those_of_update_alone(kind):
     assert same_bits(network.buffers.params, trainer.network.buffers.params)
 
 
+@pytest.mark.bits
 @each_optimizer
 def test_a_recording_is_made_anew_only_for_what_is_a_constant_of_it(kind, monkeypatch):
     made, init = [], RecordedSteps.__init__
@@ -211,6 +216,7 @@ def test_a_formula_of_a_subclass_is_not_fused_away():
             np.testing.assert_allclose(params["W"], expected, rtol=1e-6, err_msg=f"{kind} {name}")
 
 
+@pytest.mark.bits
 def test_an_optimizer_of_ones_own_is_a_formula():
     class Signs(BaseOptimizer):
         def step(self, W, dW, lr):

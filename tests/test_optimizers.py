@@ -259,6 +259,7 @@ def test_an_optimizer_of_another_network_is_refused():
     assert optimizer.iter == 1
 
 
+@pytest.mark.bits
 @each_optimizer
 def test_a_copy_goes_on_as_the_original(kind):
     (start,), grads = draw(0), draw(1, 6)

@@ -84,6 +84,7 @@ class OwnAffine(Affine):
         return dout @ self.W.T
 
 
+@pytest.mark.bits
 def test_a_layer_that_makes_its_gradients_anew_is_gathered_into_the_buffer():
     def network(kind):
         return Network([kind(numbers(5, 12, 6), numbers(6, 6)), Relu(), kind(numbers(7, 6, 7), numbers(8, 7))])

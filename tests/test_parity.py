@@ -46,6 +46,7 @@ def test_nothing_writes_into_its_arguments(be, name):
         np.testing.assert_array_equal(to_numpy(array), before)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", [name for name in CASES if INDEX in name])
 def test_both_forms_of_labels_give_the_same_bits(be, name):
     by_index, by_one_hot = CASES[name](be.put), CASES[name.replace(INDEX, ONE_HOT)](be.put)

@@ -119,6 +119,7 @@ FORMULAS = {
 }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", FORMULAS)
 def test_replayed_it_gives_what_numpy_gives(name):
     check_replayed(FORMULAS[name])
@@ -177,6 +178,7 @@ def random_program(seed):
     return formula
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("seed", range(40))
 def test_any_program_replayed_gives_what_numpy_gives(seed):
     check_replayed(random_program(seed))
@@ -271,6 +273,7 @@ def test_what_cannot_be_replayed_is_refused_by_name(offence, name):
             offence(get_array_module(a), a)
 
 
+@pytest.mark.bits
 def test_functions_taken_from_numpy_itself_are_recorded_too():
     a, *_ = numbers()
     with recording() as tape:

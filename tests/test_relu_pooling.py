@@ -44,6 +44,7 @@ KINDS = {
 }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMS)
 def test_it_gives_what_the_two_give(be: Place, form: str, kind: str) -> None:
@@ -66,6 +67,7 @@ def layers(be: Any, form: str, *, pooling: type[Layer] = Pooling, activation: An
     return [first, Relu(), second, activation(), window, make.affine(numbers, 7, "he")]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", FORMS)
 def test_a_network_has_the_same_gradients_with_it(be: Place, form: str) -> None:
     """To the bit, where products are: what goes back to the convolutions before it is the same."""
@@ -89,6 +91,7 @@ class AsItIs(Network):
         return super().compute_gradients(x, t)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 @pytest.mark.parametrize("form", ["side by side", "overlapping, pad"])
 def test_training_with_it_gives_the_same_bits(form: str, capture: bool) -> None:

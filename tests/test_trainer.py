@@ -97,6 +97,7 @@ def test_training_equals_the_courses_loop(be, sampling):
     assert {type(loss) for loss in trainer.train_loss_list} == {float}
 
 
+@pytest.mark.bits
 def test_every_form_of_the_data_trains_alike():
     """Pixels or floats, index or one-hot labels, arrays here or elsewhere."""
     expected = make(epochs=2).train()
@@ -138,6 +139,7 @@ def test_images_stay_bytes_until_a_minibatch_is_made():
     assert make(x=PIXELS.astype("float64")).x_train.dtype == np.float32
 
 
+@pytest.mark.bits
 def test_train_again_goes_on():
     twice = make(epochs=2)
     twice.train()
@@ -194,6 +196,7 @@ def schedule(step):
     return 0.05 * 0.99**step
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 @pytest.mark.parametrize("name", ["Momentum", "Adam"])
 def test_a_second_trainer_with_the_same_optimizer_goes_on_counting(name, capture):
@@ -225,6 +228,7 @@ def test_each_step_counts_once(be, name, own):
     assert seen == (list(range(16)) if own else [])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 def test_a_step_of_ones_own_trains_alike(capture):
     own, plain = (
@@ -320,6 +324,7 @@ def test_ten_thousand_iterations_on_mnist(mnist):
     assert np.mean(reached) >= 0.968, reached
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("at_once", [1, 12 * 10, 12 * 30, 2**18])
 def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, at_once):
     monkeypatch.setattr("xpnet.step._GATHERED_NUMBERS", at_once)

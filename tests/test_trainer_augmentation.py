@@ -148,6 +148,7 @@ def test_even_by_a_function_that_changes_what_it_is_given(capture: bool) -> None
     assert left(trainer) == left(other)
 
 
+@pytest.mark.bits
 def test_nothing_is_changed_unless_that_is_asked_for() -> None:
     plain, none = trainer_of(iterations=40), trainer_of(augmentation=Augmentation(0, 0), iterations=40)
     assert plain.augmentation is None
@@ -159,6 +160,7 @@ def test_nothing_is_changed_unless_that_is_asked_for() -> None:
 # --- a seed settles it ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", FORMS)
 def test_one_seed_one_result_recorded_and_called(form: str) -> None:
     def trained(seed: int, **options: Any) -> dict[str, bytes]:
@@ -175,6 +177,7 @@ def test_one_seed_one_result_recorded_and_called(form: str) -> None:
     assert left(plain)["losses"] != recorded["losses"]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("backend", STRICT)
 def test_the_strict_devices_give_the_same_bits(form: str, backend: str) -> None:
@@ -216,6 +219,7 @@ def test_each_step_has_others() -> None:
 # --- functions of one's own -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 def test_a_function_that_says_so_is_recorded() -> None:
     @recordable
     def darker(x: Any) -> Any:
@@ -236,6 +240,7 @@ class Slotted:
         return x * 1
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("function", [np.abs, abs, Slotted()], ids=["a ufunc", "a builtin", "an object"])
 def test_functions_without_attributes(function: Any) -> None:
     trainer, plain = trainer_of(PIXELS, function, iterations=40), trainer_of(PIXELS, iterations=40)
@@ -299,6 +304,7 @@ def test_an_object_that_keeps_something() -> None:
     assert [trainer.augmentation.level.tolist() for trainer in trainers] == [[46 * 0.125]] * 2  # and one to try it
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("how", ["subclass", "attribute"])
 def test_a_step_of_ones_own_is_given_changed_images(how: str) -> None:
     given = []
@@ -332,6 +338,7 @@ def test_a_step_of_ones_own_is_given_changed_images(how: str) -> None:
 # --- changed on the way ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 @pytest.mark.parametrize("what", ["an attribute", "another object", "none"])
 def test_what_a_callback_changes_counts_from_the_next_epoch_on(capture: bool, what: str) -> None:
@@ -353,6 +360,7 @@ def test_what_a_callback_changes_counts_from_the_next_epoch_on(capture: bool, wh
     assert same_bits(trainer.network.weights(), by_hand.network.weights())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 def test_trained_on_it_goes_on_with_other_images(capture: bool) -> None:
     twice, once = (trainer_of(augmentation=all_of_it(), iterations=n, capture=capture) for n in (36, 72))
@@ -370,6 +378,7 @@ def speeding(at: int) -> Any:
     return lambda step: 1e38 if step >= at else 0.05
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("form", ["pixels, rows", "floats, images"])
 @pytest.mark.parametrize("how", ["recorded", "called", "a step of one's own"])
 @pytest.mark.parametrize("at", [0, 7, 36])
@@ -413,6 +422,7 @@ class Touchy(Augmentation):
         return super().__call__(x) + xp.where(self.count == self.at, xp.nan, 0.0).astype(x.dtype)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 @pytest.mark.parametrize("at", [1, 5, 40])
 def test_not_a_number_out_of_the_augmentation_itself(capture: bool, at: int) -> None:
@@ -430,6 +440,7 @@ def test_not_a_number_out_of_the_augmentation_itself(capture: bool, at: int) -> 
     assert trainer.optimizer.iter == at - 1
 
 
+@pytest.mark.bits
 def test_dropout_and_normalisation_beside_it() -> None:
     """All that is drawn and kept in a step at once, up to a break."""
 

@@ -124,6 +124,7 @@ def test_loss_and_accuracy_at_each_evaluation(be):
     assert {type(value) for value in history.val_loss + history.val_acc} == {float}
 
 
+@pytest.mark.bits
 def test_to_evaluate_changes_no_training():
     plain, validated = make(epochs=3), make(epochs=3, validation=(PIXELS[:4], LABELS[:4]))
     assert plain.train().loss == validated.train().loss

@@ -13,6 +13,7 @@ from xpnet.errors import DataError
 from xpnet.files import write_whole
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("flat", [False, True])
 def test_what_is_saved_is_loaded_on_every_backend(be, tmp_path, flat):
     path = tmp_path / "weights.safetensors"

@@ -127,11 +127,12 @@ def add_at(total: Array, part: Array, at: Pair, stride: Pair, *, alone: bool = F
 def long_product(a: Array, b: Array) -> Array:
     """A b^T of two matrices, (n, m) and (k, m), that are far wider than high.
 
-    On NumPy with the higher one first, where OpenBLAS is up to twice as fast, and as a sum of small products: up to a
-    million multiplications it takes a kernel for small matrices, which needs half of the time where both are low.
+    OpenBLAS is up to twice as fast with the higher one first. Up to a million multiplications it uses a kernel for
+    small matrices, which needs half of the time where both are low: hence the sum of small products. The order of the
+    operands and of the sum decides the last bits, so every array module that computes on a CPU has the same.
     """
     xp, (n, m), k = get_array_module(a), a.shape, b.shape[0]
-    if not accepts_out(xp) or isinstance(xp, CupyNamespace):
+    if isinstance(xp, CupyNamespace):
         return xp.matmul(a, b.T)
     if n < k:
         return long_product(b, a).T

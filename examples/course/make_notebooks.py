@@ -134,6 +134,7 @@ def run(made: Any) -> str:
             NotebookClient(
                 made,
                 timeout=None,
+                startup_timeout=600,  # on a busy machine a kernel takes longer than the usual minute
                 kernel_name="python3",
                 extra_arguments=["--log-level=ERROR"],  # without it each kernel warns that it talks over TCP
                 resources=where,

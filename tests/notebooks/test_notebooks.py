@@ -228,7 +228,7 @@ def execute(name: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=7200,
         check=False,
     )
     return result, nbformat.read(folder / "executed" / f"{name}.ipynb", as_version=4)
