@@ -1,19 +1,19 @@
-"""One's own images to learn from: a folder with a sub-folder of JPEG and PNG files for each class."""
+"""Load images from a folder with a sub-folder of JPEG and PNG files for each class."""
 
 import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.lib import format as npy
 
-from xpnet._image_files import File, Listing, list_files, read_image
+from xpnet._image_files import File, Listing, differing_neighbors, list_files, read_image
 from xpnet.checks import check_between, check_count, check_flag, check_path
 from xpnet.errors import ArgumentError, DataError
 from xpnet.files import whole_file, write_whole
@@ -27,6 +27,7 @@ __all__ = ["ImageFolder", "load_image_folder"]
 Put: TypeAlias = Callable[[int, np.ndarray], None]
 
 _MOST_TOLD = 100  # files that a message names; `problems` has them all
+_CACHE_FORMAT = 2  # part of a cache's name: one of another version is not found
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class ImageFolder:
     train, test
         Each a pair: images, uint8 (N, C, H, W), and labels, int64 (N,); in random order.
     class_names
-        The names of the sub-folders, sorted: label k is ``class_names[k]``.
+        The names of the sub-folders, sorted, or what was given as `classes`: label k is ``class_names[k]``. A class
+        without images has a name and a label too.
     problems
         What could not be used, and why, by the path inside the folder.
     """
@@ -53,6 +55,7 @@ def load_image_folder(
     folder: str | os.PathLike[str],
     size: tuple[int, int] = (32, 32),
     *,
+    classes: Sequence[str] | None = None,
     color: bool = True,
     split: float = 0.2,
     seed: int = 0,
@@ -65,7 +68,8 @@ def load_image_folder(
     """Load a folder in which each sub-folder is a class and holds its JPEG and PNG files.
 
     Photographs are turned upright as their cameras noted (EXIF), transparent pixels are laid on white, palettes and 16
-    bits become 8. Sub-folders of a class are not looked into; files whose name begins with a dot are passed over.
+    bits become 8. Sub-folders of a class are not looked into. Files whose name begins with a dot are passed over, and
+    so are those of the system, such as ``desktop.ini``, ``Thumbs.db`` and ``__MACOSX``.
 
     Parameters
     ----------
@@ -73,6 +77,10 @@ def load_image_folder(
         The folder.
     size
         Height and width of the images that are made.
+    classes
+        The names of the classes in the order of their labels; None for the sub-folders, sorted. Where training and
+        test images lie in two folders, give the second the ``class_names`` of the first: labels are then the same, also
+        where one of the folders lacks a class.
     color
         Three channels, red, green and blue (True), or one, the brightness (False).
     split
@@ -101,7 +109,9 @@ def load_image_folder(
     Warns
     -----
     UserWarning
-        Naming each file that cannot be used, one by one, and each class without images, which is left out.
+        Naming each file that cannot be used, each class without images, and each folder that is not one of `classes`.
+        Also, unless `classes` is given, each class that `folder` lacks and a folder next to it has, where they are
+        called ``train``, ``test`` or ``val``.
 
     Raises
     ------
@@ -122,11 +132,17 @@ def load_image_folder(
         data = load_image_folder("photographs", size=(64, 64))
         trainer = Trainer(network, *data.train, *data.test)
         print(data.class_names, data.problems)
+
+    Training and test images in two folders::
+
+        train = load_image_folder("photographs/train", split=0)
+        test = load_image_folder("photographs/test", split=0, classes=train.class_names)
+        trainer = Trainer(network, *train.train, *test.train)
     """
     try:
         import PIL  # noqa: F401
     except ImportError as error:
-        raise ImportError("load_image_folder needs Pillow. Install it with  pip install 'xpnet[images]' .") from error
+        raise ImportError("load_image_folder needs Pillow. Install it with `pip install pillow`.") from error
     from tqdm.auto import tqdm
 
     for name, flag in {"color": color, "crop": crop, "strict": strict, "verbose": verbose}.items():
@@ -137,27 +153,41 @@ def load_image_folder(
     check_count("seed", seed, 0)  # and not None: another split each time would mix the two sets
     place, kept_in = check_path("folder", folder), None if cache is None else check_path("cache", cache)
     if kept_in is not None and kept_in.resolve().is_relative_to(place.resolve()):
-        raise ArgumentError(f"cache={str(cache)!r} lies in the folder of images itself; choose one beside it.")
-    listing = list_files(place)
+        raise ArgumentError(f"cache={str(cache)!r} lies in the folder of images. Choose a folder outside of it.")
+    listing = list_files(place, _check_classes(classes))
     files = [listing.files[i] for i in random_streams(seed).order.permutation(len(listing.files))]
 
-    def fill(put: Put) -> _Index:
+    def fill(put: Put) -> tuple[_Index, bool]:
         bar = tqdm(files, "reading images", delay=1, unit="image", leave=False, disable=None if verbose else True)
         return _fill(put, bar, listing, split, lambda path: read_image(path, shape, crop, most_pixels))
 
     if kept_in is None:
         block = np.empty((len(files), *shape), dtype=np.uint8)
-        loaded = fill(block.__setitem__).over(block)
+        loaded = fill(block.__setitem__)[0].over(block)
     else:
-        versions = [shape, split, seed, crop, most_pixels, [file[:-1] for file in files], listing.problems]
+        versions = [_CACHE_FORMAT, shape, split, seed, crop, most_pixels, *listing[:1], listing.problems]
+        versions.append([file[:-1] for file in files])
         loaded = _through_cache(kept_in, versions, (len(files), *shape), fill)
+    if classes is None:
+        loaded = replace(loaded, problems=loaded.problems | differing_neighbors(place, loaded.class_names))
     _tell(folder, loaded.problems, strict=strict)
     return loaded
 
 
+def _check_classes(classes: Any) -> list[str] | None:
+    if classes is None:
+        return None
+    names = [] if isinstance(classes, str) or not hasattr(classes, "__iter__") else list(classes)
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ArgumentError(
+            f"Expected classes to be different names of sub-folders, such as `classes=['cat', 'dog']`, got {classes!r}."
+        )
+    return [str(name) for name in names]
+
+
 def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     if not isinstance(size, tuple | list) or len(size) != 2:
-        raise ArgumentError(f"size must be a height and a width, as in  size=(32, 32) , got {size!r}.")
+        raise ArgumentError(f"size must be a height and a width, such as `size=(32, 32)`, got {size!r}.")
     return check_count("the height in size", size[0]), check_count("the width in size", size[1])
 
 
@@ -167,10 +197,11 @@ def _tell(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: b
         return
     lines = [f"\n  {name if name.isprintable() else ascii(name)} {why}" for name, why in sorted(problems.items())]
     if len(lines) > _MOST_TOLD:
-        lines[_MOST_TOLD:] = [f"\n  and {len(lines) - _MOST_TOLD:,} more, which  problems  has"]
-    message = f"In {os.fspath(folder)} there is something wrong with {len(problems):,} of the files:{''.join(lines)}"
+        lines[_MOST_TOLD:] = [f"\n  and {len(lines) - _MOST_TOLD:,} more, which `problems` has"]
+    count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
+    message = f"There {'is' if len(problems) == 1 else 'are'} {count} in {os.fspath(folder)}:{''.join(lines)}"
     if strict:
-        raise DataError(f"{message}\nMend or remove them, or say  strict=False  to do without.")
+        raise DataError(f"{message}\nRepair or remove them, or load the others with `strict=False`.")
     warnings.warn(message, stacklevel=3)
 
 
@@ -190,36 +221,40 @@ class _Index:
         return ImageFolder((x_train, train), (x_test, test), self.class_names, self.problems)
 
 
-def _fill(put: Put, files: "tqdm[File]", listing: Listing, split: float, read: Callable[[Path], np.ndarray]) -> _Index:
+def _fill(
+    put: Put, files: "tqdm[File]", listing: Listing, split: float, read: Callable[[Path], np.ndarray]
+) -> tuple[_Index, bool]:
     """Put each image that can be read into its place; which set it belongs to is decided as it comes.
 
-    Each class sends every so many-th of its images to the test set, whose share is then right whatever is broken.
+    Each class sends every n-th of its images to the test set, so that the share is right whatever is broken. The flag
+    says whether another attempt would give the same: not where the system failed, for want of memory, say.
     """
     train: list[int] = []
     test: list[int] = []
     counts = [0] * len(listing.class_names)
-    problems = dict(listing.problems)
+    problems, repeatable = dict(listing.problems), True
     for file in files:
         try:
             pixels = read(file.path)
         except DataError as error:
             problems[file.name] = str(error)
             continue
+        except (OSError, MemoryError) as error:
+            problems[file.name] = f"cannot be read ({getattr(error, 'strerror', None) or 'too little memory'})"
+            repeatable = False
+            continue
         counts[file.label] += 1
         for_testing = _rounded_down(counts[file.label] * split) > _rounded_down((counts[file.label] - 1) * split)
         put(len(listing.files) - 1 - len(test) if for_testing else len(train), pixels)
         (test if for_testing else train).append(file.label)
+    if not train and not test:
+        reasons = "".join(f"\n  {name} {why}" for name, why in sorted(problems.items())[:_MOST_TOLD])
+        raise DataError(f"There is no image to use. Expected sub-folders of JPEG and PNG files.{reasons}")
     for name, count in zip(listing.class_names, counts, strict=True):
         if not count:
-            problems.setdefault(name, "is a class without a usable image, and left out")
-    kept = [label for label, count in enumerate(counts) if count]
-    if not kept:
-        reasons = "".join(f"\n  {name} {why}" for name, why in sorted(problems.items())[:_MOST_TOLD])
-        raise DataError(f"There is no image to use; expected were sub-folders of JPEG and PNG files.{reasons}")
-    new = {label: position for position, label in enumerate(kept)}
-    class_names = [listing.class_names[label] for label in kept]
+            problems.setdefault(name, "is a class without a usable image; it keeps its label")
     # From the end of the block backwards is how the test set was filled.
-    return _Index([new[label] for label in train], [new[label] for label in reversed(test)], class_names, problems)
+    return _Index(train, test[::-1], listing.class_names, problems), repeatable
 
 
 def _rounded_down(share: float) -> int:
@@ -230,7 +265,7 @@ def _rounded_down(share: float) -> int:
 
 
 def _through_cache(
-    folder: Path, versions: list[Any], shape: tuple[int, ...], fill: Callable[[Put], _Index]
+    folder: Path, versions: list[Any], shape: tuple[int, ...], fill: Callable[[Put], tuple[_Index, bool]]
 ) -> ImageFolder:
     """The data set from its two files, which are written first where they are not there; their name is a hash."""
     import hashlib
@@ -241,11 +276,12 @@ def _through_cache(
     if found is None:
         try:
             with _writing(images, shape) as put:
-                filled = fill(put)
-            write_whole(index, json.dumps(asdict(filled)))
+                filled, repeatable = fill(put)
+            if repeatable:
+                write_whole(index, json.dumps(_signed(asdict(filled), images)))
         except OSError as error:
             raise DataError(
-                f"The images cannot be kept in {folder} ({error.strerror or error}). Give  cache=  a folder that can "
+                f"The images cannot be kept in {folder} ({error.strerror or error}). Set `cache` to a folder that can "
                 f"be written and has room for {math.prod(shape):,} bytes."
             ) from error
         return filled.over(_mapped(images))
@@ -253,13 +289,28 @@ def _through_cache(
 
 
 def _read_cache(images: Path, index: Path, shape: tuple[int, ...]) -> ImageFolder | None:
-    """The data set, its images mapped; None where it is not there as it should be."""
+    """The data set, its images mapped; None where one of its files is missing, changed or damaged."""
     try:
-        known = _Index(**json.loads(index.read_text()))
+        content = json.loads(index.read_text())
+        known = {name: content[name] for name in _Index.__annotations__}
+        if content != _signed(known, images):
+            return None
         block = _mapped(images)
-        return known.over(block) if block.shape == shape and block.dtype == np.uint8 else None
-    except (OSError, ValueError, TypeError):
+        return _Index(**known).over(block) if block.shape == shape and block.dtype == np.uint8 else None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):  # whatever damaged text leads to
         return None
+
+
+def _signed(content: dict[str, Any], images: Path) -> dict[str, Any]:
+    """What an index holds, and a checksum of it and of the size and time of the file of images.
+
+    Not of the images, which a checksum would have to read: they may be larger than the memory.
+    """
+    import hashlib
+
+    status = images.stat()
+    signed = json.dumps([content, status.st_size, status.st_mtime_ns], sort_keys=True)
+    return {**content, "checksum": hashlib.sha256(signed.encode()).hexdigest()}
 
 
 def _mapped(path: Path) -> np.ndarray:
