@@ -24,7 +24,7 @@ from taking_turns import BenchmarkError
 import xpnet
 from xpnet import Adam, Augmentation, Cosine, DeepConvNet, Nesterov, Network, ResNet, SimpleConvNet, Trainer, load_mnist
 from xpnet.datasets import Dataset
-from xpnet.files import check_writable
+from xpnet.files import check_path, check_writable
 from xpnet.optimizers import Optimizer
 
 __all__ = ["RECIPES", "Recipe", "add_row", "train_one"]
@@ -155,7 +155,11 @@ def main() -> int:
     add("--seeds", nargs="+", type=int, default=[0], help="one training each (default: %(default)s)")
     add("--epochs", type=positive, help="in the place of the recipe's own")
     add("--quick", action="store_true", help=f"{QUICK_IMAGES} images of noise, an epoch: to see that everything runs")
-    add("--results", type=Path, help="folder for the results (default: beside this program; output/ where quick)")
+    add(
+        "--results",
+        type=lambda text: check_path("--results", text),
+        help="folder for the results (default: beside this program; output/ where quick)",
+    )
     given = parser.parse_args()
     return reported(lambda: _train_all(given))
 

@@ -29,7 +29,7 @@ from program import positive
 from record import COMMIT
 from taking_turns import HERE, BenchmarkError
 
-from xpnet.files import write_whole
+from xpnet.files import check_path, write_whole
 
 __all__ = ["PARTS", "Part", "main", "parts", "run"]
 
@@ -185,7 +185,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"of {' '.join(PARTS)} (default: all)")
-    add("--output", type=Path, default=TOP / "output" / "gpu", help="folder for all files (default: %(default)s)")
+    add(
+        "--output",
+        type=lambda text: check_path("--output", text),
+        default=TOP / "output" / "gpu",
+        help="folder for all files (default: %(default)s)",
+    )
     add("--processes", type=positive, default=8, help="that the tests are shared out to (default: %(default)s)")
     add("--first", action="append", default=[], metavar="PROGRAM", help="a program of one's own to run before all else")
     add("--commit", help="which commit this is, for a copy without git's records (default: what git says)")

@@ -3,14 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmark import RESULTS, Benchmark, Options
 from record import record_of, table_of, write_record
 from taking_turns import HERE, PEERS, BenchmarkError, Entrant, check_installed, take_turns
 
 from xpnet import XpnetError
-from xpnet.files import check_writable
+from xpnet.files import check_path, check_writable
 
 __all__ = ["main", "options_of", "parser_of", "positive", "reported", "run_all"]
 
@@ -71,7 +70,11 @@ def parser_of(description: str | None, peers: Sequence[str] = tuple(PEERS)) -> a
     add("--peers", nargs="*", choices=peers, default=list(peers), help="who to compare with (default: %(default)s)")
     add("--quick", action="store_true", help="tiny jobs, to see that everything runs; the times say nothing")
     add("--seed", type=int, default=0, help="of the first weights and of the order (default: %(default)s)")
-    add("--results", type=Path, help="folder for the results (default: beside this program; output/ where quick)")
+    add(
+        "--results",
+        type=lambda text: check_path("--results", text),
+        help="folder for the results (default: beside this program; output/ where quick)",
+    )
     return parser
 
 

@@ -17,7 +17,7 @@ from convolution import BOOK, TORCH
 from program import reported
 from taking_turns import HERE, BenchmarkError, ratio
 
-from xpnet.files import write_whole
+from xpnet.files import check_path, write_whole
 
 __all__ = ["load", "page"]
 
@@ -238,9 +238,17 @@ def _markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, help="folder of results (default: beside this program)"
+        "--results",
+        type=lambda text: check_path("--results", text),
+        default=RESULTS,
+        help="folder of results (default: beside this program)",
     )
-    parser.add_argument("--page", type=Path, default=PAGE, help="what to write (default: docs/benchmarks.md)")
+    parser.add_argument(
+        "--page",
+        type=lambda text: check_path("--page", text),
+        default=PAGE,
+        help="what to write (default: docs/benchmarks.md)",
+    )
     given = parser.parse_args()
 
     def write() -> None:

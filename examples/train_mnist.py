@@ -18,7 +18,7 @@ from typing import Any
 import xpnet
 from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
 from xpnet.datasets import DatasetUnavailable
-from xpnet.files import check_writable
+from xpnet.files import check_path, check_writable, write_whole
 
 # How long and how fast to learn, where the command line does not say. In an epoch each image is seen once. The learning
 # rates are for SGD; each other optimizer has its own.
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     print(closing_line(trainer))
     written = save(trainer, options.output_dir)
     if options.report:
-        options.report.write_text(json.dumps(report(trainer, dataset, options.seed), indent=1) + "\n")
+        write_whole(options.report, json.dumps(report(trainer, dataset, options.seed), indent=1) + "\n")
         written.append(options.report)
     print(f"Written: {', '.join(map(str, written))}")
     return 130 if interrupted else 0
@@ -133,7 +133,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
     add("--backend", "numpy, cupy, or auto for the GPU if one answers", shown="what XPNET_BACKEND says, else numpy")
     add("--dataset", "auto is mnist where it can be had, else digits", "auto", choices=("auto", *DEFAULTS))
-    add("--data-dir", "a folder with MNIST's four files", shown="XPNET_DATA_DIR, the cache, a download", type=Path)
+    add("--data-dir", "a folder with MNIST's four files", shown="XPNET_DATA_DIR, the cache, a download", type=path)
     add("--iterations", "minibatches to learn from; wins over --epochs", shown="10,000 on mnist", type=int)
     add("--epochs", "times to go through the images", shown="30 on digits", type=int)
     add("--batch-size", "images a minibatch", shown="100 on mnist, 20 on digits", type=int)
@@ -143,9 +143,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--optimizer", what, "SGD", choices=OPTIMIZERS, type=lambda name: names.get(name.lower(), name))
     add("--lr", "learning rate", shown="0.1 on mnist, 0.5 on digits; of others than SGD their own", type=float)
     add("--seed", "of the first weights and of the images' order", 0, type=int)
-    add("--output-dir", "where to write the files", Path("output"), type=Path)
-    add("--report", "a JSON file for the run in numbers", shown="none", type=Path)
+    add("--output-dir", "where to write the files", Path("output"), type=path)
+    add("--report", "a JSON file for the run in numbers", shown="none", type=path)
     return parser.parse_args(arguments)
+
+
+def path(text: str) -> Path:
+    """A path of the command line, ``~`` replaced by the home folder."""
+    return check_path("A path", text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -190,7 +190,7 @@ def test_the_command_prints_a_table_and_writes_its_files(monkeypatch, tmp_path, 
         ("--batches 0", "error: batch must be a whole number of at least 1, got 0"),
         ("--budget soon", "error: --budget must be a finite number above 0, got 'soon'"),
         ("--plot measure.doc", "error: There is no picture of the kind .doc"),
-        ("--json FOLDER", "cannot be written: it is a folder. Choose another place for it."),
+        ("--json FOLDER", "cannot be written: it is a folder. Add the name of a file to it."),
     ],
 )
 def test_a_bad_option_is_one_line_and_status_2(monkeypatch, tmp_path, capsys, arguments, message):

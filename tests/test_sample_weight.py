@@ -13,10 +13,9 @@ from mnist_stand_in import down, isolated, mirrors
 from safetensors.numpy import save
 
 from xpnet import ThreeLayerNet, load_sample_weight, sample_weight
-from xpnet.array_files import read_arrays
+from xpnet.array_files import content_sha256, read_arrays
 from xpnet.datasets import DatasetUnavailable
 from xpnet.errors import DataError
-from xpnet.sample_weight import content_sha256
 
 SHAPES = {"W1": (784, 50), "b1": (50,), "W2": (50, 100), "b2": (100,), "W3": (100, 10), "b3": (10,)}
 ORDER = ["b2", "W1", "b1", "W2", "W3", "b3"]  # that of the book's file

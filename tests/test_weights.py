@@ -53,11 +53,11 @@ def test_a_file_that_is_not_whole_or_not_this_networks_changes_nothing(tmp_path)
     refused(network, tmp_path, "cannot be read")
     network.save(path)
     whole = path.read_bytes()
-    for cut in (0, 7, 100, len(whole) - 1):
+    for cut, says in ((0, "it is empty"), (7, "no safetensors file"), (100, "damaged"), (len(whole) - 1, "damaged")):
         path.write_bytes(whole[:cut])
-        refused(network, path, "cannot be read")
+        refused(network, path, says)
     path.write_bytes(b"\xff" * 8 + whole[8:])
-    refused(network, path, "cannot be read")
+    refused(network, path, "no safetensors file")
     TwoLayerNet(12, 5, 7).save(path)
     refused(network, path, r"holds other weights .*W1 \(12, 5\) float32.*Expected: W1 \(12, 6\) float32")
     TwoLayerNet(12, 6, 7, dtype="float64").save(path)
@@ -70,7 +70,7 @@ def test_a_pickle_is_no_file_of_weights(tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     (tmp_path / "w.safetensors").write_bytes(pickle.dumps(Runs()))
-    refused(TwoLayerNet(12, 6, 7), tmp_path / "w.safetensors", "cannot be read")
+    refused(TwoLayerNet(12, 6, 7), tmp_path / "w.safetensors", "is a pickle, expected was a safetensors file")
     assert not (tmp_path / "ran").exists()
 
 

@@ -19,6 +19,7 @@ from xpnet.backend import chosen_backend, get_backend
 from xpnet.checks import check_positive
 from xpnet.cupy_namespace import cupy_namespace, installed_cupy_wheels
 from xpnet.errors import ArgumentError, BackendError, XpnetError
+from xpnet.files import check_path
 
 __all__ = ["main"]
 
@@ -174,9 +175,9 @@ def _add_bench(commands: Any) -> None:
     add("--repeats", "how often each is timed", default="5", metavar="N")
     add("--against", "peers to compare with, once their results agree: torch, jax, sklearn", "none")
     add("--budget", "begin nothing more after so many seconds", "no limit", metavar="SECONDS")
-    add("--json", "a file for everything that was measured", "none", type=Path, metavar="FILE")
-    add("--csv", "a file for the table", "none", type=Path, metavar="FILE")
-    add("--plot", "a picture, such as bench.png or bench.svg; needs matplotlib", "none", type=Path, metavar="FILE")
+    add("--json", "a file for everything that was measured", "none", type=_path, metavar="FILE")
+    add("--csv", "a file for the table", "none", type=_path, metavar="FILE")
+    add("--plot", "a picture, such as bench.png or bench.svg; needs matplotlib", "none", type=_path, metavar="FILE")
     add("--seed", "of the images, their order and the first weights", default="0", metavar="N")
 
 
@@ -222,6 +223,13 @@ def _measured(given: argparse.Namespace) -> int:
             write(path)
             print(f"Written: {path}")
     return 130 if report.interrupted else 0
+
+
+def _path(text: str) -> Path:
+    try:
+        return check_path("FILE", text)
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.errors import DataError
+from xpnet.errors import DamagedFileError, DataError
 
 __all__ = ["read_pickled_arrays"]
 
@@ -30,6 +30,14 @@ _ALLOWED = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8"),
     *("BININT", "BININT1", "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
+# What an operation that is not allowed makes, where people write it.
+_MADE = {
+    **dict.fromkeys(("EMPTY_LIST", "LIST", "APPEND", "APPENDS"), "a list"),
+    **dict.fromkeys(("EMPTY_SET", "ADDITEMS", "FROZENSET"), "a set"),
+    **dict.fromkeys(("BINFLOAT", "FLOAT"), "a Python float"),
+    **dict.fromkeys(("LONG", "LONG1", "LONG4"), "a large whole number"),
+}
+_BYTES_BEFORE_PROTOCOL_3 = ("_codecs encode", "__builtin__ bytes")  # such pickles have no operation for them
 _PUTS, _GETS = ("BINPUT", "LONG_BINPUT", "MEMOIZE"), ("BINGET", "LONG_BINGET")
 
 
@@ -46,14 +54,14 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    """What the file says of a dtype: a floating one, and its byte order."""
+    """What the file says of a dtype: floats, or the int64 of PyTorch's counters; and its byte order."""
 
     __slots__ = ("dtype",)
 
     def __init__(self, *arguments: Any) -> None:
         code, *rest = arguments
         if (
-            type(code) is not str or code not in ("f2", "f4", "f8") or rest != [0, 1]
+            type(code) is not str or code not in ("f2", "f4", "f8", "i8") or rest != [0, 1]
         ):  # or False, True, as newer NumPy writes
             raise DataError(
                 f"holds an array of dtype {code[:20] if type(code) is str else '?'}, expected were floats: f2, f4 or f8"
@@ -126,7 +134,7 @@ def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        New arrays, float16, float32 or float64, in this machine's byte order.
+        New arrays, float16, float32, float64 or int64, in this machine's byte order.
 
     Raises
     ------
@@ -139,7 +147,9 @@ def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:  # pickle's documentation names no complete list
-        raise DataError(f"is damaged: it cannot be unpickled ({type(error).__name__}: {str(error)[:100]})") from error
+        raise DamagedFileError(
+            f"is damaged: it cannot be unpickled ({type(error).__name__}: {str(error)[:100]})"
+        ) from error
     if type(loaded) is not dict or not loaded:
         raise DataError(f"holds a {type(loaded).__name__}, expected was a dictionary of arrays")
     for name, value in loaded.items():
@@ -167,39 +177,49 @@ def _find(module: str, name: str) -> type:
         return _NAMES[module, name]
     except KeyError:
         raise DataError(
-            f"holds more than NumPy arrays: it wants to use  {module[:60]}.{name[:60]} . Nothing of it has been run"
+            f"holds more than NumPy arrays: it wants to use {module[:60]}.{name[:60]}. Nothing of it has been run"
         ) from None
 
 
 def _look_through(content: bytes) -> None:
     """Raise unless it holds only such operations as pickle writes for a dictionary of arrays, and as it writes them."""
     operations = _operations(content)
+    first, _, version, _ = operations[0]
+    old = first != "PROTO" or version < 3
     for name, _, argument, _ in operations:
-        if name in ("GLOBAL", "INST"):
+        if name in ("GLOBAL", "INST") and not (old and argument in _BYTES_BEFORE_PROTOCOL_3):
             _find(*argument.split(" ", 1))
+    if old:
+        raise DataError(
+            f"is a pickle of protocol {version if first == 'PROTO' else '0 or 1'}, expected was 3, 4 or 5. Write it "
+            "once more, in the program that has the arrays: `pickle.dump(params, file, protocol=4)`"
+        )
     _check_frames(operations, len(content))
     protocol, before = 0, ""
     kept: list[str] = []  # the operations that made what is kept to be used again
     for count, (name, since, argument, position) in enumerate(operations):
         if name not in _ALLOWED:
-            raise DataError(f"is no pickle of arrays: it has the operation {name} at byte {position:,}")
+            what = f"{_MADE[name]}, by " if name in _MADE else ""
+            raise DataError(f"is no pickle of arrays: it has {what}the operation {name} at byte {position:,}")
         if count == 0:
-            if name != "PROTO":
-                raise DataError("is no pickle of protocol 3, 4 or 5: it does not begin as one")
             protocol = argument
         elif name == "PROTO" or since > protocol:
-            raise DataError(f"is damaged: {name} at byte {position:,} has no place in a pickle of protocol {protocol}")
+            raise DamagedFileError(
+                f"is damaged: {name} at byte {position:,} has no place in a pickle of protocol {protocol}"
+            )
         if name in _PUTS:
             # Pickle numbers them 0, 1, 2, ...; another number might make the unpickler reserve gigabytes.
             if name != "MEMOIZE" and (argument != len(kept) or protocol >= 4):
-                raise DataError(f"is damaged: {name} at byte {position:,} keeps number {argument}, not {len(kept)}")
+                raise DamagedFileError(
+                    f"is damaged: {name} at byte {position:,} keeps number {argument}, not {len(kept)}"
+                )
             kept.append(before)
         if name in _GETS and (argument >= len(kept) or "TUPLE" in kept[argument]):
             # A tuple of twice the same tuple, of twice the same tuple ...: two hundred would take for ever to compare.
             raise DataError(f"is no pickle of arrays: {name} at byte {position:,} takes what NumPy takes once at most")
         before = name
     if position + 1 != len(content):
-        raise DataError(f"is damaged: {len(content) - position - 1:,} bytes follow its end")
+        raise DamagedFileError(f"is damaged: {len(content) - position - 1:,} bytes follow its end")
 
 
 def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> None:
@@ -218,7 +238,7 @@ def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> Non
         else:
             fits = end <= frame_end if start < frame_end else end - start > 2**16
         if not fits:
-            raise DataError(f"is damaged: {name} at byte {start:,} is not in a frame as pickle cuts them")
+            raise DamagedFileError(f"is damaged: {name} at byte {start:,} is not in a frame as pickle cuts them")
 
 
 def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
@@ -230,7 +250,7 @@ def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
             if len(operations) > _MOST_OPERATIONS:
                 break
     except Exception as error:  # genops raises ValueError, and what decoding the arguments raises
-        raise DataError(f"is damaged, or no pickle: {str(error)[:100]}") from error
+        raise DamagedFileError(f"is damaged, or no pickle: {str(error)[:100]}") from error
     if len(operations) > _MOST_OPERATIONS:
         raise DataError(f"is no pickle of arrays: it has more than {_MOST_OPERATIONS:,} operations")
     return operations

@@ -1,21 +1,63 @@
 """Files of named arrays, in any of three formats, and trusting none: safetensors, npz, and the book's pickles."""
 
+import hashlib
 import io
+import json
 import math
 import os
-import stat
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
 from xpnet._pickled import read_pickled_arrays
-from xpnet.errors import ArgumentError, DataError
+from xpnet._safetensors import SafetensorsHeader, read_header, read_tensors
+from xpnet.errors import DamagedFileError, DataError
+from xpnet.files import check_path, open_regular
 
-__all__ = ["load_weights", "read_arrays"]
+__all__ = [
+    "check_finite_weights",
+    "content_sha256",
+    "file_format",
+    "file_sha256",
+    "load_weights",
+    "open_weights",
+    "read_arrays",
+    "verified_tensors",
+]
 
 _LARGEST = 2**26  # bytes: nineteen times the book's largest file
 _MOST_MEMBERS = 1000
+
+# How files begin that hold weights of others, or none; what they are; and what to do with them.
+_FROM_PYTORCH = (
+    "a file of PyTorch. In a program that has PyTorch write the arrays alone: `numpy.savez('weights.npz', **{name: "
+    "t.float().numpy() for name, t in torch.load('weights.pt', map_location='cpu', weights_only=True).items()})`, and "
+    "load weights.npz"
+)
+_FROM_KERAS = (
+    "a file of Keras. In a program that has Keras write the arrays alone: `numpy.savez('weights.npz', **{w.path: "
+    "numpy.asarray(w) for w in model.weights})`, and load weights.npz"
+)
+_UNPACK = "Unpack it, and load the file that is in it"
+_FORMATS = {
+    b"\x93NUMPY": "a .npy file, whose array has no name. Write the arrays by name: `numpy.savez('weights.npz', "
+    "**params)`, and load weights.npz",
+    b"\x89HDF\r\n\x1a\n": f"an HDF5 file, perhaps {_FROM_KERAS}",
+    b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19": _FROM_PYTORCH,  # before PyTorch 1.6
+    b"\x1f\x8b": f"compressed with gzip. {_UNPACK}: `python -m gzip -d weights.npz.gz`",
+    b"BZh": f"compressed with bzip2. {_UNPACK}",
+    b"\xfd7zXZ\0": f"compressed with xz. {_UNPACK}",
+    b"\x28\xb5\x2f\xfd": f"compressed with Zstandard. {_UNPACK}",
+    b"7z\xbc\xaf\x27\x1c": f"a 7z archive. {_UNPACK}",
+    b"version https://git-lfs": "a pointer to a file that Git LFS keeps elsewhere. Fetch the file: `git lfs pull`",
+    b"<": "a web page, not the file that was to be downloaded. Download the file itself; on GitHub its page has a "
+    "button `Raw`",
+}
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -36,16 +78,19 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         A pickle of a dictionary of NumPy arrays (protocol 3 to 5), a safetensors file or an npz file, told apart by
         content and not by name; 64 MiB at most, and no more when unpacked.
 
+        PyTorch's counters ``num_batches_tracked``, which no network here has, are left out.
+
     Returns
     -------
     dict of str to numpy.ndarray
-        The arrays, float16, float32 or float64 as they are there, the caller's own. They are
-        read and not verified: that they are the book's is for the caller to know.
+        The arrays, float16, float32 or float64 as they are there, the caller's own; bfloat16 as float32, which is
+        exact. A checksum is verified where the file has one, as those of ``network.save`` have. Whether they are the
+        book's is for the caller to know.
 
     Raises
     ------
     DataError
-        When the file is missing, too large or damaged, or holds anything but arrays of floats by name.
+        When the file is missing, too large or damaged, or holds anything but arrays of finite floats by name.
 
     Notes
     -----
@@ -67,23 +112,25 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         SimpleConvNet().set_params(load_weights("params.pkl"))
         DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentError(f"load_weights takes the path of a file, such as 'params.pkl', got {path!r}.")
     try:
         return read_arrays(path)
     except DataError as error:
-        raise DataError(f"{error} {_mend(path)}") from error.__cause__
+        raise type(error)(f"{error} {_remedy(check_path('path', path), error)}".rstrip()) from error.__cause__
 
 
-def _mend(path: str | os.PathLike[str]) -> str:
-    """What is to be done about a file of weights that could not be read."""
-    if not os.path.isfile(path):
-        return "Give the path of a file of parameters, such as the book's:  load_weights('folder/params.pkl')"
-    if os.path.getsize(path) > _LARGEST:
-        return "What a network has saved itself may be larger:  network.load('weights.safetensors')"
+def _remedy(path: Path, error: DataError) -> str:
+    """What is to be done about a file of weights that could not be read; nothing where the error says it."""
+    if not path.is_file():
+        return "Give the path of a file of parameters, such as the book's: `load_weights('folder/params.pkl')`"
+    if path.stat().st_size > _LARGEST:
+        return "`network.load('weights.safetensors')` reads larger files that a network has saved."
+    if isinstance(error, DamagedFileError):
+        return "Copy or download it once more."
+    if "`" in str(error):
+        return ""
     return (
-        "Copy or download it once more; or, where it is a file of your own, write the arrays alone, from the program "
-        "that has them:  numpy.savez('weights.npz', **params)  or  network.save('weights.safetensors')"
+        "In the program that has the arrays, write them alone: `numpy.savez('weights.npz', **{name: "
+        "numpy.asarray(value, dtype='float32') for name, value in params.items()})`, and load weights.npz."
     )
 
 
@@ -99,53 +146,148 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        Arrays of floats, the caller's own, in the order of the file.
+        Arrays of finite floats, the caller's own, in the order of the file.
 
     Raises
     ------
     DataError
         When the file is missing, too large or damaged, or holds anything but arrays of floats by name.
     """
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise OSError("it is a folder or a device")
-        if status.st_size > _LARGEST:
-            raise DataError(f"{path} has {status.st_size:,} bytes, expected were {_LARGEST:,} at most.")
-        with open(path, "rb") as file:
-            content = file.read(status.st_size)
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # a ValueError where the path is none, with a zero in it
-        raise DataError(f"{path} cannot be read ({error}), a readable file was expected.") from error
-    try:
-        arrays = _read(content)
+    with open_weights(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST:
+            raise DataError(f"has {size:,} bytes, expected were {_LARGEST:,} at most")
+        kind = file_format(file)
+        if kind == "safetensors":
+            header = read_header(file, size)
+            names = [name for name in header.dtypes if not _is_pytorchs_counter(name)]
+            for name in names:
+                _check_floats(name, header.dtype(name))
+            arrays = verified_tensors(file, header, names)
+        else:
+            content = file.read(size)
+            arrays = _read_npz(content) if kind == "npz" else read_pickled_arrays(content)
+            arrays = {name: array for name, array in arrays.items() if not _is_pytorchs_counter(name)}
+        for name, array in arrays.items():
+            _check_floats(name, array.dtype)
+        check_finite_weights(arrays)
         if not arrays:
             raise DataError("holds no arrays")
-    except DataError as error:
-        raise DataError(f"{path} {error}.") from error.__cause__  # the message already says all that the inner one does
     return arrays
 
 
-def _read(content: bytes) -> dict[str, np.ndarray]:
-    if content.startswith(b"PK\x03\x04"):
-        return _read_npz(content)
-    if content[8:9] == b"{":  # after the length of the header, in JSON
-        return _read_safetensors(content)
-    return read_pickled_arrays(content)
-
-
-def _read_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+@contextmanager
+def open_weights(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file of weights; what is wrong with it, raised as a predicate, is completed by its path."""
+    place = check_path("path", path)
     try:
-        arrays: dict[str, np.ndarray] = {name: np.array(array) for name, array in load(content).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"is damaged: it cannot be read as a safetensors file ({error})") from error
-    for name, array in arrays.items():
-        _check_floats(name, array.dtype)
+        with open_regular(place) as file:
+            yield file
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{place} cannot be read ({reason}), a readable file was expected.") from error
+    except DataError as error:  # the message already says all that the inner one does
+        raise type(error)(f"{place} {error}.") from error.__cause__
+
+
+def file_format(file: BinaryIO) -> str:
+    """Tell ``"safetensors"``, ``"npz"`` and ``"pickle"`` apart, the last being whatever is none of the others.
+
+    Raises
+    ------
+    DataError
+        For formats of other programs, by name and with what to do, as a predicate.
+    """
+    file.seek(0)
+    head = file.read(64)
+    file.seek(0)
+    if not head:
+        raise DamagedFileError("is damaged: it is empty")
+    if head[8:9] == b"{" and head[4:8] == bytes(4):  # after the length of the header, in JSON
+        return "safetensors"
+    if head.startswith(b"PK"):
+        return _zip_format(file)
+    for magic, what in _FORMATS.items():
+        if head.lstrip().startswith(magic):
+            raise DataError(f"is {what}")
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
+        raise DataError(
+            "is perhaps a model of ONNX. In a program that has ONNX write the arrays alone: `numpy.savez("
+            "'weights.npz', **{a.name: onnx.numpy_helper.to_array(a) for a in onnx.load('model.onnx').graph."
+            "initializer})`, and load weights.npz"
+        )
+    return "pickle"
+
+
+def _zip_format(file: BinaryIO) -> str:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except Exception:  # whatever zipfile raises for what is damaged; the reader of npz files says it
+        names = []
+    file.seek(0)
+    if any(name.endswith("data.pkl") for name in names):
+        raise DataError(f"is {_FROM_PYTORCH}")
+    if "model.weights.h5" in names:
+        raise DataError(f"is {_FROM_KERAS}")
+    return "npz"
+
+
+# --- verifying --------------------------------------------------------------------------------------------------------
+
+
+def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of the names, shapes, dtypes and numbers of some arrays, whatever file they come from."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
+        little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(little_endian.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def file_sha256(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """The checksum of a file of weights: of its arrays and of its metadata, but for the checksum itself."""
+    others = sorted((key, value) for key, value in metadata.items() if key != "sha256")
+    return hashlib.sha256((content_sha256(arrays) + json.dumps(others)).encode()).hexdigest()
+
+
+def verified_tensors(file: BinaryIO, header: SafetensorsHeader, names: list[str]) -> dict[str, np.ndarray]:
+    """Read arrays of a safetensors file, and compare them with the checksum in its metadata, where there is one."""
+    arrays = read_tensors(file, header, names)
+    if "sha256" in header.metadata and header.metadata.get("format") == "xpnet":
+        found, expected = file_sha256(arrays, header.metadata), header.metadata["sha256"]
+        if found != expected:
+            raise DamagedFileError(f"is damaged: its content has SHA-256 {found}, expected was {expected[:64]}")
     return arrays
+
+
+def check_finite_weights(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise a DataError, with a predicate, where a weight is NaN or infinite: a network that has one is of no use."""
+    for name, array in arrays.items():
+        finite = np.isfinite(array)
+        if not finite.all():
+            index = tuple(int(i) for i in np.argwhere(~finite)[0])
+            count = finite.size - int(np.count_nonzero(finite))
+            raise DataError(
+                f"holds {name[:60]}, in which {count:,} of {finite.size:,} numbers are NaN or infinite, the first at "
+                f"index {index}; expected were finite weights. Its training has diverged: train again with a lower "
+                "learning rate, or take a file that was saved earlier"
+            )
+
+
+def _check_floats(name: str, dtype: np.dtype) -> None:
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise DataError(f"holds {name[:60]} of dtype {dtype}, expected were floats of 16, 32 or 64 bits")
+
+
+def _is_pytorchs_counter(name: str) -> bool:
+    """Whether this counts the minibatches of a batch normalization in PyTorch, which no layer here uses."""
+    return name.rpartition(".")[2] == "num_batches_tracked"
+
+
+# --- npz --------------------------------------------------------------------------------------------------------------
 
 
 def _read_npz(content: bytes) -> dict[str, np.ndarray]:
@@ -157,7 +299,7 @@ def _read_npz(content: bytes) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise what they like for what is damaged
-        raise DataError(f"is damaged: it cannot be read as an npz file ({error})") from error
+        raise DamagedFileError(f"is damaged: it cannot be read as an npz file ({error})") from error
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:
@@ -178,19 +320,17 @@ def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         if npy.read_magic(file) != (1, 0):  # the others are for headers too long for arrays of floats
             raise DataError(f"is no npz file of NumPy's: {member.filename} has another version than 1.0")
         shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-        _check_floats(member.filename, dtype)
+        if not _is_pytorchs_counter(member.filename.removesuffix(".npy")):
+            _check_floats(member.filename.removesuffix(".npy"), dtype)
         size = math.prod(shape) * dtype.itemsize
         if not 0 <= size <= min(member.file_size, _LARGEST):
-            raise DataError(
+            raise DamagedFileError(
                 f"is damaged: {member.filename} is said to hold an array of shape {shape}, which it does not"
             )
         data = file.read(size + 1)  # one byte more tells an array that is too long
     if len(data) != size:
-        raise DataError(f"is damaged: {member.filename} has {len(data):,} bytes of numbers, expected were {size:,}")
+        raise DamagedFileError(
+            f"is damaged: {member.filename} has {len(data):,} bytes of numbers, expected were {size:,}"
+        )
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="), order="C")
-
-
-def _check_floats(name: str, dtype: np.dtype) -> None:
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise DataError(f"holds {name[:60]} of dtype {dtype}, expected were floats of 16, 32 or 64 bits")

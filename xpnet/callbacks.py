@@ -6,13 +6,12 @@ before the first step, and may refuse; ``finish(trainer)`` after the last one, a
 
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xpnet.backend import Array
 from xpnet.checks import check_count, check_not_negative
 from xpnet.errors import ArgumentError
-from xpnet.files import check_writable
+from xpnet.files import check_path, check_writable
 from xpnet.history import History
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class BestModel(_Best):
 
     def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", min_delta: float = 0.0) -> None:
         super().__init__(monitor, min_delta)
-        self.path = Path(path)
+        self.path = check_path("path", path)
         self._written = False
 
     def begin(self, trainer: "Trainer") -> None:

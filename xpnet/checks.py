@@ -3,8 +3,6 @@
 The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
 """
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,6 @@ __all__ = [
     "check_inputs",
     "check_labels",
     "check_not_negative",
-    "check_path",
     "check_positive",
     "check_together",
     "index_labels",
@@ -42,13 +39,6 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ArgumentError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
-
-
-def check_path(name: str, value: Any) -> Path:
-    """A path, ``~`` resolved."""
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or isinstance(os.fspath(value), bytes):
-        raise ArgumentError(f"{name} must be a path, such as 'photographs', got {value!r}.")
-    return Path(value).expanduser()
 
 
 def check_callbacks(callbacks: Any) -> list[Any]:

@@ -5,11 +5,13 @@ __all__ = [
     "ArrayMixError",
     "BackendError",
     "CaptureError",
+    "DamagedFileError",
     "DataError",
     "DtypeError",
     "LabelError",
     "OutOfMemoryError",
     "ShapeError",
+    "WriteError",
     "XpnetError",
 ]
 
@@ -48,6 +50,14 @@ class OutOfMemoryError(XpnetError, MemoryError):
 
 class DataError(XpnetError, ValueError):
     """A file, or the numbers in it, that cannot be trusted: missing, cut short, changed, not finite."""
+
+
+class DamagedFileError(DataError):
+    """A file that was cut short or changed: another copy of it may be whole."""
+
+
+class WriteError(XpnetError, OSError):
+    """A file that cannot be written: no space, no permission, or a folder of that name."""
 
 
 class ArgumentError(XpnetError, ValueError):

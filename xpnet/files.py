@@ -1,56 +1,216 @@
-"""Writing a file whole or not at all, and knowing beforehand that it can be written."""
+"""Paths, and reading and writing files safely: every file is written whole or not at all."""
 
+import errno
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, WriteError
 
-__all__ = ["check_writable", "whole_file", "write_whole"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["check_path", "check_writable", "open_regular", "whole_file", "write_whole"]
+
+_MAX_NAME_BYTES = 255  # the longest file name that Linux and macOS take
+_MIN_ABANDONED_SECONDS = 3600  # where files cannot be locked: no writer pauses for so long
+
+# What to do where a file cannot be written, by the number of the operating system's error.
+_REMEDIES = {
+    errno.ENOSPC: "Free some space, or choose a path on another disk.",
+    errno.EDQUOT: "Free some space, or choose a path on another disk.",
+    errno.EISDIR: "Add the name of a file to it.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+
+
+def check_path(name: str, value: Any) -> Path:
+    """Return `value` as a path, with ``~`` replaced by the home folder.
+
+    Every function that reads or writes files takes its paths through here. What it returns is returned unchanged by
+    another call; so ``./~``, which `Path` would shorten to ``~``, becomes absolute.
+
+    Raises
+    ------
+    ArgumentError
+        When `value` is neither a string nor an `os.PathLike` of one, is empty, contains a null character, or begins
+        with the home folder of an unknown user.
+    """
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        fix = f" Use `os.fsdecode({name})`." if isinstance(text, bytes) and text else ""
+        raise ArgumentError(f"{name} must be a path, such as 'output/file', got {value!r}.{fix}")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise ArgumentError(
+            f"{name} is {text!r}, but there is no such home folder. Use `{'./' + text!r}` for a file or folder "
+            "whose own name begins with `~`."
+        )
+    path = Path(expanded)
+    return Path.cwd() / path if path.parts[:1] and path.parts[0].startswith("~") else path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; an OSError where it is a folder, or a pipe or device, which might never end."""
+    _check_kind(os.stat(path).st_mode)
+    return open(path, "rb")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write `content` to `path`: under another name first, renamed when it is all there.
+    """Write `content` to `path`: under another name first, renamed when it is all there; see `whole_file`.
 
-    Whoever reads `path`, at any moment, finds the old file or the new one. Missing folders are made.
+    Returns
+    -------
+    Path
+        The file, ``~`` replaced.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written. An older file of that name is then left as it was.
     """
-    with whole_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    return Path(path)
+    target = check_path("path", path)
+    try:
+        with whole_file(target) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise WriteError(_why_not(target, error)) from error
+    return target
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write to, piece by piece, that becomes `path` at the end of a ``with`` block; see `write_whole`."""
-    import uuid
+    """Open a temporary file for writing that becomes `path` at the end of the ``with`` block.
 
-    target = Path(path)
+    A reader of `path` finds, at any moment, the old file or the new one. Missing folders are made. A symbolic link is
+    followed, and an existing file keeps its permissions. Temporary files of the same target whose writer was killed
+    are removed.
+    """
+    target = _writable_target(check_path("path", path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    _remove_abandoned(target)
+    file, lock = _new_part(target)
+    part = Path(file.name)
     try:
-        with part.open("xb") as file:
+        with file:
+            if target.exists() and os.name == "posix":
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
+        _sync_folder(target.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
-def check_writable(*paths: Path) -> None:
+def check_writable(*paths: str | os.PathLike[str]) -> None:
     """Raise an ArgumentError where one of the files could not be written: before long work, and not after it."""
     import tempfile
 
     for path in paths:
+        checked = check_path("path", path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path.parent).close()
-            if path.is_dir():
-                raise OSError("it is a folder")
+            target = _writable_target(checked)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=target.parent).close()
         except OSError as error:
-            raise ArgumentError(
-                f"{path} cannot be written: {error.strerror or error}. Choose another place for it."
-            ) from error
+            raise ArgumentError(_why_not(checked, error)) from error
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    remedy = _REMEDIES.get(error.errno or 0, "Choose another path.")
+    return f"{path} cannot be written: {error.strerror or error}. {remedy}"
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+
+
+def _writable_target(path: Path) -> Path:
+    """The file that a path leads to, links followed; an OSError where it is there and must not be replaced."""
+    with suppress(FileNotFoundError):
+        _check_kind(path.stat().st_mode)  # raises for a loop of links, too
+        if not os.access(path, os.W_OK):  # renaming would replace a write-protected file without a word
+            raise PermissionError(errno.EACCES, "the file is write-protected")
+    return Path(os.path.realpath(path))
+
+
+# --- temporary files: ".NAME.32 hexadecimal digits.part" in the folder of the file NAME ------------------------------
+
+
+def _part_prefix(target: Path) -> str:
+    """The beginning of the names of a file's temporary files: with a hash of its name where that is too long."""
+    prefix = f".{target.name}."
+    if len(os.fsencode(prefix)) + 32 + len(".part") > _MAX_NAME_BYTES:
+        import hashlib
+
+        prefix = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}."
+    return prefix
+
+
+def _new_part(target: Path) -> tuple[BinaryIO, int | None]:
+    """A new temporary file and a descriptor that holds a lock on it; the lock ends with the process."""
+    while True:
+        file = target.with_name(f"{_part_prefix(target)}{os.urandom(16).hex()}.part").open("xb")
+        if fcntl is None:
+            return file, None
+        lock = os.dup(file.fileno())
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(file.name):
+            return file, lock
+        file.close()  # another writer removed the file before it was locked
+        os.close(lock)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of `target` that no process is writing."""
+    form = re.compile(re.escape(_part_prefix(target)) + r"[0-9a-f]{32}\.part")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            if form.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_abandoned(entry.path)
+
+
+def _remove_if_abandoned(part: str) -> None:
+    if fcntl is None:
+        if time.time() - os.stat(part).st_mtime > _MIN_ABANDONED_SECONDS:
+            os.unlink(part)
+        return
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where the writer is at work
+        os.unlink(part)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming last through a power failure, where the system can."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

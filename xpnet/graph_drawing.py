@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xpnet.errors import ArgumentError
-from xpnet.files import write_whole
+from xpnet.files import check_path, write_whole
 from xpnet.graph_parts import Edge, Node, inputs_of, one_line
 from xpnet.graph_text import chain, trees
 
@@ -95,7 +95,7 @@ class Drawing:
         ArgumentError
             When the suffix is another.
         """
-        path = Path(path)
+        path = check_path("path", path)
         suffix = path.suffix.lower()
         if suffix not in (*PICTURES, ".txt"):
             raise ArgumentError(

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from xpnet._image_files import File, Listing, differing_neighbors, list_files, read_image
-from xpnet.checks import check_between, check_count, check_flag, check_path
+from xpnet.checks import check_between, check_count, check_flag
 from xpnet.errors import ArgumentError, DataError
-from xpnet.files import whole_file, write_whole
+from xpnet.files import check_path, whole_file, write_whole
 from xpnet.initializers import random_streams
 
 if TYPE_CHECKING:

@@ -244,7 +244,15 @@ class LayerStack:
         return [*(getattr(layer, name) for layer, name in self._kept_places), *self.frozen.values()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write parameters and statistics to a safetensors file, whole or not at all."""
+        """Write parameters and statistics to a safetensors file, whole or not at all, with a checksum.
+
+        Raises
+        ------
+        DataError
+            When a weight is NaN or infinite: training has diverged. An older file of that name is left as it was.
+        WriteError
+            When the file cannot be written.
+        """
         arrays = {key: to_numpy(value) for key, value in self._live().items()}
         save_weights(path, arrays, description=repr(self))
 
@@ -254,7 +262,9 @@ class LayerStack:
         Raises
         ------
         DataError
-            When the file is missing, damaged, or holds other parameters than this network's. Nothing is changed then.
+            When the file is missing, damaged, or holds other parameters than this network's, NaN or infinity. Nothing
+            is changed then.
         """
         expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self._live().items()}
-        return self.set_weights(load_expected_weights(path, expected))
+        arrays, _ = load_expected_weights(path, expected)
+        return self.set_weights(arrays)

@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from xpnet.array_files import content_sha256, read_arrays
 from xpnet.datasets import DatasetUnavailable
 from xpnet.errors import DataError
+from xpnet.files import check_path
 
 __all__ = ["load_sample_weight"]
 
@@ -61,25 +62,11 @@ def load_sample_weight(path: str | os.PathLike[str] | None = None, *, verify: bo
 
         network = ThreeLayerNet(784, 50, 100, 10).set_params(load_sample_weight())
     """
-    own = _own_file() if path is None else Path(path)
+    own = _own_file() if path is None else check_path("path", path)
     return _from_cache() if own is None else _read(own, verify)
 
 
-def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of the names, shapes, dtypes and numbers of some arrays, whatever file they come from."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
-        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
-
-
 def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
-    from xpnet.array_files import read_arrays
-
     arrays = read_arrays(path)
     if not verify:
         return arrays
@@ -98,7 +85,7 @@ def _own_file() -> Path | None:
     folder = os.environ.get("XPNET_DATA_DIR")
     if not folder:
         return None
-    places = [Path(folder).expanduser() / sub / _NAME for sub in ("", "book")]
+    places = [check_path("XPNET_DATA_DIR", folder) / sub / _NAME for sub in ("", "book")]
     found = next((place for place in places if place.exists()), None)
     if found is None:
         _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", folder, _NAME)

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, which holds arrays and nothing that could run."""
+"""Files of a network's weights: safetensors, which holds arrays and nothing that could run."""
 
 import os
 from collections.abc import Mapping
@@ -6,23 +6,56 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet.errors import DataError
-from xpnet.files import write_whole
+from xpnet._safetensors import read_header
+from xpnet.array_files import check_finite_weights, file_format, file_sha256, open_weights, verified_tensors
+from xpnet.errors import DamagedFileError, DataError
+from xpnet.files import check_path, write_whole
 
 __all__ = ["load_expected_weights", "save_weights"]
 
 
-def save_weights(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], description: str) -> Path:
-    """Write named arrays, whole or not at all."""
+def save_weights(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    description: str,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write named arrays, whole or not at all, with a checksum of them and of the metadata.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arrays
+        Finite floats.
+    description
+        The network in a line, for people.
+    metadata
+        More text by name, to be read by `load_expected_weights`.
+
+    Raises
+    ------
+    DataError
+        When a weight is NaN or infinite. An older file is left as it was.
+    WriteError
+        When the file cannot be written.
+    """
     from safetensors.numpy import save
 
+    target = check_path("path", path)
+    try:
+        check_finite_weights(arrays)
+    except DataError as error:
+        raise DataError(f"{target} is not written: the network {error}.") from None
     contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    return write_whole(path, save(contiguous, metadata={"format": "xpnet", "network": description}))
+    text = {**(metadata or {}), "format": "xpnet", "network": description}
+    text["sha256"] = file_sha256(contiguous, text)
+    return write_whole(target, save(contiguous, metadata=text))
 
 
 def load_expected_weights(
     path: str | os.PathLike[str], expected: Mapping[str, tuple[tuple[int, ...], str]]
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read what `save_weights` wrote of a network whose arrays are known; `load_weights` reads files of any.
 
     Parameters
@@ -32,25 +65,42 @@ def load_expected_weights(
     expected
         The shape and dtype of each array that must be in it; there may be no other.
 
+    Returns
+    -------
+    arrays, metadata
+        The arrays by name, and the file's metadata.
+
     Raises
     ------
     DataError
-        When the file is missing or damaged, or does not hold what is expected.
+        When the file is missing or damaged, does not hold what is expected, or holds NaN or infinity.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
-        arrays: dict[str, np.ndarray] = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as a safetensors file of weights: {error}") from error
-    found = {key: (tuple(value.shape), str(value.dtype)) for key, value in arrays.items()}
-    if found != dict(expected):
-        raise DataError(
-            f"{path} holds other weights than this network's. In the file: {_describe(found)}. "
-            f"Expected: {_describe(expected)}. Make the network with the sizes and dtype it was saved with."
-        )
-    return arrays
+        with open_weights(path) as file:
+            if (kind := file_format(file)) != "safetensors":
+                raise DataError(_not_safetensors(kind, os.fspath(path), file.read(1)))
+            header = read_header(file, os.fstat(file.fileno()).st_size)
+            found = {name: (shape, str(header.dtype(name))) for name, shape in header.shapes.items()}
+            if found != dict(expected):
+                raise DataError(
+                    f"holds other weights than this network's. In the file: {_describe(found)}. Expected: "
+                    f"{_describe(expected)}. Make the network with the sizes and dtype it was saved with"
+                )
+            arrays = verified_tensors(file, header, list(header.shapes))
+            check_finite_weights(arrays)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error} Copy it once more, or load another.") from error.__cause__
+    return arrays, header.metadata
+
+
+def _not_safetensors(kind: str, path: str, first: bytes) -> str:
+    if kind == "npz" or first == b"\x80":
+        what = "an npz file" if kind == "npz" else "a pickle"
+        return f"is {what}, expected was a safetensors file. Use `network.set_weights(load_weights({path!r}))`"
+    return (
+        "is no safetensors file, which `network.save` writes. Give the path of a file of weights, such as "
+        "`network.load('weights.safetensors')`"
+    )
 
 
 def _describe(form: Mapping[str, tuple[tuple[int, ...], str]]) -> str:

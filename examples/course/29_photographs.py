@@ -50,7 +50,7 @@ def photograph(rock, rng):
 
 
 # %% The folder: where none is named, 150 photographs of each rock, and a file that was cut short
-folder, rng = Path(argument), np.random.default_rng(0)
+folder, rng = Path(argument).expanduser(), np.random.default_rng(0)
 if argument.isdigit():
     scratch = tempfile.TemporaryDirectory()
     folder = Path(scratch.name)

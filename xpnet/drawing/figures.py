@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from xpnet.files import write_whole
+from xpnet.files import check_path, write_whole
 
 __all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
 
@@ -55,9 +55,9 @@ def panel_grid(
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     """Write a matplotlib figure, whole or not at all, in the format of the path's suffix; returns the path."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format=Path(path).suffix[1:] or "png", dpi=150)
-    return write_whole(path, picture.getvalue())
+    target, picture = check_path("path", path), io.BytesIO()
+    figure.savefig(picture, format=target.suffix[1:] or "png", dpi=150)
+    return write_whole(target, picture.getvalue())
 
 
 def finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
