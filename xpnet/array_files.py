@@ -243,7 +243,7 @@ def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
         array = arrays[name]
         digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
         little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(little_endian.reshape(-1).view(np.uint8))
+        digest.update(little_endian.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
