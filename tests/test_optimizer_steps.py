@@ -171,7 +171,7 @@ def test_an_update_of_any_flat_network_makes_so_many_operations_and_never_waits(
     network = widths[0](*widths[1:], seed=0, backend=COUNTING).flatten()
     x, t = asarray(np.ones((2, 6), "float32"), backend=COUNTING), asarray(np.array([0, 3]), backend=COUNTING)
     network.compute_gradients(x, t)
-    for clipping, more in ({}, 0), ({"max_norm": 0.1}, 7):
+    for clipping, more in ({}, 0), ({"max_norm": 0.1}, 10):
         optimizer = kind(0.1, **clipping)
         optimizer.prepare(network.optimizer_view()[0])
         on_device = tuple(asarray(np.float32(x), like=network.anchor) for x in optimizer.numbers(0, 1)[0])

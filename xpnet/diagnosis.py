@@ -10,6 +10,7 @@ from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module
 from xpnet.layers import Layer, with_inner_layers
 from xpnet.network import Network
+from xpnet.optimizers import Optimizer
 from xpnet.step import TrainingStep
 
 __all__ = ["Break", "find_break", "probe", "snapshot"]
@@ -35,9 +36,10 @@ def _all_finite(arrays: Iterable[Array]) -> bool:
     return all(bool(get_array_module(a).all(get_array_module(a).isfinite(a))) for a in arrays)
 
 
-def probe(network: Network) -> Array:
-    """0 if all that is learned, and all statistics, are finite, else NaN: on the device, to be fetched with others."""
-    arrays = [*network.optimizer_view()[0].values(), *network.statistics.values()]
+def probe(network: Network, optimizer: Optimizer) -> Array:
+    """0 if parameters, statistics and the optimizer's slots are finite, else NaN: on the device, to be fetched later."""
+    slots = [array for _, array in _slots(optimizer)]
+    arrays = [*network.optimizer_view()[0].values(), *network.statistics.values(), *slots]
     return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
 
 
@@ -76,7 +78,7 @@ def find_break(
         Those of the steps, and the optimizer's numbers for each.
     losses
         Their losses. The first step whose loss was not finite is looked at, and the one before, whose update may be the
-        cause; the last one, where all losses were finite.
+        cause; the last one, where all losses were finite. The optimizer's slots are looked at after every step.
 
     Returns
     -------
@@ -88,14 +90,19 @@ def find_break(
         if k > suspect:
             break
         if k < suspect - 1:
+            restore = snapshot(step)
             _take(step, x, t, row)
+            # A slot may overflow in any step, and stop its parameters long before a loss shows it, if ever.
+            if (what := _bad_slot(step.optimizer)) is not None:
+                restore()
+                return Break(k, what)
             continue
         restore = snapshot(step)
         what = _first_not_finite(step.network, step.augmented(x), t)
         restore()
         if what is None:
             _take(step, x, t, row)
-            what = _bad_parameter(step.network, "the update of {} in {}")
+            what = _bad_parameter(step.network, "the update of {} in {}") or _bad_slot(step.optimizer)
             if what is not None:
                 restore()
         if what is not None:
@@ -143,6 +150,16 @@ def _bad_parameter(network: Network, words: str) -> str | None:
             if not _all_finite([getattr(layer, parameter)]):
                 return words.format(parameter, f"{name}, {layer!r},")
     return None
+
+
+def _slots(optimizer: Optimizer) -> Iterator[tuple[str, Array]]:
+    """What an optimizer keeps of each parameter, with a name such as ``Adam.v``; nothing of one of another kind."""
+    for name in getattr(optimizer, "slots", ()):
+        yield from ((f"{type(optimizer).__name__}.{name}", array) for array in getattr(optimizer, name).values())
+
+
+def _bad_slot(optimizer: Optimizer) -> str | None:
+    return next((f"the update of {name}" for name, array in _slots(optimizer) if not _all_finite([array])), None)
 
 
 def _learned(layers: Mapping[str, Layer], kind: str = "parameter_names") -> Iterator[tuple[str, Layer, str]]:

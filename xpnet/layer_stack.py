@@ -50,6 +50,7 @@ class LayerStack:
         self.buffers: FlatBuffers | None = None
         for layer, name in self._every_place.values():
             layer.__dict__.setdefault(f"d{name}", None)
+        self._optimizer_marks: set[str] = set()
         self._divide()
         if any(layer._buffer_views for layer in self._every_layer):
             # Into another network's buffers, which leaves them to this one, and lays its own anew when it is trained.
@@ -65,7 +66,8 @@ class LayerStack:
             )
         self._places = learned
         frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}
-        self.params, self.frozen = Params(self._places), Params(frozen, kind="frozen parameters")
+        self.params = Params(self._places, optimizer_marks=self._optimizer_marks)
+        self.frozen = Params(frozen, kind="frozen parameters")
         self._grads = Params(self._places, prefix="d")
         self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
 
@@ -148,7 +150,7 @@ class LayerStack:
         if self.buffers is None:
             return self.params, self._grads
         key = f"all but {', '.join(self.frozen)}" if self.frozen else "all"
-        return Flat({key: self.buffers.params}), {key: self.buffers.grads}
+        return Flat({key: self.buffers.params}, self._optimizer_marks), {key: self.buffers.grads}
 
     def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
         """Move the parameters to a backend, or to another dtype, or both; returns the network itself.

@@ -54,10 +54,19 @@ class Params(MutableMapping[str, Array]):
         ``"d"`` for the gradients.
     kind
         What they are, for messages.
+    optimizer_marks
+        The marks of the optimizers that have made steps with them; None where no optimizer is to be bound to them.
     """
 
-    def __init__(self, places: Mapping[str, tuple[Layer, str]], prefix: str = "", kind: str = "parameters") -> None:
+    def __init__(
+        self,
+        places: Mapping[str, tuple[Layer, str]],
+        prefix: str = "",
+        kind: str = "parameters",
+        optimizer_marks: set[str] | None = None,
+    ) -> None:
         self._kind = kind
+        self.optimizer_marks = optimizer_marks
         self._places = {key: (layer, prefix + name) for key, (layer, name) in places.items()}
 
     def __getitem__(self, key: str) -> Array:
@@ -128,6 +137,10 @@ def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None
 
 class Flat(dict[str, Array]):
     """A mapping of one name to a buffer, for an optimizer: what is assigned is written into the buffer."""
+
+    def __init__(self, buffers: Mapping[str, Array], optimizer_marks: set[str] | None = None) -> None:
+        super().__init__(buffers)
+        self.optimizer_marks = optimizer_marks
 
     def __setitem__(self, key: str, value: Array) -> None:
         buffer = self[key]

@@ -14,7 +14,7 @@ from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
 from xpnet.layers import has_own_methods, methods_of, with_inner_layers
 from xpnet.network import Network
-from xpnet.optimizers import Optimizer
+from xpnet.optimizers import Optimizer, bind
 
 __all__ = ["Losses", "TrainingStep", "constants", "parts"]
 
@@ -65,8 +65,10 @@ class TrainingStep:
         # One that is not made for it may decide on the host, and a recording would keep what was decided.
         known = augmentation is None or getattr(augmentation, "recordable", False)
         self.recordable = network.recordable and known and not has_own_methods(_every_layer(network))
+        params, _ = network.optimizer_view()
+        bind(optimizer, params)
         if hasattr(optimizer, "prepare"):
-            optimizer.prepare(network.optimizer_view()[0])
+            optimizer.prepare(params)
         self._update = _update_of(optimizer, fused=fused)
         self._numbers = optimizer.numbers if _takes_numbers(optimizer) else None  # type: ignore[attr-defined]
 

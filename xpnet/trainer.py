@@ -20,7 +20,7 @@ from xpnet.history import History
 from xpnet.initializers import random_streams
 from xpnet.memory import memory_for
 from xpnet.network import Network
-from xpnet.optimizers import Optimizer, make_optimizer
+from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
 from xpnet.training_data import Samples, check_augmentation, checked, with_validation
@@ -131,6 +131,7 @@ class Trainer:
         self.capture = capture
         self.mini_batch_size = check_count("mini_batch_size", mini_batch_size)
         self.optimizer = make_optimizer(optimizer, optimizer_param)
+        check_bound(self.optimizer, network.params)
         self.sampling = sampling
         self.verbose = verbose
         self.callbacks = check_callbacks(callbacks)
@@ -246,7 +247,7 @@ class Trainer:
                         bar.set_postfix(self._display.postfix(losses.last(), self.history))
                         shown = time.perf_counter()
             finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-                losses.add(probe(self.network))  # behind the losses, so that nothing waits for it alone
+                losses.add(probe(self.network, self.optimizer))  # behind the losses, so that nothing waits for it alone
                 *made, broken = losses.fetch()
                 self.history.loss += made
                 if maker.step.counted:

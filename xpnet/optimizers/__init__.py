@@ -1,11 +1,12 @@
 """Optimizers: how a step uses the gradients. Each has the course's ``update(params, grads)``."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from xpnet.errors import ArgumentError
 from xpnet.optimizers.adaptive import AdaGrad, Adam, AdamW, RMSprop
-from xpnet.optimizers.base import BaseOptimizer, Optimizer, RecordableOptimizer
+from xpnet.optimizers.base import BaseOptimizer, Optimizer, RecordableOptimizer, bind, check_bound
 from xpnet.optimizers.descent import SGD, Momentum, Nesterov
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "RecordableOptimizer",
+    "bind",
+    "check_bound",
     "make_optimizer",
 ]
 
@@ -41,7 +44,8 @@ def make_optimizer(optimizer: str | Optimizer, options: Mapping[str, Any]) -> Op
     if optimizer.lower() not in _BY_NAME:
         names = ", ".join(repr(cls.__name__) for cls in _BY_NAME.values())
         raise ArgumentError(f"There is no optimizer {optimizer!r}; there is {names}, or an optimizer of your own.")
-    try:
-        return _BY_NAME[optimizer.lower()](**options)
-    except TypeError as error:
-        raise ArgumentError(f"optimizer_param does not suit {optimizer}: {error}.") from error
+    kind = _BY_NAME[optimizer.lower()]
+    known = inspect.signature(kind).parameters
+    if unknown := [name for name in options if name not in known]:
+        raise ArgumentError(f"{kind.__name__} takes no argument `{unknown[0]}`; it takes {', '.join(known)}.")
+    return kind(**options)

@@ -1,11 +1,12 @@
 """Optimizers that scale each parameter's step by the size of its own gradients so far."""
 
 import math
+from typing import ClassVar
 
 from xpnet.backend import Array, get_array_module
-from xpnet.checks import check_between, check_positive
+from xpnet.checks import check_positive
 from xpnet.kernels import adam_update
-from xpnet.optimizers.base import BaseOptimizer, Rate
+from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
 
 __all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
 
@@ -24,13 +25,15 @@ class AdaGrad(BaseOptimizer):
     """
 
     slots = ("h",)
+    squares_gradients = True
+    checks: ClassVar = {**BaseOptimizer.checks, "eps": check_positive}
     h: dict[str, Array]
 
     def __init__(
         self, lr: Rate = 0.01, *, eps: float = 1e-7, weight_decay: float = 0.0, max_norm: float | None = None
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
-        self.eps = check_positive("eps", eps)
+        self.eps = eps
 
     def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
         """h += dW^2; W -= lr * dW / (sqrt(h) + eps)."""
@@ -55,6 +58,8 @@ class RMSprop(BaseOptimizer):
     """
 
     slots = ("h",)
+    squares_gradients = True
+    checks: ClassVar = {**BaseOptimizer.checks, "decay_rate": check_share, "eps": check_positive}
     h: dict[str, Array]
 
     def __init__(
@@ -67,8 +72,8 @@ class RMSprop(BaseOptimizer):
         max_norm: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
-        self.decay_rate = check_between("decay_rate", decay_rate, 0, 1, below=True)
-        self.eps = check_positive("eps", eps)
+        self.decay_rate = decay_rate
+        self.eps = eps
 
     def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
         """h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps)."""
@@ -105,6 +110,8 @@ class Adam(BaseOptimizer):
     """
 
     slots = ("m", "v")
+    squares_gradients = True
+    checks: ClassVar = {**BaseOptimizer.checks, "beta1": check_share, "beta2": check_share, "eps": check_positive}
     m: dict[str, Array]
     v: dict[str, Array]
 
@@ -119,9 +126,9 @@ class Adam(BaseOptimizer):
         max_norm: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
-        self.beta1 = check_between("beta1", beta1, 0, 1, below=True)
-        self.beta2 = check_between("beta2", beta2, 0, 1, below=True)
-        self.eps = check_positive("eps", eps)
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
 
     def step_numbers(self, lr: float, t: int) -> tuple[float, float]:
         """The rate and eps, both corrected for the step `t`."""

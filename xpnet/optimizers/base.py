@@ -2,18 +2,31 @@
 
 import functools
 import inspect
+import math
 import operator
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from xpnet.backend import Array, asarray, dtype_name, get_array_module
-from xpnet.checks import check_not_negative, check_positive
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.checks import check_between, check_count, check_not_negative, check_positive
+from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
+from xpnet.params import Flat
 
-__all__ = ["BaseOptimizer", "Optimizer", "Rate", "RecordableOptimizer", "clipped"]
+__all__ = [
+    "BaseOptimizer",
+    "Optimizer",
+    "Rate",
+    "RecordableOptimizer",
+    "bind",
+    "check_bound",
+    "check_rate",
+    "check_share",
+    "clipped",
+]
 
 Rate = float | Callable[[int], float]
 """A learning rate: a number, or a function that gives the rate of each step (the first is 0), as `xpnet.schedules`."""
@@ -55,6 +68,18 @@ class RecordableOptimizer(Protocol):
         """Change the parameters, with a row of `numbers` as floats or as 0-d arrays; None for the optimizer's own."""
 
 
+def check_rate(name: str, value: Any) -> Rate:
+    """A learning rate: a number above 0, or a function of the step."""
+    if isinstance(value, type):
+        raise ArgumentError(f"{name} must be a number or a function of the step, got the class {value.__name__}.")
+    return value if callable(value) else check_positive(name, value)
+
+
+def check_share(name: str, value: Any) -> float:
+    """How much of a mean each step keeps: from 0 up to, but not, 1."""
+    return check_between(name, value, 0, 1, below=True)
+
+
 class BaseOptimizer(ABC):
     """An optimizer of which the formula alone is left to write: `step`, and in `slots` what it keeps.
 
@@ -77,6 +102,13 @@ class BaseOptimizer(ABC):
     iter
         How many steps have been made.
 
+    Notes
+    -----
+    An optimizer belongs to the network that it is first used with, in a `Trainer` or by
+    ``optimizer.update(network.params, grads)``: its slots and its step count describe that network's training. It goes
+    on with that network, or with a copy of it if network and optimizer are copied together; another network is an
+    error. Parameters in a plain dictionary are known by their names alone: make an optimizer for each.
+
     Examples
     --------
     >>> class Signs(BaseOptimizer):
@@ -91,11 +123,26 @@ class BaseOptimizer(ABC):
 
     slots: tuple[str, ...] = ()
     varying = ("lr", "iter")
+    squares_gradients: ClassVar[bool] = False
+    """Whether a slot holds squares of gradients, which overflow where the gradients themselves do not."""
+
+    checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {
+        "lr": check_rate,
+        "weight_decay": check_not_negative,
+        "max_norm": lambda name, value: None if value is None else check_positive(name, value),
+        "iter": lambda name, value: check_count(name, value, least=0),
+    }
+    """What is checked, and converted, whenever an attribute of that name is assigned."""
+
+    lr: Rate
+    weight_decay: float
+    max_norm: float | None
+    iter: int
 
     def __init__(self, lr: Rate = 0.01, *, weight_decay: float = 0.0, max_norm: float | None = None) -> None:
-        self.lr: Rate = lr if callable(lr) else check_positive("lr", lr)
-        self.weight_decay = check_not_negative("weight_decay", weight_decay)
-        self.max_norm = None if max_norm is None else check_positive("max_norm", max_norm)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.max_norm = max_norm
         self.iter = 0
         for slot in self.slots:
             setattr(self, slot, {})
@@ -105,6 +152,10 @@ class BaseOptimizer(ABC):
         if "step" in vars(cls) and "fused_step" not in vars(cls):
             # An inherited kernel would compute the formula of the class that it was inherited from.
             cls.fused_step = BaseOptimizer.fused_step  # type: ignore[method-assign]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = self.checks.get(name)
+        super().__setattr__(name, value if check is None else check(name, value))
 
     # --- what a subclass gives ----------------------------------------------------------------------------------------
 
@@ -154,7 +205,13 @@ class BaseOptimizer(ABC):
         """
         if not callable(self.lr) and type(self).step_numbers is BaseOptimizer.step_numbers:
             return np.tile(np.array(self._numbers_of(first), dtype=np.float64), (count, 1))
-        return np.array([self._numbers_of(step) for step in range(first, first + count)], dtype=np.float64)
+        rows = np.array([self._numbers_of(step) for step in range(first, first + count)], dtype=np.float64)
+        if count and callable(self.lr) and tuple(rows[0]) != self._numbers_of(first):
+            raise ArgumentError(
+                f"{_in_short(self.lr)} gives another rate each time for step {first}. A schedule is a function of the "
+                "step alone: compute the rate from its argument, and keep nothing between calls."
+            )
+        return rows
 
     def _numbers_of(self, step: int) -> tuple[float, ...]:
         lr = self.rate(step)
@@ -162,6 +219,7 @@ class BaseOptimizer(ABC):
 
     def prepare(self, params: Mapping[str, Array]) -> None:
         """Make the slots that are not there yet; those of parameters that have moved are moved beside them."""
+        bind(self, params)
         for slot in self.slots:
             kept = getattr(self, slot)
             if kept and set(kept) != set(params):
@@ -219,6 +277,8 @@ class BaseOptimizer(ABC):
         row = self.numbers(self.iter, 1)[0].tolist() if numbers is None else numbers
         if self.weight_decay:
             *row, decay = row
+        if numbers is None and not isinstance(params, Flat):  # the buffers of a network were checked by the network
+            self._check_arrays(params, grads)
         self.prepare(params)
         if self.max_norm is not None:
             grads = clipped({key: grads[key] for key in params}, self.max_norm)
@@ -240,6 +300,37 @@ class BaseOptimizer(ABC):
         if numbers is None:
             self.iter += 1
 
+    def _check_arrays(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+        """Check parameters and gradients given by hand before any changes; the values of NumPy arrays alone."""
+        for key, W in params.items():
+            dW = grads[key]
+            if not hasattr(W, "dtype"):
+                continue  # a Python number, as in the course's first examples
+            if dtype_name(W) not in ("float32", "float64"):
+                raise DtypeError(
+                    f"{key} is {dtype_name(W)}, but {type(self).__name__} updates float32 and float64 arrays. Convert "
+                    f"it with `xpnet.asarray({key}, dtype='float32')`."
+                )
+            if getattr(dW, "shape", ()) != W.shape:
+                raise ShapeError(
+                    f"{key} has shape {tuple(W.shape)}, but its gradient has shape {tuple(getattr(dW, 'shape', ()))}."
+                )
+            if self.slots and isinstance(dW, np.ndarray) and not math.isfinite(np.vdot(dW, dW)):
+                self._check_values(key, dW)
+
+    def _check_values(self, key: str, dW: np.ndarray) -> None:
+        """Raise for a gradient that is not finite, or whose squares are not and would stay in a slot for good."""
+        if not np.isfinite(dW).all():
+            raise DataError(
+                f"The gradient of {key} has a value that is not finite, so no step is made. Use a lower learning rate "
+                f"than that of {self!r}."
+            )
+        if self.squares_gradients and self.max_norm is None:
+            raise DataError(
+                f"The gradient of {key} has a value of {np.abs(dW).max():.3g}, whose square overflows in "
+                f"{dtype_name(dW)}. Use a lower learning rate than that of {self!r}, or `max_norm=1.0`."
+            )
+
     def __repr__(self) -> str:
         shown = {"lr": self.lr}
         for name, parameter in inspect.signature(type(self)).parameters.items():
@@ -253,8 +344,55 @@ def _in_short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else getattr(value, "__name__", repr(value))
 
 
+def bind(optimizer: Any, params: Mapping[str, Array]) -> None:
+    """Bind an optimizer to the network whose parameters these are; an ArgumentError where it belongs to another.
+
+    The two share a mark. Copies of network and optimizer keep it, so they go on together; each use of an optimizer with
+    a network that it has not used last replaces the mark, so that of several copies of a network only one goes on with
+    the optimizer itself. Plain dictionaries have no marks.
+    """
+    marks = getattr(params, "optimizer_marks", None)
+    if marks is None or not hasattr(optimizer, "__dict__"):
+        return
+    mark, bound_to = getattr(optimizer, "network_mark", (None, None))
+    if bound_to is marks:
+        return
+    check_bound(optimizer, params)
+    marks.discard(mark)
+    fresh = uuid.uuid4().hex
+    marks.add(fresh)
+    optimizer.network_mark = fresh, marks
+
+
+def check_bound(optimizer: Any, params: Mapping[str, Array]) -> None:
+    """Raise an ArgumentError where an optimizer has made steps for another network than that of these parameters."""
+    mark, _ = getattr(optimizer, "network_mark", (None, None))
+    marks = getattr(params, "optimizer_marks", None)
+    if mark is None or marks is None or mark in marks or _is_unused(optimizer):
+        return
+    steps = f" of {optimizer.iter:,} steps" if isinstance(getattr(optimizer, "iter", None), int) else ""
+    shown = f"{type(optimizer).__name__}(...)" if "<" in repr(optimizer) else repr(optimizer)
+    raise ArgumentError(
+        f"This {type(optimizer).__name__} belongs to another network, and would go on from that training{steps}. Make "
+        f"an optimizer for each network, where the network is made: `optimizer = {shown}`. To go on with a copy of a "
+        "network, copy the optimizer with it: `network, optimizer = copy.deepcopy((network, optimizer))`."
+    )
+
+
+def _is_unused(optimizer: Any) -> bool:
+    """Whether an optimizer has made no step, as where a training ended before its first one."""
+    return getattr(optimizer, "iter", None) == 0 and not getattr(optimizer, "slots", ())
+
+
+_HEADROOM = 40  # a power of 2: gradients of up to 2e31 times max_norm have a norm in float32
+
+
 def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     """The gradients times min(1, max_norm / (norm + 1e-6)), the norm being taken over all of them; new arrays.
+
+    The norm is computed of gradients divided by a power of 2 well above `max_norm`: the same bits, and a large gradient
+    does not overflow when it is squared. What underflows is too small to count beside `max_norm`. A norm that is
+    infinite nevertheless makes the gradients NaN, so that it does not pass for a step of 0.
 
     Nothing waits for the device: they are multiplied in any case, where their norm is smaller by 1.
 
@@ -262,9 +400,19 @@ def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     --------
     >>> clipped({"W": np.array([3.0, 0.0]), "b": np.array([4.0])}, max_norm=1.0)
     {'W': array([0.59999988, 0.        ]), 'b': array([0.79999984])}
+    >>> clipped({"W": np.array([1e20], dtype="float32")}, max_norm=1.0)
+    {'W': array([1.], dtype=float32)}
     """
     xp = get_array_module(*grads.values())
-    norm = xp.sqrt(functools.reduce(operator.add, (xp.sum(dW * dW) for dW in grads.values())))
+    unit = 2.0 ** min(math.frexp(max_norm)[1] + _HEADROOM, 100)
+    squares = [_squares(dW * (1 / unit)) for dW in grads.values()]
+    norm = xp.sqrt(functools.reduce(operator.add, (xp.sum(square) for square in squares)))  # divided by the unit too
     # 1e-6 as PyTorch's clip_grad_norm_ has it: no division by 0.
-    scale = xp.minimum(max_norm / (norm + 1e-6), 1.0)
+    scale = xp.minimum((max_norm / unit) / (norm + 1e-6 / unit), 1.0) + (norm - norm)
     return {key: dW * scale for key, dW in grads.items()}
+
+
+def _squares(x: Array) -> Array:
+    """The squares of an array, which is written over: that takes less memory, and so less time, than another array."""
+    x *= x
+    return x

@@ -1,9 +1,10 @@
 """Optimizers that go down the gradient: with no memory, or with a velocity."""
 
+from typing import ClassVar
+
 from xpnet.backend import Array
-from xpnet.checks import check_between
 from xpnet.kernels import sgd_update
-from xpnet.optimizers.base import BaseOptimizer, Rate
+from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
 
 __all__ = ["SGD", "Momentum", "Nesterov"]
 
@@ -24,6 +25,9 @@ class SGD(BaseOptimizer):
     >>> params
     {'W': array([0.9, 2.1])}
     """
+
+    def __init__(self, lr: Rate = 0.01, *, weight_decay: float = 0.0, max_norm: float | None = None) -> None:
+        super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
 
     def step(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
         """W -= lr * dW."""
@@ -51,6 +55,7 @@ class Momentum(BaseOptimizer):
     """
 
     slots = ("v",)
+    checks: ClassVar = {**BaseOptimizer.checks, "momentum": check_share}
     v: dict[str, Array]
 
     def __init__(
@@ -62,7 +67,7 @@ class Momentum(BaseOptimizer):
         max_norm: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
-        self.momentum = check_between("momentum", momentum, 0, 1, below=True)
+        self.momentum = momentum
 
     def step(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
         """v = momentum * v + dW; W -= lr * v."""

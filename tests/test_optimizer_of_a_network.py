@@ -1,0 +1,188 @@
+"""An optimizer belongs to one network: what it keeps is not carried on to another one, and goes on with copies."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from optimizer_cases import each_optimizer, same_bits
+from small_training import LABELS, PIXELS, make
+
+from xpnet import LayerMaker, TwoLayerNet, Uniform, random_search, with_new_head
+from xpnet.errors import ArgumentError
+from xpnet.optimizers import SGD, Adam, Momentum
+from xpnet.schedules import Cosine
+
+
+def network(seed=0, **options):
+    return TwoLayerNet(12, 6, 7, "he", seed=seed, **options)
+
+
+def trained(optimizer, net=None, **options):
+    net = net or network()
+    make(net, optimizer=optimizer, epochs=1, **options).train()
+    return net
+
+
+@each_optimizer
+@pytest.mark.parametrize("capture", [True, False])
+def test_another_network_is_refused_when_the_trainer_is_made(kind, capture):
+    optimizer = kind(Cosine(0.01, 30))
+    trained(optimizer, capture=capture)
+    with pytest.raises(ArgumentError, match=rf"This {kind.__name__} belongs to another network.* 3 steps\. Make an"):
+        make(network(1), optimizer=optimizer)
+    assert optimizer.iter == 3
+
+
+def test_it_is_refused_on_every_backend(be):
+    optimizer = Adam(0.01)
+    options = {"dtype": be.dtype, "backend": be.backend}
+    trained(optimizer, network(**options))
+    with pytest.raises(ArgumentError, match="belongs to another network"):
+        make(network(**options), optimizer=optimizer)
+
+
+def test_two_trainers_made_before_either_trains():
+    """The first one that trains has it."""
+    optimizer = Adam(0.01)
+    first, second = make(network(0), optimizer=optimizer, epochs=1), make(network(1), optimizer=optimizer, epochs=1)
+    first.train()
+    before = {key: value.copy() for key, value in second.network.params.items()}
+    with pytest.raises(ArgumentError, match="belongs to another network"):
+        second.train()
+    assert all(same_bits(second.network.params[key], value) for key, value in before.items())
+    assert optimizer.iter == 3
+    first.train()
+
+
+def test_one_assigned_to_a_trainer_is_refused_too():
+    optimizer, trainer = Adam(0.01), make(network(1), epochs=1)
+    trained(optimizer)
+    trainer.optimizer = optimizer
+    with pytest.raises(ArgumentError, match="belongs to another network"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_by_hand(flat):
+    optimizer, nets = Momentum(0.01), [network(0), network(1)]
+    for net in nets:
+        net.flatten() if flat else None
+    x = PIXELS[:4] / np.float32(255)
+    for _ in range(2):
+        optimizer.update(nets[0].params, nets[0].gradient(x, LABELS[:4]))
+    with pytest.raises(ArgumentError, match="belongs to another network, and would go on .* of 2 steps"):
+        optimizer.update(nets[1].params, nets[1].gradient(x, LABELS[:4]))
+    optimizer.update(nets[0].params, nets[0].gradient(x, LABELS[:4]))
+    assert optimizer.iter == 3
+
+
+def test_the_same_network_goes_on():
+    """In another Trainer, moved, with another optimizer in between."""
+    optimizer, other, net = Adam(0.01), SGD(0.01), network()
+    for _ in range(2):
+        trained(optimizer, net)
+        trained(other, net)
+    trained(optimizer, net.to(dtype="float64"))
+    trained(optimizer, net.to("array_api_strict"))
+    assert optimizer.iter == 12
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair)), lambda pair: [copy.deepcopy(one) for one in pair],
+     lambda pair: [pickle.loads(pickle.dumps(one)) for one in pair], lambda pair: (pair[0].copy(), pair[1])],
+    ids=["deepcopy of both", "pickle of both", "deepcopy of each", "pickle of each", "copy of the network"],
+)  # fmt: skip
+def test_copies_of_both_go_on_to_the_same_bits(copied):
+    optimizer, net = Adam(Cosine(0.05, 20)), network()
+    trained(optimizer, net)
+    ours, theirs = copied((net, optimizer))
+    trained(theirs, ours)
+    assert theirs.iter == 6
+    if theirs is not optimizer:
+        trained(optimizer, net)
+        assert all(same_bits(ours.params[key], value) for key, value in net.params.items())
+
+
+def test_only_one_of_several_copies_goes_on_with_the_optimizer():
+    """Folds from one pretrained network: the second would begin with what the first has left in the slots."""
+    optimizer, pretrained = Adam(0.01), network()
+    trained(optimizer, pretrained)
+    folds = [pretrained.copy() for _ in range(2)]
+    trained(optimizer, folds[0])
+    for net in (folds[1], pretrained):
+        with pytest.raises(ArgumentError, match=r"copy.deepcopy\(\(network, optimizer\)\)"):
+            make(net, optimizer=optimizer)
+    for net in (folds[1], pretrained.copy()):  # the remedy
+        net, fresh = copy.deepcopy((net, Adam(0.01)))
+        trained(fresh, net)
+
+
+def test_a_network_with_another_head_is_another_network():
+    optimizer, net = SGD(Cosine(0.1, 3)), network()
+    trained(optimizer, net)
+    head = with_new_head(net, [LayerMaker(seed=0, backend="numpy").affine(6, 7, "he")], keep="Relu1")
+    with pytest.raises(ArgumentError, match="belongs to another network"):
+        make(head, optimizer=optimizer)
+
+
+def test_freezing_leaves_the_network_its_optimizer():
+    optimizer, net = SGD(Cosine(0.1, 30)), network()
+    trained(optimizer, net)
+    trained(optimizer, net.freeze("Affine1"))
+    assert optimizer.iter == 6
+
+
+def test_a_search_says_which_trials_shared_an_optimizer():
+    optimizer = Adam(Cosine(0.05, 3))
+
+    def train(unused):
+        return make(network(), optimizer=optimizer, epochs=1, validation=0.2).train()
+
+    with pytest.warns(UserWarning, match="Trial [23] failed, .*This Adam belongs to another network") as said:
+        result = random_search(train, {"unused": Uniform(0, 1)}, trials=3, seed=0, verbose=False)
+    assert len(said) == 2
+    assert [bool(trial.error) for trial in result.trials] == [False, True, True]
+
+
+class CourseMomentum:
+    """The course's, which knows parameters by their names alone."""
+
+    def __init__(self):
+        self.v = None
+
+    def update(self, params, grads):
+        self.v = self.v or {key: np.zeros_like(value) for key, value in params.items()}
+        for key in params:
+            self.v[key] = 0.9 * self.v[key] - 0.01 * grads[key]
+            params[key] += self.v[key]
+
+
+def test_an_optimizer_of_ones_own_belongs_to_one_network_too():
+    optimizer, net = CourseMomentum(), network()
+    trained(optimizer, net, capture=False)
+    trained(optimizer, net, capture=False)
+    with pytest.raises(ArgumentError, match=r"This CourseMomentum belongs to another .*`optimizer = CourseMomentum\("):
+        make(network(1), optimizer=optimizer)
+
+
+def test_an_optimizer_without_attributes_is_taken_as_it_is():
+    class Slotted:
+        __slots__ = ()
+
+        def update(self, params, grads):
+            for key in params:
+                params[key] -= 0.01 * grads[key]
+
+    for seed in (0, 1):
+        trained(Slotted(), network(seed), capture=False)
+
+
+def test_dictionaries_are_known_by_their_names():
+    """As in the course, where each call may bring another dictionary of the same parameters."""
+    optimizer, position = Momentum(0.1), {"x": np.array([1.0])}
+    optimizer.update(position, {"x": np.array([1.0])})
+    optimizer.update({"x": position["x"].copy()}, {"x": np.array([1.0])})
+    assert optimizer.iter == 2
+    np.testing.assert_allclose(optimizer.v["x"], [1.9])

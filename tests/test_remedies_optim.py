@@ -1,0 +1,44 @@
+"""The remedies in messages about optimizers and data sets, each run as it is written."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from small_training import make
+
+from xpnet import Adam, Cosine, TwoLayerNet, asarray
+from xpnet.errors import XpnetError
+
+
+def remedies(error):
+    """The pieces of code in a message, in its backticks."""
+    return re.findall(r"`([^`]+)`", str(error))
+
+
+def test_an_optimizer_for_each_network():
+    optimizer, pretrained = Adam(lr=Cosine(0.01, steps=20), max_norm=1.0), TwoLayerNet(12, 6, 7, seed=0)
+    make(pretrained, optimizer=optimizer, epochs=1).train()
+    with pytest.raises(XpnetError) as told:
+        make(TwoLayerNet(12, 6, 7, seed=1), optimizer=optimizer)
+    fresh, together = remedies(told.value)
+    names = {"Adam": Adam, "Cosine": Cosine, "copy": copy, "network": pretrained, "optimizer": optimizer}
+    exec(together, names)
+    assert names["network"] is not pretrained
+    make(names["network"], optimizer=names["optimizer"], epochs=1).train()
+    assert names["optimizer"].iter == 6
+    exec(fresh, names)
+    assert repr(names["optimizer"]) == repr(optimizer)
+    make(TwoLayerNet(12, 6, 7, seed=1), optimizer=names["optimizer"], epochs=1).train()
+
+
+def test_parameters_of_a_dtype_that_optimizers_update():
+    W = np.ones(3, "float16")
+    with pytest.raises(XpnetError) as told:
+        Adam().update({"W": W}, {"W": W})
+    (convert,) = remedies(told.value)
+    import xpnet
+
+    params = {"W": eval(convert, {"xpnet": xpnet, "W": W})}
+    Adam(0.1).update(params, {"W": asarray(W, dtype="float32")})
+    np.testing.assert_allclose(params["W"], 0.9, rtol=1e-6)
