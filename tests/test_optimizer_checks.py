@@ -143,8 +143,8 @@ def test_a_training_ends_where_a_slot_overflows(kind, capture):
     x[13] *= 1e22
     network = TwoLayerNet(12, 6, 7, 1.0, seed=0)
     network.params["W1"] *= np.float32(1e-24)
+    trainer = make(network, x, optimizer=kind(1e-12), epochs=2, capture=capture)
     with pytest.warns(UserWarning, match=rf"iteration \d, where the update of {kind.__name__}\.[hv] is not finite"):
-        trainer = make(network, x, optimizer=kind(1e-12), epochs=2, capture=capture)
         trainer.train()
     kept = [array for slot in trainer.optimizer.slots for array in getattr(trainer.optimizer, slot).values()]
     assert all(np.isfinite(array).all() for array in [*kept, *network.params.values()])

@@ -114,9 +114,6 @@ def test_only_one_of_several_copies_goes_on_with_the_optimizer():
     for net in (folds[1], pretrained):
         with pytest.raises(ArgumentError, match=r"copy.deepcopy\(\(network, optimizer\)\)"):
             make(net, optimizer=optimizer)
-    for net in (folds[1], pretrained.copy()):  # the remedy
-        net, fresh = copy.deepcopy((net, Adam(0.01)))
-        trained(fresh, net)
 
 
 def test_a_network_with_another_head_is_another_network():

@@ -37,7 +37,7 @@ def _all_finite(arrays: Iterable[Array]) -> bool:
 
 
 def probe(network: Network, optimizer: Optimizer) -> Array:
-    """0 if parameters, statistics and the optimizer's slots are finite, else NaN: on the device, to be fetched later."""
+    """0 if parameters, statistics and the optimizer's slots are finite, else NaN; on the device, for later."""
     slots = [array for _, array in _slots(optimizer)]
     arrays = [*network.optimizer_view()[0].values(), *network.statistics.values(), *slots]
     return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
