@@ -36,9 +36,9 @@ def _all_finite(arrays: Iterable[Array]) -> bool:
     return all(bool(get_array_module(a).all(get_array_module(a).isfinite(a))) for a in arrays)
 
 
-def probe(network: Network, optimizer: Optimizer) -> Array:
+def probe(step: TrainingStep) -> Array:
     """0 if parameters, statistics and the optimizer's slots are finite, else NaN; on the device, for later."""
-    slots = [array for _, array in _slots(optimizer)]
+    network, slots = step.network, [array for _, array in _slots(step.optimizer)]
     arrays = [*network.optimizer_view()[0].values(), *network.statistics.values(), *slots]
     return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
 

@@ -247,7 +247,7 @@ class Trainer:
                         bar.set_postfix(self._display.postfix(losses.last(), self.history))
                         shown = time.perf_counter()
             finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-                losses.add(probe(self.network, self.optimizer))  # behind the losses, so that nothing waits for it alone
+                losses.add(probe(maker.step))  # behind the losses, so that nothing waits for it alone
                 *made, broken = losses.fetch()
                 self.history.loss += made
                 if maker.step.counted:
