@@ -118,6 +118,31 @@ def test_what_is_no_dictionary_of_arrays_by_name_is_refused(value):
     refused(pickle.dumps(value, 3), "expected w")
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "after", [b"\0", b".", b"more", pickle.dumps(ARRAYS, 4)], ids=["zero", "end", "text", "pickle"]
+)
+def test_bytes_after_its_end_are_damage(protocol, after):
+    refused(pickle.dumps(ARRAYS, protocol) + after, "damaged")
+    if protocol == 3:
+        refused(pickle.dumps(ARRAYS, protocol) + after, f"{len(after):,} bytes follow its end")
+
+
+@pytest.mark.parametrize("protocol", range(3))
+def test_an_old_protocol_is_named(protocol):
+    says = f"is a pickle of protocol {protocol if protocol == 2 else '0 or 1'}, expected was 3, 4 or 5"
+    refused(pickle.dumps(ARRAYS, protocol), says)
+    refused(pickle.dumps({"e": np.zeros(0)}, protocol), says)  # no bytes are written by another name
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [([1.0], "a list"), (1.5, "a Python float"), ({1}, "a set|builtin.*set"), (2**40, "a large whole number")],
+)
+def test_what_people_put_in_the_place_of_arrays_is_named(value, says):
+    refused(pickle.dumps({"W1": value}, 4), says)
+
+
 # --- written by hand ------------------------------------------------------------------------------------------------
 
 
