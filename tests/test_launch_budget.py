@@ -121,8 +121,11 @@ def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
     trainer.network.flatten()
     from tqdm import tqdm
 
+    from xpnet.interrupts import Interrupts
+
     with tqdm(disable=True) as bar, count_operations() as counts:
-        trainer._run_epoch(steps=4, bar=bar)
+        trainer._left = 4
+        trainer._run_epoch(bar, Interrupts())
     assert counts.copies == {"asarray": 1}
     assert counts.waits == {"asnumpy": 1}
     # The four parameters are kept. The minibatches are gathered at once. At the end it is seen whether the parameters

@@ -1,5 +1,7 @@
 """The attributes of objects, and the arrays in them, of which a recorded training step must know where they lie."""
 
+import functools
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -81,6 +83,7 @@ class Attributes:
         unique = {id(array): array for array in self.arrays().values() if numbers and is_writable(array)}
         # What lies in another of them as a view is kept with that one.
         contents = [(a, copied(a)) for a in unique.values() if id(getattr(a, "base", None)) not in unique]
+        generators = [put_back for _, _, _, value in self.places() if (put_back := _generator_state(value))]
 
         def restore() -> None:
             for container, items in kept:
@@ -88,6 +91,8 @@ class Attributes:
                 container.update(items) if isinstance(container, dict) else container.extend(items)
             for array, content in contents:
                 array[...] = content
+            for put_back in generators:
+                put_back()
 
         return restore
 
@@ -148,6 +153,17 @@ def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]
         yield f"{name}.{key}", container, key, value
         if type(value) in (dict, list):
             yield from _places_in(value, f"{name}.{key}")
+
+
+def _generator_state(value: Any) -> Callable[[], None] | None:
+    """Where `value` is a generator of random numbers: what puts back the state that it has now."""
+    if isinstance(value, np.random.Generator):
+        return functools.partial(setattr, value.bit_generator, "state", value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return functools.partial(value.setstate, value.getstate())
+    return None
 
 
 def _is_array(value: Any) -> bool:

@@ -8,6 +8,7 @@ with is a constant of the recording; a recording in which that shows is refused,
 The CUDA graph has not yet been run on a GPU.
 """
 
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Protocol
@@ -21,7 +22,9 @@ from xpnet.step import Losses, TrainingStep
 
 __all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
 
-_BLOCK = 64  # steps on NumPy between two looks at the clock
+_BLOCK = 64  # steps on NumPy at most between two looks at the clock
+_BLOCK_SECONDS = 0.02  # at most, unless a single step takes longer: an interrupt waits until the end of a block
+_BLOCK_WORK = 2**27  # floating-point operations in the first block, before it is known how long steps take
 _GRAPH = 50  # to capture a step takes as long as to call it; and a graph only runs whole, the rest is called
 _FEWEST = 32  # steps; for fewer a recording, which takes five, does not pay
 _MOST_WORK = 2**34  # floating-point operations a step; where there are more, calling the layers costs next to nothing
@@ -130,7 +133,7 @@ class Steps:
         self.step = step
         self._batch_size = batch_size
         self._runner: Runner | None = None
-        self._block, self._least = _BLOCK, 1
+        self._block, self._least = int(min(_BLOCK, max(1, _BLOCK_WORK // max(1, work)))), 1
         on_gpu = isinstance(get_array_module(step.network.anchor), CupyNamespace)
         if on_gpu:
             self._block = self._least = _steps_of_a_graph(at_once)
@@ -160,9 +163,9 @@ class Steps:
         return self._runner is not None
 
     def make(self, order: Array, first: int, losses: Losses) -> Iterator[None]:
-        """Make the steps of an order of samples (n,), the first one being number `first`; yields now and then.
+        """Make the steps of an order of samples (n,), the first one being number `first`.
 
-        The losses are there also when it is interrupted.
+        Yields between two steps, each of them or now and then; `losses` has those of all steps that are complete.
         """
         size, whole = self._batch_size, order.shape[0] // self._batch_size
         numbers = self.step.numbers(first, -(-order.shape[0] // size))
@@ -171,8 +174,11 @@ class Steps:
             indices = get_array_module(order).reshape(order[: whole * size], (whole, size))
             rows = asarray(numbers, like=order, dtype=self.step.network.dtype)
             while done + self._least <= whole:
-                end = min(done + self._block, whole)
+                end, begun = min(done + self._block, whole), time.perf_counter()
                 self._runner.run(indices[done:end, ...], rows[done:end, ...], losses)
+                if self._least == 1:
+                    steps_a_second = (end - done) / max(time.perf_counter() - begun, 1e-9)
+                    self._block = int(min(_BLOCK, max(1, _BLOCK_SECONDS * steps_a_second)))
                 done = end
                 yield
         minibatches = self.step.minibatches(order[done * size :], size)

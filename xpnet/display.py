@@ -27,7 +27,7 @@ class TrainingDisplay:
     """
 
     def __init__(self, *, verbose: bool, validation: bool, classifies: bool) -> None:
-        self._verbose = verbose
+        self.verbose = verbose
         self._columns = ["[TrainAcc]", "[TestAcc]"]
         if validation:
             self._columns.append("[ValAcc]" if classifies else "[ValLoss]")
@@ -36,7 +36,7 @@ class TrainingDisplay:
         """A progress bar of so many after those that are done; none where the output is no terminal."""
         from tqdm.auto import tqdm
 
-        disable = None if self._verbose else True
+        disable = None if self.verbose else True
         return tqdm(initial=done, total=done + iterations, desc="training", unit="it", disable=disable)
 
     def head(self) -> None:
@@ -56,7 +56,7 @@ class TrainingDisplay:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if self._verbose:
+        if self.verbose:
             from tqdm.auto import tqdm
 
             tqdm.write(line)

@@ -52,11 +52,17 @@ class History:
     description: str = ""
 
     def record(self, iterations: int, time: float, results: Mapping[str, float]) -> None:
-        """Add an evaluation: after how many iterations, when, and the results, such as ``"test_acc"``."""
-        self.iterations.append(iterations)
-        self.time.append(time)
-        for name, value in results.items():
-            getattr(self, name).append(value)
+        """Add an evaluation: after how many iterations, when, and the results, such as ``"test_acc"``; all or none."""
+        added = [(getattr(self, name), value) for name, value in results.items()]
+        added += [(self.time, time), (self.iterations, iterations)]
+        lengths = [len(values) for values, _ in added]
+        try:
+            for values, value in added:
+                values.append(value)
+        except BaseException:
+            for (values, _), length in zip(added, lengths, strict=True):
+                del values[length:]
+            raise
 
     @property
     def epochs(self) -> list[float]:

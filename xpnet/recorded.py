@@ -101,7 +101,7 @@ class RecordedSteps:
                     call()
                 made[k] = loss
             k = len(indices)
-        finally:  # also when the user interrupts: the steps that were made have been made
+        finally:  # after an exception too: the trainer is told which steps are complete
             losses.add_block(made[:k])
 
     def close(self) -> None:

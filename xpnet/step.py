@@ -225,13 +225,15 @@ class Losses:
         """The newest loss; waits for the device."""
         return float(self._singles[-1] if self._singles else self._blocks[-1][-1])
 
-    def fetch(self) -> list[float]:
-        """All of them, in order; waits for the device, once."""
-        self._settle()
-        if not self.count:
+    def fetch(self, *others: Array) -> list[float]:
+        """All of them, in order, and `others`, 0-d, behind them; waits for the device, once. Then there are none."""
+        singles = [*self._singles, *others]
+        blocks = [*self._blocks, *([get_array_module(singles[0]).stack(singles)] if singles else [])]
+        if not blocks:
             return []
-        xp = get_array_module(self._blocks[0])
-        return to_numpy(self._blocks[0] if len(self._blocks) == 1 else xp.concat(self._blocks)).tolist()
+        fetched = to_numpy(blocks[0] if len(blocks) == 1 else get_array_module(blocks[0]).concat(blocks)).tolist()
+        self._blocks, self._singles, self.count = [], [], 0
+        return fetched
 
     def _settle(self) -> None:
         if self._singles:

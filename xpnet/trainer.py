@@ -1,11 +1,14 @@
 """The training loop: minibatches, steps, evaluations, and what is shown meanwhile."""
 
 import contextlib
+import threading
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +21,11 @@ from xpnet.display import TrainingDisplay
 from xpnet.errors import ArgumentError
 from xpnet.history import History
 from xpnet.initializers import random_streams
+from xpnet.interrupts import Interrupts, deferred_interrupts
 from xpnet.memory import memory_for
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, check_bound, make_optimizer
+from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
 from xpnet.training_data import Samples, check_augmentation, checked, with_validation
@@ -31,6 +36,33 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 _REFRESH_SECONDS = 0.1  # how often the progress bar fetches the loss from the device
+
+# The state is kept so often that an error inside a step costs little: the steps since then are made again. To keep it
+# costs 20 us for 40,000 parameters and 40 ms for ten million with Adam's slots, at most one percent of the time.
+_KEEP_SECONDS = 0.1
+_KEEP_COST = 100  # times as long as it takes to keep the state
+
+_ANOTHER = (
+    "Make another trainer, with the new value among its arguments: "
+    "`Trainer(trainer.network, x_train, t_train, x_test, t_test, optimizer=trainer.optimizer)`."
+)
+
+
+class _BetweenSteps(NamedTuple):
+    """The state of a training between two steps, to which a step that was not completed is undone."""
+
+    restore: Callable[[], None]
+    """Puts back what steps change."""
+    order: np.ndarray
+    """The samples that are left of the epoch."""
+    left: int
+    """The steps that are left of the training."""
+    losses: int
+    """How many losses the history has."""
+    number: int
+    """The number of the next step, for the optimizer."""
+    until: float
+    """When to keep the state again, by the clock."""
 
 
 class Trainer:
@@ -86,6 +118,17 @@ class Trainer:
 
     Notes
     -----
+    The attributes with the names of arguments can be set, also by a callback, and take effect with the next step or
+    evaluation: `optimizer`, `augmentation`, `callbacks`, `capture`, `evaluate_sample_num_per_epoch`, `iterations`,
+    `sampling` (with the next epoch) and `verbose`. The network, the data and `mini_batch_size` are fixed: setting
+    them is an error.
+
+    A step is made whole or not at all. Ctrl-C takes effect between two steps, a second one at once; after it, and
+    after an error in a step, an augmentation or a schedule, parameters, statistics, the optimizer and `history` are
+    those of the last step that was completed. `train` then goes on with the next one, and gives the numbers that it
+    would have given without the interruption. (After an error the steps of the last tenth of a second may be made
+    again. So random numbers should come from generators that the augmentation or the layer keeps as attributes.)
+
     Where the loss ceases to be finite, training ends with a warning that names the layer where that began, and the
     network has the weights from before that step.
 
@@ -99,6 +142,26 @@ class Trainer:
     True
     """
 
+    network: Network = fixed_setting(_ANOTHER)
+    x_train: Array = fixed_setting(_ANOTHER)
+    t_train: Array = fixed_setting(_ANOTHER)
+    x_test: Array = fixed_setting(_ANOTHER)
+    t_test: Array = fixed_setting(_ANOTHER)
+    mini_batch_size: int = fixed_setting(_ANOTHER)
+    train_size: int = fixed_setting(_ANOTHER)
+    iterations_per_epoch: int = fixed_setting(_ANOTHER)
+    history: History = fixed_setting(_ANOTHER)
+    optimizer: Optimizer = checked_setting(lambda trainer, value: trainer._checked_optimizer(value))
+    callbacks: list[Callable[["Trainer"], None]] = checked_setting(lambda _, value: check_callbacks(value))
+    sampling: str = checked_setting(lambda _, value: _check_choice("sampling", value, "shuffle", "choice"))
+    capture: bool | str = checked_setting(lambda _, value: _check_choice("capture", value, "auto", True, False))
+    evaluate_sample_num_per_epoch: int | None = checked_setting(
+        lambda _, value: None if value is None else check_count("evaluate_sample_num_per_epoch", value)
+    )
+    augmentation: Callable[[Array], Array] | None = checked_setting(
+        lambda trainer, value: trainer._checked_augmentation(value)
+    )
+    iterations: int = checked_setting(lambda trainer, value: trainer._changed_iterations(value))
     fuses: bool = True
 
     def __init__(
@@ -123,21 +186,12 @@ class Trainer:
         validation: float | tuple[Array, Array] | None = None,
         augmentation: Callable[[Array], Array] | None = None,
     ) -> None:
-        if sampling not in ("shuffle", "choice"):
-            raise ArgumentError(f"sampling must be 'shuffle' or 'choice', got {sampling!r}.")
-        if capture not in ("auto", True, False):
-            raise ArgumentError(f"capture must be 'auto', True or False, got {capture!r}.")
+        self.sampling, self.capture = sampling, capture
         self.network = network
-        self.capture = capture
         self.mini_batch_size = check_count("mini_batch_size", mini_batch_size)
         self.optimizer = make_optimizer(optimizer, optimizer_param)
-        check_bound(self.optimizer, network.params)
-        self.sampling = sampling
-        self.verbose = verbose
         self.callbacks = check_callbacks(callbacks)
-        self._evaluated_samples = evaluate_sample_num_per_epoch
-        if evaluate_sample_num_per_epoch is not None:
-            check_count("evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch)
+        self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         self._rng = random_streams(seed).order
         train, test = checked(network, "train", x_train, t_train), None
         if x_test is not None:
@@ -148,16 +202,16 @@ class Trainer:
             self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
         self.x_train, self.t_train = self._sets["train"]
         self.augmentation = augmentation
-        if augmentation is not None:
-            check_augmentation(augmentation, self._sets["train"], network)
         no_test: tuple[Array, Array] = (None, None)
         self.x_test, self.t_test = self._sets.get("test", no_test)
         self.train_size = self.x_train.shape[0]
         self.iterations_per_epoch = -(-self.train_size // self.mini_batch_size)
+        # A training that was interrupted is unfinished: it has so many steps left, and the rest of an epoch's samples.
+        self._running = self._unfinished = False
+        self._left, self._order = 0, np.empty(0, dtype=np.int64)
+        self._callbacks_due: list[Callable[[Trainer], None]] = []
         self.iterations = (
-            check_count("epochs", epochs) * self.iterations_per_epoch
-            if iterations is None
-            else check_count("iterations", iterations)
+            check_count("epochs", epochs) * self.iterations_per_epoch if iterations is None else iterations
         )
         self.history = History(
             iterations_per_epoch=self.iterations_per_epoch, description=f"{network!r}, {self.optimizer!r}"
@@ -170,6 +224,15 @@ class Trainer:
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
         )
+
+    @property
+    def verbose(self) -> bool:
+        """Whether anything is shown."""
+        return self._display.verbose
+
+    @verbose.setter
+    def verbose(self, verbose: bool) -> None:
+        self._display.verbose = bool(verbose)
 
     @property
     def validation(self) -> Samples | None:
@@ -196,26 +259,39 @@ class Trainer:
         self._stop = True
 
     def train(self) -> History:
-        """Make all iterations, or stop early where a callback asks; called again, it goes on for as many more."""
-        self.network.flatten()
-        self._stop = False
-        self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
-        with self._display.bar(len(self.history.loss), self.iterations) as bar, contextlib.ExitStack() as at_the_end:
-            # What is not finite is told of in a warning that names the layer; NumPy's own would come many times before.
+        """Make all iterations, or stop early where a callback asks.
+
+        Called again, it makes as many more, beginning within an epoch where it ended within one. After an interrupt or
+        an error it makes those that were left; set `iterations` for another number.
+        """
+        with contextlib.ExitStack() as at_the_end:
+            at_the_end.enter_context(_training_alone(self.network))
+            interrupts = at_the_end.enter_context(deferred_interrupts())
+            # A warning names the layer whose numbers are not finite; NumPy's own would come many times before.
             at_the_end.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
+            self.network.flatten()
+            if not self._unfinished:
+                self._unfinished, self._left, self._stop = True, self.iterations, False
+            self._running = True
+            at_the_end.callback(setattr, self, "_running", False)
+            bar = at_the_end.enter_context(self._display.bar(len(self.history.loss), self._left))
+            self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
             at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
             for callback in self.callbacks:
                 getattr(callback, "begin", _nothing)(self)
                 at_the_end.callback(getattr(callback, "finish", _nothing), self)
             self._display.head()
-            if not self.history.iterations:
-                self._evaluate(bar)
-            left = self.iterations
-            while left > 0 and not self._stop:
-                steps = min(left, self.iterations_per_epoch)
-                self._run_epoch(steps, bar)
-                left -= steps
-                self._evaluate(bar)
+            while True:
+                if self._evaluation_is_due():
+                    self._evaluate(bar, interrupts)
+                while self._callbacks_due:
+                    self._callbacks_due.pop(0)(self)
+                if self._stop or not self._left:
+                    break
+                interrupts.check()
+                self._run_epoch(bar, interrupts)
+                interrupts.check()
+            self._unfinished = False
         if self.verbose:
             h = self.history
             print(  # noqa: T201
@@ -231,47 +307,111 @@ class Trainer:
         """
         return TrainingStep(self.network, self.optimizer, self.x_train, self.t_train).take(x, t)
 
-    def _run_epoch(self, steps: int, bar: "tqdm[Any]") -> None:
-        """Make up to an epoch's steps; the order is uploaded once, the losses are fetched once."""
-        begun = shown = time.perf_counter()
-        first, losses = len(self.history.loss), Losses()
-        with blas_threads(self.operations_of_a_layer), self._memory_for_minibatch():
-            order = asarray(self._draw_order()[: steps * self.mini_batch_size], like=self.network.anchor)
-            maker = self._current_steps()
-            restore = snapshot(maker.step)
-            counted = self.optimizer.iter if maker.step.counted else first  # type: ignore[attr-defined]
-            try:
-                for _ in maker.make(order, counted, losses):
-                    if not bar.disable and time.perf_counter() - shown > _REFRESH_SECONDS:
-                        bar.update(first + losses.count - bar.n)
-                        bar.set_postfix(self._display.postfix(losses.last(), self.history))
-                        shown = time.perf_counter()
-            finally:  # also when the user interrupts: what has been learned is learned, and belongs in the record
-                losses.add(probe(maker.step))  # behind the losses, so that nothing waits for it alone
-                *made, broken = losses.fetch()
-                self.history.loss += made
-                if maker.step.counted:
-                    self.optimizer.advance(len(made))  # type: ignore[attr-defined]
-                synchronize(self.network.anchor)
-                self.history.seconds += time.perf_counter() - begun
-                bar.update(len(self.history.loss) - bar.n)
-        if not np.isfinite([*made, broken]).all():
-            restore()
-            self._tell_of_break(order, made, first, counted)
+    def _run_epoch(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
+        """Make the steps that are left of an epoch, or of the training where those are fewer; fewer on Ctrl-C."""
+        begun = time.perf_counter()
+        if not self._order.size:
+            self._order = self._draw_order()
+        try:
+            with blas_threads(self.operations_of_a_layer), self._memory_for_minibatch():
+                self._make_steps(self._current_steps(), bar, interrupts)
+        finally:
+            synchronize(self.network.anchor)
+            self.history.seconds += time.perf_counter() - begun
+            bar.update(len(self.history.loss) - bar.n)
 
-    def _tell_of_break(self, order: Array, made: list[float], first: int, counted: int) -> None:
-        """Make an epoch's steps again up to the one that breaks the network, name its cause, and end there."""
+    def _make_steps(self, maker: Steps, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
+        """Make the steps; the order is uploaded once, losses are fetched at the end or once in a while."""
+        order = self._uploaded(self._order, self._left)
+        losses, shown = Losses(), time.perf_counter()
+        between: _BetweenSteps | None
+        between = self._between_steps(maker.step)
+        try:
+            for _ in maker.make(order, between.number, losses):
+                now = time.perf_counter()
+                if not bar.disable and now - shown > _REFRESH_SECONDS:
+                    bar.update(len(self.history.loss) + losses.count - bar.n)
+                    bar.set_postfix(self._display.postfix(losses.last(), self.history))
+                    shown = now
+                if interrupts.pending:
+                    break
+                if now > between.until:
+                    self._complete(between, maker.step, losses)
+                    if self._stop:
+                        return
+                    between = None  # what it keeps is freed before the same is kept again
+                    between = self._between_steps(maker.step)
+            self._complete(between, maker.step, losses)
+        except BaseException as error:
+            if between is not None:
+                if isinstance(error, MemoryError):
+                    traceback.clear_frames(error.__traceback__)  # which hold the arrays of the step
+                with interrupts.shielded():
+                    self._undo(between, maker, losses.count)
+            raise
+
+    def _between_steps(self, step: TrainingStep) -> _BetweenSteps:
+        """Keep the state as it is between two steps."""
+        begun = time.perf_counter()
+        restore = snapshot(step)
+        now = time.perf_counter()
+        number = self.optimizer.iter if step.counted else len(self.history.loss)  # type: ignore[attr-defined]
+        until = now + max(_KEEP_SECONDS, _KEEP_COST * (now - begun))
+        return _BetweenSteps(restore, self._order, self._left, len(self.history.loss), number, until)
+
+    def _complete(self, between: _BetweenSteps, step: TrainingStep, losses: Losses) -> None:
+        """Record steps that were made, or find out which of them broke the network."""
+        *made, broken = losses.fetch(probe(step))
+        if np.isfinite([*made, broken]).all():
+            self._record(step, made)
+        else:
+            between.restore()
+            self._tell_of_break(between, made)
+
+    def _record(self, step: TrainingStep, losses: list[float]) -> None:
+        """Count steps that were made."""
+        if step.counted:
+            self.optimizer.advance(len(losses))  # type: ignore[attr-defined]
+        self.history.loss += losses
+        self._order, self._left = self._order[len(losses) * self.mini_batch_size :], self._left - len(losses)
+
+    def _undo(self, between: _BetweenSteps, maker: Steps, complete: int) -> None:
+        """Undo a step that was not completed: put the state back, and make the steps before it again.
+
+        Where they cannot be made again they are undone as well: the state is that of one step in any case.
+        """
+        between.restore()
+        del self.history.loss[between.losses :]
+        self._order, self._left = between.order, between.left
+        losses = Losses()
+        try:
+            for _ in maker.make(self._uploaded(self._order, complete), between.number, losses):
+                pass
+            made = losses.fetch()
+        except BaseException:  # the error that is raised in the end has come before
+            between.restore()
+            return
+        self._record(maker.step, made)
+
+    def _uploaded(self, order: np.ndarray, steps: int) -> Array:
+        """The samples of the first so many steps of an order, beside the network."""
+        return asarray(order[: steps * self.mini_batch_size], like=self.network.anchor)
+
+    def _tell_of_break(self, between: _BetweenSteps, made: list[float]) -> None:
+        """Make steps again up to the one that breaks the network, name its cause, and end the training there."""
         step = self.step(fused=False)
-        rows = step.numbers(counted, len(made)).tolist()
-        found = find_break(step, step.minibatches(order, self.mini_batch_size), rows, made)
-        del self.history.loss[first + found.steps + 1 :]
-        warnings.warn(
-            f"Training ends at iteration {first + found.steps + 1}, where {found.what} is not finite. The network has "
-            f"the weights from before that. The usual remedy is a lower learning rate than that of {self.optimizer!r}, "
-            "or max_norm=1.0 as another of its arguments.",
-            stacklevel=4,
-        )
+        rows = step.numbers(between.number, len(made)).tolist()
+        minibatches = step.minibatches(self._uploaded(self._order, len(made)), self.mini_batch_size)
+        found = find_break(step, minibatches, rows, made)
+        self.history.loss += made[: found.steps + 1]
+        self._order = self._order[found.steps * self.mini_batch_size :]
         self.stop()
+        warnings.warn(
+            f"Training ends at iteration {between.losses + found.steps + 1}, where {found.what} is not finite. The "
+            "network has the weights from before that. The usual remedy is a lower learning rate than that of "
+            f"{self.optimizer!r}, or max_norm=1.0 as another of its arguments.",
+            stacklevel=6,
+        )
 
     def _memory_for_minibatch(self) -> contextlib.AbstractContextManager[None]:
         size = self.mini_batch_size
@@ -315,13 +455,17 @@ class Trainer:
         """What makes the steps; made anew where a callback has changed what was recorded."""
         makers = self.network, self.optimizer, self.augmentation
         now = constants(*makers)
-        others = [id(part) for part in parts(*makers)] != [id(part) for part in self._made_of]
+        own = getattr(self.train_step, "__func__", self.train_step), self.capture, self.fuses
+        others = [id(part) for part in [*parts(*makers), *own]] != [id(part) for part in self._made_of]
         # Where nothing is recorded no number is out of date.
         if self._steps is None or others or (self._steps.recorded and now != self._constants):
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
-            self._made_of, self._constants = parts(*makers), now  # now with the slots that the optimizer has made
+            self._made_of, self._constants = (
+                [*parts(*makers), *own],
+                now,
+            )  # now with the slots that the optimizer has made
         return self._steps
 
     def _forget_steps(self) -> None:
@@ -335,24 +479,48 @@ class Trainer:
             return self._rng.permutation(self.train_size)
         return self._rng.integers(0, self.train_size, self.iterations_per_epoch * self.mini_batch_size)
 
-    def _evaluate(self, bar: "tqdm[Any]") -> None:
+    def _evaluation_is_due(self) -> bool:
+        """Before the first step, after each epoch, and at the end: unless it has been done."""
+        evaluated = self.history.iterations
+        at_an_end = self._stop or not self._left or not self._order.size
+        return not evaluated or (at_an_end and evaluated[-1] != len(self.history.loss))
+
+    def _evaluate(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
-        sets = {name: samples.first(self._evaluated_samples) for name, samples in self._sets.items()}
+        sets = {name: samples.first(self.evaluate_sample_num_per_epoch) for name, samples in self._sets.items()}
         results = {}
-        if network.last_layer.classifies:
-            results = {f"{name}_acc": network.accuracy(*samples) for name, samples in sets.items()}
-        if "val" in sets:
-            results["val_loss"] = float(network.loss(*sets["val"]))
-        loss = history.loss[-1] if history.loss else self._first_loss()
+        with interrupts.immediate():
+            if network.last_layer.classifies:
+                results = {f"{name}_acc": network.accuracy(*samples) for name, samples in sets.items()}
+            if "val" in sets:
+                results["val_loss"] = float(network.loss(*sets["val"]))
+            loss = history.loss[-1] if history.loss else self._first_loss()
         now = time.perf_counter()
-        # All at once, so that an interrupt finds the lists of one length.
+        self._callbacks_due = list(self.callbacks)
         history.record(len(history.loss), now - self._started, results)
         history.evaluation_seconds += now - begun
         bar.set_postfix(self._display.postfix(loss, history))
         self._display.row(loss, history, results)
-        for callback in self.callbacks:
-            callback(self)
+
+    def _checked_optimizer(self, optimizer: Any) -> Optimizer:
+        optimizer = make_optimizer(optimizer, {})
+        check_bound(optimizer, self.network.params)
+        return optimizer
+
+    def _checked_augmentation(self, augmentation: Any) -> Any:
+        if augmentation is not None:
+            check_augmentation(augmentation, self._sets["train"], self.network)
+        return augmentation
+
+    def _changed_iterations(self, iterations: Any) -> int:
+        """During a training they are how many it has in all, else how many the next one has."""
+        count = check_count("iterations", iterations)
+        if self._running:
+            self._left = max(0, count - (self.iterations - self._left))
+        else:
+            self._unfinished = False
+        return count
 
     def _first_loss(self) -> float:
         with self._memory_for_minibatch():
@@ -368,3 +536,30 @@ _STEP_AS_IT_COMES = Trainer.train_step
 
 def _nothing(_: Trainer) -> None:
     """What is done for a callback that has no ``begin`` or ``finish``."""
+
+
+def _check_choice(name: str, value: Any, *choices: Any) -> Any:
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        *others, last = map(repr, choices)
+        raise ArgumentError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
+    return value
+
+
+_trained: "weakref.WeakSet[Network]" = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _training_alone(network: Network) -> Iterator[None]:
+    """Refuse to train a network that another trainer, or this one, is training."""
+    with _lock:
+        if network in _trained:
+            raise ArgumentError(
+                f"{network!r} is being trained already, in another thread or by the trainer whose callback this is. "
+                "Train a copy: `Trainer(network.copy(), ...)`, or train again when that training has ended."
+            )
+        _trained.add(network)
+    try:
+        yield
+    finally:
+        _trained.discard(network)

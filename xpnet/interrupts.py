@@ -1,0 +1,96 @@
+"""Hold back Ctrl-C during a training, so that it takes effect between two steps and never inside one."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Interrupts", "deferred_interrupts"]
+
+
+class Interrupts:
+    """The Ctrl-C that came and has not been raised yet.
+
+    Attributes
+    ----------
+    pending
+        Whether there is one.
+    """
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._immediate = False
+        self._shielded = False
+
+    def check(self) -> None:
+        """Raise a pending Ctrl-C as a KeyboardInterrupt."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def immediate(self) -> Iterator[None]:
+        """Raise each Ctrl-C at once inside a ``with`` block: for work that changes nothing, such as an evaluation."""
+        self.check()
+        self._immediate = True
+        try:
+            yield
+        finally:
+            self._immediate = False
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Hold back every Ctrl-C inside a ``with`` block, not only the first: for short work that must be complete."""
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+
+    def handle(self, *_: Any) -> None:
+        """Note a Ctrl-C; raise it if it is the second, so that a user can always end a step that hangs."""
+        # Python drops an exception that is raised inside a finalizer, so a Ctrl-C stays pending until it arrives.
+        second, self.pending = self.pending, True
+        if not self._shielded and (second or self._immediate):
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Interrupts]:
+    """Hold back Ctrl-C inside a ``with`` block until `Interrupts.check`, or the end of the block.
+
+    Does nothing outside the main thread, which alone receives signals, and where the program has a handler of its own.
+    A block inside another shares the other's `Interrupts`.
+
+    Examples
+    --------
+    >>> with deferred_interrupts() as interrupts:
+    ...     signal.raise_signal(signal.SIGINT)
+    ...     print("the step is complete")
+    ...     interrupts.check()
+    Traceback (most recent call last):
+        ...
+    KeyboardInterrupt
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if in_main_thread else None
+    outer = getattr(handler, "__self__", None)
+    interrupts = outer if isinstance(outer, Interrupts) else Interrupts()
+    deferred = handler is signal.default_int_handler
+    if deferred:
+        signal.signal(signal.SIGINT, interrupts.handle)
+    try:
+        yield interrupts
+    except KeyboardInterrupt:
+        interrupts.pending = False
+        raise
+    except Exception as error:
+        if interrupts.pending:
+            interrupts.pending = False
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if deferred:
+            signal.signal(signal.SIGINT, handler)
+    interrupts.check()
