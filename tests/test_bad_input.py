@@ -1,5 +1,7 @@
 """Bad input gets one clear error: what came, what was expected, the line that mends it; and no parameter changes."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -162,7 +164,7 @@ def test_a_batch_size_of_no_samples():
 
 def test_a_regression_has_no_accuracy_and_wants_floats():
     net = network()
-    regression = Network(net.layers, IdentityWithLoss())
+    regression = Network(copy.deepcopy(dict(net.layers)), IdentityWithLoss())
     with pytest.raises(ArgumentError, match=r"no accuracy. Use  network.loss"):
         regression.accuracy(X, np.eye(3)[T])
     with pytest.raises(ArgumentError, match="gives no probabilities"):

@@ -300,19 +300,19 @@ def test_recording_changes_nothing(recordings):
 @pytest.mark.bits
 @pytest.mark.parametrize(
     ("layer", "name"),
-    [(Noise(), "random"), (Masking(), "mask"), (Looking(), r"float\(\)")],
+    [(Noise, "random"), (Masking, "mask"), (Looking, r"float\(\)")],
     ids=["random numbers", "a boolean mask", "a look at a number"],
 )
 def test_a_layer_that_cannot_be_recorded_is_named_and_trains_all_the_same(layer, name):
     with pytest.raises(CaptureError, match=name):
-        trained(network_of(layer), "SGD", capture=True)
+        trained(network_of(layer()), "SGD", capture=True)
     with pytest.warns(UserWarning, match=rf"cannot be recorded, because of .*{name}.*capture=False") as told:
-        fallen_back = trained(network_of(layer), "SGD", capture="auto")
+        fallen_back = trained(network_of(layer()), "SGD", capture="auto")
     assert len(told) == 1
     assert len(fallen_back.history.loss) == 200
-    if isinstance(layer, Noise):
+    if layer is Noise:
         return  # which draws on
-    assert_same(fallen_back, trained(network_of(layer), "SGD", capture=False))
+    assert_same(fallen_back, trained(network_of(layer()), "SGD", capture=False))
 
 
 def test_any_error_within_a_recording_only_ends_the_recording():

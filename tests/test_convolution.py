@@ -361,9 +361,9 @@ def test_the_door_names_the_layer() -> None:
         (lambda: convolution(1, 1, pad=0.5), "got 0.5"),
         (lambda: Pooling(0, 2), "pool_h and pool_w must be"),
         (lambda: Pooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
-        (lambda: Residual([np.ones(3)]), "Residual takes two lists of layers"),
-        (lambda: Residual(Relu()), "Residual takes lists of layers, such as  Residual([Relu()]) , got Relu"),
-        (lambda: Residual([], None), "Residual([Relu()]) , got None"),
+        (lambda: Residual([np.ones(3)]), "Layer 0 of the branch must be a layer such as `Relu()`"),
+        (lambda: Residual(Relu()), "must be a list of layers, as in `Residual([Relu()])`, got Relu"),
+        (lambda: Residual([], None), "shortcut of a Residual must be a list of layers"),
         (lambda: LayerMaker(backend="numpy").convolution(0, 2, 3), "the number of channels"),
     ],
 )  # fmt: skip

@@ -543,8 +543,8 @@ def test_all_of_a_resnet_but_its_last_layer(be: Place) -> None:
 @pytest.mark.parametrize(
     ("network", "last_layer", "says"),
     [
-        ("SimpleConvNet", None, "network must be the trained Network, got 'SimpleConvNet'"),
-        (None, "SoftmaxWithLoss", r"last_layer must be .*SoftmaxWithLoss\(\) , got 'SoftmaxWithLoss'"),
+        ("SimpleConvNet", None, "network must be a network such as .*, got 'SimpleConvNet'"),
+        (None, "SoftmaxWithLoss", r"last_layer must be .*SoftmaxWithLoss\(\)`, got 'SoftmaxWithLoss'"),
     ],
 )
 def test_words_in_place_of_a_network_or_a_loss(network: Any, last_layer: Any, says: str) -> None:

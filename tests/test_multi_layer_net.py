@@ -1,5 +1,7 @@
 """The network of many layers: its layers, its gradients, weight decay, and what it refuses."""
 
+import copy
+
 import numpy as np
 import pytest
 from cases import LABELS, numbers, same_bits
@@ -152,7 +154,7 @@ def test_the_loss_of_training_leaves_no_trace_also_when_it_fails():
         def forward(self, x):
             raise RuntimeError
 
-    network = Network([*everything().layers.values(), Fails()])
+    network = Network(copy.deepcopy([*everything().layers.values(), Fails()]))
     before = state(network)
     with pytest.raises(RuntimeError):
         network.loss(X, LABELS, train=True)

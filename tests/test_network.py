@@ -1,5 +1,6 @@
 """Networks: the course's names, prediction in batches, gradients checked against numerical ones, building."""
 
+import copy
 import tracemalloc
 
 import numpy as np
@@ -207,7 +208,7 @@ def test_simple_network_learns_by_numerical_gradient(be64):
     assert list(network.layers) == ["Affine1", "Sigmoid1", "Affine2"]
     x, t = be64.put(numbers(2, 3, 4)), be64.put(np.array([0, 1, 1]))
     before = float(network.loss(x, t))
-    by_layers = Network(dict(network.copy().layers)).gradient(x, t)
+    by_layers = Network(copy.deepcopy(dict(network.layers))).gradient(x, t)
     grads = network.gradient(x, t)
     for key in grads:
         np.testing.assert_allclose(to_numpy(grads[key]), to_numpy(by_layers[key]), atol=1e-8)

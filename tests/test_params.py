@@ -145,5 +145,5 @@ def test_a_layer_that_forgets_a_gradient_is_an_error_and_never_trains_on_a_stale
         layer.dW = layer.x.T @ dout
 
     layer.backward = forgets_db
-    with pytest.raises(ArgumentError, match=r"Affine\(12 -> 7\) has a parameter b, but its backward sets no  self.db"):
+    with pytest.raises(ArgumentError, match=r"Affine\(12 -> 7\) has a parameter b, but its backward sets no `self.db`"):
         network.gradient(X, LABELS)

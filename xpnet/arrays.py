@@ -5,18 +5,21 @@ from typing import Any
 import numpy as np
 
 from xpnet.cupy_namespace import cupy_namespace
-from xpnet.errors import ArrayMixError
+from xpnet.errors import ArgumentError, ArrayMixError
 
 __all__ = [
     "Array",
     "accepts_out",
     "arange",
+    "check_plain",
+    "conversion",
     "copied",
     "creation_device",
     "dtype_name",
     "get_array_module",
     "is_array",
     "is_writable",
+    "named_dtype",
     "register_array_type",
     "sliding_windows",
     "to_numpy",
@@ -31,6 +34,9 @@ _array_modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float32, np.floa
 
 _dtype_names: dict[tuple[type, Any], str] = {}
 
+_SIZES = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64), "complex": (64, 128)}
+_NUMBERS = frozenset(["bool", *(f"{kind}{size}" for kind, sizes in _SIZES.items() for size in sizes)])
+
 
 def get_array_module(x: Array, *others: Array) -> Any:
     """The array module of `x`: numpy for a NumPy array, xpnet's thin namespace over cupy for a CuPy array, and so on.
@@ -40,7 +46,7 @@ def get_array_module(x: Array, *others: Array) -> Any:
     Raises
     ------
     ArrayMixError
-        When `others` belong to another library, or `x` is no array at all.
+        When `others` belong to another library, or `x` is no plain array: see `check_plain`.
 
     Examples
     --------
@@ -60,25 +66,69 @@ def get_array_module(x: Array, *others: Array) -> Any:
 
 
 def _find_array_module(x: Array) -> Any:
-    kind = type(x)
+    check_plain(x)
     if isinstance(x, (np.ndarray, np.generic)):
         xp: Any = np
     elif _is_cupy_array(x):
         xp = cupy_namespace()
-    elif hasattr(x, "__array_namespace__"):
-        xp = x.__array_namespace__()
     else:
-        raise ArrayMixError(
-            f"Expected an array, got {type_name(x)}. Make it one with  xpnet.asarray(x)  "
-            "(or  xpnet.asarray(x, like=array)  to put it beside another)."
-        )
-    _array_modules[kind] = xp
+        xp = x.__array_namespace__()
+    _array_modules[type(x)] = xp
     return xp
 
 
+def check_plain(x: Any, name: str = "x") -> None:
+    """Refuse what is no array, and subclasses of NumPy's arrays; `name` is what the message calls it.
+
+    The operators of a subclass may mean something else: ``*`` of two matrices is a matrix product, and sums leave out
+    the masked elements of a masked array. A memory map computes as a plain array does and is taken.
+
+    Raises
+    ------
+    ArrayMixError
+        The message says how to make a plain array of it.
+    """
+    if type(x) in _array_modules or isinstance(x, np.memmap | np.generic):
+        return
+    if isinstance(x, np.ndarray):
+        raise ArrayMixError(f"{name} must be a plain array, got {type_name(x)}. {_advice(x, name)}")
+    if not is_array(x):
+        raise ArrayMixError(f"{name} must be an array, got {type_name(x)}. {_advice(x, name)}".rstrip())
+
+
+def _advice(x: Any, name: str) -> str:
+    code = conversion(x, name)
+    if isinstance(x, np.ma.MaskedArray):
+        return f"Use `{code}`, with the number that should stand in the masked places."
+    return f"Use `{code}`." if code else ""
+
+
+def conversion(x: Any, name: str = "x") -> str:
+    """The code that makes a plain array of `x`, a variable called `name`; ``""`` if there is none.
+
+    Examples
+    --------
+    >>> conversion(np.ma.masked_array([1.0, 2.0], mask=[0, 1]))
+    'x.filled(0)'
+    >>> conversion([1.0, 2.0], "t")
+    'numpy.asarray(t)'
+    """
+    if isinstance(x, np.ndarray) and x.dtype.names:
+        return f"numpy.array({name}.tolist())"
+    if isinstance(x, np.ma.MaskedArray):
+        return f"{name}.filled(0)"
+    for method in ("toarray", "to_numpy"):  # SciPy's sparse matrices; pandas' and polars' tables
+        if callable(getattr(x, method, None)):
+            return f"{name}.{method}()"
+    if hasattr(x, "detach"):  # PyTorch's tensors
+        return f"{name}.detach().cpu().numpy()"
+    convertible = isinstance(x, list | tuple | int | float | range) or hasattr(x, "__array__")
+    return f"numpy.asarray({name})" if convertible else ""
+
+
 def type_name(x: object) -> str:
-    """The full name of the type of `x`, for messages."""
-    return f"{type(x).__module__}.{type(x).__qualname__}"
+    """The full name of the type of `x`, for messages: ``"numpy.ndarray"``, but ``"list"``."""
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def register_array_type(kind: type, xp: Any) -> None:
@@ -98,12 +148,39 @@ def _is_cupy_array(x: object) -> bool:
 
 
 def dtype_name(x: Array) -> str:
-    """The name of an array's dtype, the same on every backend: ``"float32"``."""
+    """The name of an array's dtype, the same on every backend and in every byte order: ``"float32"``."""
     # By class as well: two libraries' float32 may have one hash, and array-api-strict's refuses to be compared.
     key = (type(x.dtype), x.dtype)
     if key not in _dtype_names:
-        _dtype_names[key] = str(x.dtype).rpartition(".")[2]
+        name = x.dtype.name if isinstance(x.dtype, np.dtype) else str(x.dtype)
+        _dtype_names[key] = name.rpartition(".")[2]
     return _dtype_names[key]
+
+
+def named_dtype(dtype: Any) -> str:
+    """The name of a dtype of numbers in any spelling: a name, a code, a type, or a dtype of some library.
+
+    Raises
+    ------
+    ArgumentError
+        When there is no such dtype.
+
+    Examples
+    --------
+    >>> named_dtype("f4"), named_dtype(">f8"), named_dtype(np.float64), named_dtype(np.dtype("int64"))
+    ('float32', 'float64', 'float64', 'int64')
+    """
+    if isinstance(dtype, str) and dtype in _NUMBERS:
+        return dtype
+    # The dtypes of other libraries are no dtypes to NumPy, but are printed with their names: torch.float32.
+    for spelling in (dtype, str(dtype).rpartition(".")[2]):
+        try:
+            name = np.dtype(spelling).name
+        except (TypeError, ValueError, SyntaxError):
+            continue
+        if name in _NUMBERS and dtype is not None:
+            return name
+    raise ArgumentError(f"Expected the name of a dtype of numbers such as 'float32', got {dtype!r:.60}.")
 
 
 def is_writable(x: Array) -> bool:
@@ -121,8 +198,14 @@ def accepts_out(xp: Any) -> bool:
 
 
 def to_numpy(a: Array) -> np.ndarray:
-    """The one door out: `a` as a NumPy array. On a GPU this waits for the device; a NumPy array is returned as is."""
-    if isinstance(a, np.ndarray):
+    """`a` as a plain NumPy array. On a GPU this waits for the device; a NumPy array is returned as it is.
+
+    Raises
+    ------
+    ArrayMixError
+        When `a` is no plain array, such as a list or a masked array.
+    """
+    if type(a) is np.ndarray:
         return a
     xp = get_array_module(a)
     if xp is np:

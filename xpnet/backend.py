@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,22 @@ from xpnet.arrays import (
     Array,
     accepts_out,
     arange,
+    check_plain,
+    conversion,
     copied,
     creation_device,
     dtype_name,
     get_array_module,
     is_array,
     is_writable,
+    named_dtype,
     register_array_type,
     sliding_windows,
     to_numpy,
     type_name,
 )
 from xpnet.cupy_namespace import CupyNamespace, load_cupy
-from xpnet.errors import BackendError, DtypeError
+from xpnet.errors import BackendError, DtypeError, ShapeError
 
 __all__ = [
     "Array",
@@ -44,7 +48,9 @@ __all__ = [
     "arange",
     "asarray",
     "backend_of",
+    "check_plain",
     "chosen_backend",
+    "conversion",
     "copied",
     "creation_device",
     "dtype_name",
@@ -52,10 +58,12 @@ __all__ = [
     "get_backend",
     "is_array",
     "is_writable",
+    "named_dtype",
     "set_backend",
     "sliding_windows",
     "synchronize",
     "to_numpy",
+    "type_name",
     "use_backend",
 ]
 
@@ -218,17 +226,15 @@ def _array_api_backend(name: str) -> Backend:
 # --- converting -----------------------------------------------------------------------------------------------------
 
 
-def asarray(
-    a: Any, *, dtype: str | None = None, like: Array | None = None, backend: str | Backend | None = None
-) -> Array:
-    """The one door in: `a` as an array beside `like`, or on the chosen backend.
+def asarray(a: Any, *, dtype: Any = None, like: Array | None = None, backend: str | Backend | None = None) -> Array:
+    """`a` as an array beside `like`, or on the chosen backend.
 
     Parameters
     ----------
     a
         An array of any backend, a list, a number.
     dtype
-        A name such as ``"float32"``; None keeps the dtype.
+        A dtype of numbers, such as ``"float32"`` or ``numpy.float32``; None keeps the dtype.
     like
         An array whose library and device the result shall have.
     backend
@@ -238,28 +244,69 @@ def asarray(
     -------
     Array
         `a` itself where it is in place already (as ``numpy.asarray`` does), else a copy that shares no memory with it.
+        In the byte order of this machine.
+
+    Raises
+    ------
+    ArrayMixError
+        For a subclass of NumPy's arrays, such as a masked array, and for what is no array: the message says how to make
+        one of it.
+    DtypeError
+        For what are no numbers, and for complex numbers where `dtype` is not complex.
+    ShapeError
+        For lists of different lengths.
 
     Examples
     --------
     >>> asarray([1, 2], dtype="float32", backend="numpy")
     array([1., 2.], dtype=float32)
     """
+    if dtype is not None:
+        dtype = named_dtype(dtype)
     if like is not None:
         xp, device = get_array_module(like), creation_device(like).get("device")
     else:
         chosen = get_backend(backend)
         xp, device = chosen.xp, chosen.device
-    if is_array(a) and get_array_module(a) is xp and (device is None or a.device == device):
+    if is_array(a) and (module := get_array_module(a)) is xp is not np and (device is None or a.device == device):
         return a if dtype in (None, dtype_name(a)) else xp.astype(a, getattr(xp, dtype))
-    host = to_numpy(a) if is_array(a) else np.asarray(a)
-    if host.dtype == object or host.dtype.kind in "USmM":
-        raise DtypeError(f"Expected numbers, got {type_name(a)} that NumPy reads as {host.dtype}: {a!r:.60}")
+    host = to_numpy(a) if is_array(a) else _read(a)
+    _check_numbers(a, host, dtype)
+    target = np.dtype(dtype or host.dtype).newbyteorder("=")
     if xp is np:
-        host = host.astype(dtype or host.dtype, copy=False)
-        return host if host.flags.writeable else host.copy()  # what comes from JAX is for reading only, copies too
+        host = host.astype(target, copy=False)
+        # What comes from elsewhere may be for reading only, as JAX's is, copies too.
+        return host if host.flags.writeable or (is_array(a) and module is np) else host.copy()
     # A copy of our own: torch and others would go on sharing the caller's memory.
-    host = np.array(host, dtype=dtype)
+    host = np.array(host, dtype=target)
     return xp.asarray(host) if device is None else xp.asarray(host, device=device)
+
+
+def _read(a: Any) -> np.ndarray:
+    """The NumPy array of a list, a number or an object that NumPy can read."""
+    if isinstance(a, list | tuple):
+        for kind in set(map(type, a)):
+            if issubclass(kind, np.ndarray):  # numpy.asarray would drop the mask of each
+                check_plain(next(part for part in a if type(part) is kind), "each array of the list")
+    try:
+        return np.asarray(a)
+    except (TypeError, ValueError, RuntimeError) as error:
+        for part in a if isinstance(a, list | tuple) else [a]:
+            if not isinstance(part, list | tuple | Number):
+                check_plain(part, "each array of the list" if part is not a else "x")
+        raise ShapeError(f"Expected a list of numbers, or of lists of one length, got {a!r:.60}.") from error
+
+
+def _check_numbers(a: Any, host: np.ndarray, dtype: str | None) -> None:
+    """That NumPy has read `a` as numbers, which can become `dtype`."""
+    kind = host.dtype.kind
+    if kind not in "biufc":
+        code = conversion(a)
+        # Of a list numpy.asarray has just made this.
+        advice = f" Use `{code}`." if code and not code.startswith("numpy.asarray") else ""
+        raise DtypeError(f"Expected numbers, got {type_name(a)} that NumPy reads as {host.dtype}: {a!r:.60}.{advice}")
+    if kind == "c" and dtype is not None and not dtype.startswith("complex"):
+        raise DtypeError(f"Expected real numbers, got {host.dtype}. Use `x.real` for the real parts.")
 
 
 def backend_of(x: Array) -> Backend:

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, dtype_name, get_array_module, is_array, to_numpy
+from xpnet.backend import (
+    Array,
+    check_plain,
+    dtype_name,
+    get_array_module,
+    is_array,
+    named_dtype,
+    to_numpy,
+    type_name,
+)
 from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 
 __all__ = [
@@ -18,20 +27,35 @@ __all__ = [
     "check_finite",
     "check_flag",
     "check_form",
+    "check_given_shape",
+    "check_gradient_form",
     "check_inputs",
     "check_labels",
+    "check_network_dtype",
     "check_not_negative",
+    "check_parameter",
     "check_positive",
+    "check_shape",
     "check_together",
     "index_labels",
 ]
 
+_NETWORK_DTYPES = "float32", "float64"
+
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number of at least one, such as a width or a batch size, or of at least so many."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__") or value < least:
         raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     return int(value)
+
+
+def check_shape(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of a sample: whole numbers of at least one."""
+    sizes = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    if not sizes or any(isinstance(n, bool | np.bool_) or not hasattr(n, "__index__") or n < 1 for n in sizes):
+        raise ArgumentError(f"{name} must be the shape of one sample, such as (1, 28, 28), got {value!r:.60}.")
+    return tuple(int(n) for n in sizes)
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -87,23 +111,57 @@ def check_between(name: str, value: Any, low: float, high: float, *, below: bool
     return number
 
 
+def check_network_dtype(dtype: Any) -> str:
+    """The name of a dtype that a network may have, in any spelling: float32 or float64."""
+    try:
+        name = named_dtype(dtype)
+    except ArgumentError:
+        name = ""
+    if name not in _NETWORK_DTYPES:
+        raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r:.60}.")
+    return name
+
+
+def check_parameter(name: str, value: Any) -> Array:
+    """A parameter or a statistic of a layer as a plain array of float32 or float64 that can be written.
+
+    Big-endian numbers are converted, memory maps and read-only arrays copied.
+    """
+    check_plain(value, name)
+    if dtype_name(value) not in _NETWORK_DTYPES:
+        short = name.rpartition(".")[2]
+        raise DtypeError(
+            f"{name} must be float32 or float64, got {dtype_name(value)}. Use `{short}.astype('float32')`."
+        )
+    if isinstance(value, np.memmap):  # also one that can be written: training must not change the file
+        return np.array(value, dtype=dtype_name(value))
+    if isinstance(value, np.ndarray | np.generic):
+        return np.require(value, dtype_name(value), "W")
+    return value
+
+
 def check_together(name: str, a: Any, like: Array) -> None:
-    """That `a` is an array of the library, and on the device, of the network's parameters."""
-    mend = f"Move it once with  {name} = xpnet.asarray({name}, like=network.anchor)"
-    if not is_array(a):
-        raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {mend} .")
-    xp = get_array_module(like)
-    if get_array_module(a) is not xp:
+    """That `a` is a plain array of the library, and on the device, of the network's parameters."""
+    xp, mend = get_array_module(like), f"Use `{name} = xpnet.asarray({name}, like=network.anchor)`"
+    try:
+        together = get_array_module(a) is xp
+    except ArrayMixError:
+        if isinstance(a, list | tuple | int | float):
+            raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {mend}.") from None
+        check_plain(a, name)
+        raise
+    if not together:
         raise ArrayMixError(
-            f"{name} is a {type(a).__module__}.{type(a).__name__}, but the network's parameters are "
-            f"{type(like).__module__}.{type(like).__name__}. {mend} , or the network with  network.to(...) ."
+            f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {mend}, or move the "
+            "network with `network.to(...)`."
         )
     if xp is not np and a.device != like.device:
-        raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {mend} .")
+        raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {mend}.")
 
 
 def check_inputs(x: Array) -> None:
-    """That inputs are pixels (uint8) or floats, and that there are some."""
+    """That inputs are pixels (uint8) or floats, in a plain array, and that there are some."""
+    check_plain(x)
     name = dtype_name(x)
     if name != "uint8" and not name.startswith("float"):
         raise DtypeError(
@@ -201,15 +259,37 @@ def index_labels(t: np.ndarray) -> np.ndarray:
 
 def check_form(name: str, value: Any, current: Array) -> None:
     """That a parameter's new value has its present one's library, shape and dtype; broadcasting would be silent."""
+    if is_array(value):
+        check_plain(value, name)
     if not is_array(value) or get_array_module(value) is not get_array_module(current):
         raise ArrayMixError(
-            f"{name} is a {type(current).__module__}.{type(current).__name__}, got {type(value).__name__}. "
-            f"Convert it with  xpnet.asarray(value, like=...) ."
+            f"{name} is a {type_name(current)}, got {type(value).__name__}. "
+            f"Convert it with `xpnet.asarray(value, like=network.anchor)`."
         )
     if tuple(value.shape) != tuple(current.shape):
         raise ShapeError(f"{name} has shape {tuple(current.shape)}, got a value of shape {tuple(value.shape)}.")
-    if value.dtype != current.dtype:
+    if dtype_name(value) != dtype_name(current):
         raise DtypeError(
-            f"{name} is {dtype_name(current)}, got {dtype_name(value)}. Convert the value with  "
-            f"xpnet.asarray(value, dtype={dtype_name(current)!r}) , or the network with  network.to(dtype=...) ."
+            f"{name} is {dtype_name(current)}, got {dtype_name(value)}. Convert the value with "
+            f"`xpnet.asarray(value, dtype={dtype_name(current)!r})`, or the network with `network.to(dtype=...)`."
         )
+
+
+def check_gradient_form(layer: Any, name: str, grad: Any) -> None:
+    """That the gradient `name` of a layer has the shape of its parameter, and is of real numbers."""
+    shape, expected = getattr(grad, "shape", ()), getattr(layer, name[1:]).shape
+    if tuple(shape) != tuple(expected):
+        raise ShapeError(
+            f"{layer!r} has a parameter {name[1:]} of shape {tuple(expected)}, but its backward sets `self.{name}` of "
+            f"shape {tuple(shape)}."
+        )
+    if not dtype_name(grad).startswith("float"):
+        raise DtypeError(f"The backward of {layer!r} sets `self.{name}` to numbers of {dtype_name(grad)}.")
+
+
+def check_given_shape(must: str, array: Any, expected: tuple[int, ...]) -> None:
+    """That what a layer gives has the expected shape; `must` begins the message."""
+    shape = getattr(array, "shape", None)
+    if shape is None or tuple(shape) != expected:
+        got = type(array).__name__ if shape is None else str(tuple(shape))
+        raise ShapeError(f"{must} of shape {expected}, got {got}.")

@@ -4,9 +4,10 @@ Each computes in the dtype of its input. Numbers, lists and integer arrays, whic
 in float64. A vector is one sample; in a two-dimensional array each row is one.
 """
 
+from numbers import Number
 from typing import Any
 
-from xpnet.backend import Array, arange, asarray, dtype_name, get_array_module, is_array
+from xpnet.backend import Array, arange, asarray, check_plain, dtype_name, get_array_module, is_array
 from xpnet.checks import check_labels
 from xpnet.errors import ShapeError
 
@@ -120,6 +121,8 @@ def relu_grad(x: Array) -> Array:
 
 def identity_function(x: Array) -> Array:
     """`x` itself: the output activation of a regression (course row 2)."""
+    if not isinstance(x, list | tuple | Number):
+        check_plain(x)
     return x
 
 

@@ -1,10 +1,11 @@
 """The way through a network, forward and backward, with fused layers in place of neighbours where they are faster."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeGuard, TypeVar
 
 from xpnet.backend import Array
+from xpnet.checks import check_given_shape
 from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 from xpnet.layers import (
     Affine,
@@ -21,6 +22,7 @@ from xpnet.layers import (
 __all__ = ["Pass", "fuse"]
 
 _Kind = TypeVar("_Kind")
+_FUSED = AffineRelu, ConvolutionPooling, ReluPooling
 _AS_THEY_COME: dict[type, list[Any]] = {
     kind: [kind.forward, kind.backward] for kind in (Affine, Convolution, Pooling, Relu, SoftmaxWithLoss)
 }
@@ -82,6 +84,34 @@ class Pass:
         for layer in self.backward:
             dout = layer.backward(dout)
         return loss
+
+    def checked(self) -> Self:
+        """The same pass, in which a layer that gives outputs or gradients of a wrong shape is an error."""
+        layers = {id(layer): layer if isinstance(layer, _FUSED) else _CheckedLayer(layer) for layer in self.forward}
+        return replace(
+            self, forward=tuple(layers.values()), backward=tuple(layers[id(layer)] for layer in self.backward)
+        )
+
+
+class _CheckedLayer(Layer):
+    """A layer, and a check of the shapes that it is given and gives: wrong ones would be broadcast elsewhere."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: Array) -> Array:
+        y = self.layer.forward(x)
+        self.x_shape = tuple(x.shape)
+        self.y_shape = (x.shape[0], *self.layer.output_shape(tuple(x.shape[1:])))
+        check_given_shape(f"The forward of {self.layer!r} must give an output", y, self.y_shape)
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        check_given_shape(f"The layer after {self.layer!r} must give a gradient", dout, self.y_shape)
+        dx = self.layer.backward(dout)
+        if self.layer.needs_input_gradient or dx is not None:
+            check_given_shape(f"The backward of {self.layer!r} must give a gradient", dx, self.x_shape)
+        return dx
 
 
 def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True) -> Pass:

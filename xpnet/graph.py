@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
-from xpnet.backend import Array, get_array_module, is_array
-from xpnet.errors import ArgumentError
+from xpnet.backend import Array, asarray, check_plain, get_array_module, is_array
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.graph_drawing import Drawing
 from xpnet.graph_parts import Edge, Node, format_value
 
@@ -108,7 +109,7 @@ class Graph:
         ArgumentError
             When the name is taken.
         """
-        return self._add(Value(value, name))
+        return self._add(Value(_checked_value(value), name))
 
     def apply(self, layer: Any, *inputs: Any, name: str = "") -> Value:
         """Run ``layer.forward`` on the inputs and note it as a node of the graph.
@@ -148,7 +149,9 @@ class Graph:
                 f"This {kind} is a node of the graph already, and would forget that node's inputs. "
                 f"Make a new one for each node:  graph.apply({kind}(), ...) ."
             )
-        values = tuple(self._own(x) if isinstance(x, Value) else Value(x, constant=True) for x in inputs)
+        values = tuple(
+            self._own(x) if isinstance(x, Value) else Value(_checked_value(x), constant=True) for x in inputs
+        )
         result = layer.forward(*(x.value for x in values))
         output = self._add(Value(result, name))
         self._steps.append(_Step(layer, values, output))
@@ -172,6 +175,8 @@ class Graph:
         ArgumentError
             When nothing has been applied yet; when `output` is of another graph; when a layer gives another number of
             gradients than it has inputs. (A layer may leave out those of constants, as `SoftmaxWithLoss` does.)
+        ShapeError
+            When a layer gives a gradient of another shape than its input has, or `dout` has another than `output`.
         """
         if not self._steps:
             raise ArgumentError("There is nothing to go back through. Apply a layer first:  graph.apply(layer, x) .")
@@ -182,12 +187,16 @@ class Graph:
             step.gradients = []
         if dout is None:
             dout = get_array_module(start.value).ones_like(start.value) if is_array(start.value) else 1
+        dout, expected = _checked_value(dout), tuple(getattr(start.value, "shape", ()))
+        if tuple(getattr(dout, "shape", ())) != expected:
+            raise ShapeError(f"dout must have the shape of the output, {expected}, got {tuple(dout.shape)}.")
         start.gradient = dout
         for step in reversed(self._steps):
             if step.output.gradient is not None:
                 step.gradients = _gradients(step, step.output.gradient)
                 for x, gradient in step.inputs_and_gradients():
                     if gradient is not None:
+                        _check_gradient(step.layer, x, gradient)
                         # Not +=, which would write into an array that a layer may have handed to several.
                         x.gradient = gradient if x.gradient is None else x.gradient + gradient
 
@@ -265,6 +274,14 @@ class Graph:
         return {id(value): value.name or next(free) for value in self._values if uses[id(value)] > 1}
 
 
+def _checked_value(value: Any) -> Any:
+    """The value, if it is a number or a plain array; a list as an array of float64."""
+    if is_array(value):
+        check_plain(value, "value")
+        return value
+    return value if isinstance(value, Number) else asarray(value, dtype="float64")
+
+
 def _gradients(step: _Step, dout: Array) -> list[Array | None]:
     """What the layer's ``backward`` gives for each input; None for constants that it leaves out."""
     given = step.layer.backward(dout)
@@ -279,6 +296,16 @@ def _gradients(step: _Step, dout: Array) -> list[Array | None]:
         f"{type(step.layer).__name__} has {len(step.inputs)} inputs, but its backward gave {len(gradients)} gradients. "
         "It must return one for each input:  return dx, dy ."
     )
+
+
+def _check_gradient(layer: Any, x: Value, gradient: Array) -> None:
+    """That a gradient has the shape of the value that it is by; numbers have none."""
+    expected, got = (tuple(getattr(a, "shape", ())) for a in (x.value, gradient))
+    if not x.constant and got != expected:
+        raise ShapeError(
+            f"The backward of {type(layer).__name__} must give a gradient of shape {expected} for an input of that "
+            f"shape, got {got}."
+        )
 
 
 def _layer_node(key: str, layer: Any) -> Node:

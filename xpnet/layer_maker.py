@@ -1,8 +1,7 @@
 """Layers with parameters from their sizes: what the networks here, and those of one's own, are made with."""
 
 from xpnet.backend import Array, Backend, asarray
-from xpnet.checks import check_count
-from xpnet.errors import ArgumentError
+from xpnet.checks import check_count, check_network_dtype
 from xpnet.initializers import initial_weights, random_streams
 from xpnet.layers import Affine, BatchNormalization, Convolution, Dropout, LayerNormalization
 from xpnet.windows import check_pair
@@ -33,10 +32,8 @@ class LayerMaker:
     def __init__(
         self, seed: int | None = None, *, dtype: str = "float32", backend: str | Backend | None = None
     ) -> None:
-        if dtype not in ("float32", "float64"):
-            raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+        self._dtype = check_network_dtype(dtype)
         self._streams = random_streams(seed)
-        self._dtype = dtype
         self._backend = backend
 
     def affine(self, n_in: int, n_out: int, weight_init_std: float | str = 0.01) -> Affine:

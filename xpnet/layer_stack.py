@@ -2,18 +2,36 @@
 
 import copy
 import os
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
-from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, to_numpy
-from xpnet.checks import check_together
+from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, is_writable, to_numpy
+from xpnet.checks import check_network_dtype, check_parameter, check_together
 from xpnet.errors import ArgumentError, DtypeError
-from xpnet.layers import Layer, with_inner_layers
-from xpnet.params import Flat, FlatBuffers, Params, lay_flat, name_layers, parameter_places, put
+from xpnet.layers import Layer, check_layer, with_inner_layers
+from xpnet.params import Flat, FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 from xpnet.weights import load_expected_weights, save_weights
 
 __all__ = ["LayerStack"]
+
+
+def _named(layers: Any) -> dict[str, Layer]:
+    """The layers of a network by name, each checked."""
+    if isinstance(layers, Mapping):
+        named = dict(layers)
+    elif isinstance(layers, Layer | str) or not isinstance(layers, Iterable):
+        raise ArgumentError(f"layers must be a list of layers such as `[make.affine(4, 3)]`, got {layers!r:.60}.")
+    else:
+        layers = list(layers)
+        for number, layer in enumerate(layers):
+            check_layer(f"Layer {number} of the network", layer)
+        return name_layers(layers)
+    for name, layer in named.items():
+        if not isinstance(name, str):
+            raise ArgumentError(f"The names of layers must be strings, got {name!r}.")
+        check_layer(f"The layer {name!r} of the network", layer)
+    return named
 
 
 class LayerStack:
@@ -28,33 +46,54 @@ class LayerStack:
     """
 
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:
-        self._layers = dict(layers) if isinstance(layers, Mapping) else name_layers(layers)
+        self._layers = _named(layers)
         self._every_layer = list(with_inner_layers(self._layers.values()))
-        if len({id(layer) for layer in self._every_layer}) < len(self._every_layer):
-            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
+        self._check_layers()
         self._every_place = parameter_places(self._layers)
         if not self._every_place:
             raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
         self._first_place = next(iter(self._every_place.values()))
         self._every_parameter = Params(self._every_place)
+        statistics = parameter_places(self._layers, "statistic_names")
+        self._kept_places = [*statistics.values(), *parameter_places(self._layers, "counter_names").values()]
+        self._statistics = Params(statistics, kind="statistics")
+        self._make_plain()
         for key, value in self._every_parameter.items():
             check_together(key, value, self.anchor)
             if value.dtype != self.anchor.dtype:
                 raise DtypeError(
                     f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
                 )
-        statistics = parameter_places(self._layers, "statistic_names")
-        self._kept_places = [*statistics.values(), *parameter_places(self._layers, "counter_names").values()]
-        self.statistics = Params(statistics, kind="statistics")
+        check_untied(self._every_parameter)
         self._place_what_is_kept()
         self.buffers: FlatBuffers | None = None
         for layer, name in self._every_place.values():
             layer.__dict__.setdefault(f"d{name}", None)
         self._optimizer_marks: set[str] = set()
         self._divide()
-        if any(layer._buffer_views for layer in self._every_layer):
-            # Into another network's buffers, which leaves them to this one, and lays its own anew when it is trained.
-            self._place_parameters({key: copied(value) for key, value in self._every_parameter.items()})
+
+    def _check_layers(self) -> None:
+        """That no layer stands here twice, or in another network."""
+        if len({id(layer) for layer in self._every_layer}) < len(self._every_layer):
+            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
+        if taken := [layer for layer in self._every_layer if layer._in_network]:
+            raise ArgumentError(
+                f"{taken[0]!r} belongs to another network. Make new layers for each network, or use "
+                "`copy.deepcopy(layers)` to begin with the numbers that these have now."
+            )
+
+    def _take_layers(self) -> None:
+        """Note in the layers that they belong to a network."""
+        for layer in self._every_layer:
+            layer._in_network = True
+
+    def _make_plain(self) -> None:
+        """Make parameters and statistics plain arrays that can be written, which those read from a file may not be."""
+        for key, (layer, name) in self._every_place.items():
+            layer.__dict__[name] = check_parameter(key, getattr(layer, name))
+        for layer, name in self._kept_places:
+            value = getattr(layer, name)
+            setattr(layer, name, value if is_writable(value) else copied(value))
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
@@ -66,8 +105,8 @@ class LayerStack:
             )
         self._places = learned
         frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}
-        self.params = Params(self._places, optimizer_marks=self._optimizer_marks)
-        self.frozen = Params(frozen, kind="frozen parameters")
+        self._params = Params(self._places, optimizer_marks=self._optimizer_marks)
+        self._frozen = Params(frozen, kind="frozen parameters")
         self._grads = Params(self._places, prefix="d")
         self._grad_places = [(layer, f"d{name}") for layer, name in self._places.values()]
 
@@ -75,6 +114,25 @@ class LayerStack:
     def layers(self) -> Mapping[str, Layer]:
         """The layers by name, in order. To build with other layers make another network."""
         return MappingProxyType(self._layers)
+
+    @property
+    def params(self) -> Params:
+        """The parameters that are learned, by name: a live view on the layers."""
+        return self._params
+
+    @params.setter
+    def params(self, _: Any) -> None:
+        raise ArgumentError("The parameters are a view on the layers. Use `network.set_params(values)`.")
+
+    @property
+    def frozen(self) -> Params:
+        """The parameters that are not learned, after `freeze`, by name: a live view as well."""
+        return self._frozen
+
+    @property
+    def statistics(self) -> Params:
+        """What layers gather in training for inference, by name: a live view as well."""
+        return self._statistics
 
     @property
     def grads(self) -> Params:
@@ -123,12 +181,12 @@ class LayerStack:
             raise ArgumentError(f"There is no layer {unknown[0]!r}; there are {', '.join(self._layers)}.")
         before = {layer: layer.frozen for layer in self._every_layer}
         for layer in with_inner_layers([self._layers[name] for name in names]):
-            layer.frozen = frozen
+            layer._frozen = frozen
         try:
             self._divide()
         except ArgumentError:
             for layer, was in before.items():
-                layer.frozen = was
+                layer._frozen = was
             raise
         if self.buffers is not None:
             self._place_parameters({key: copied(value) for key, value in self._every_parameter.items()})
@@ -152,8 +210,10 @@ class LayerStack:
         key = f"all but {', '.join(self.frozen)}" if self.frozen else "all"
         return Flat({key: self.buffers.params}, self._optimizer_marks), {key: self.buffers.grads}
 
-    def to(self, backend: str | Backend | None = None, *, dtype: str | None = None) -> Self:
+    def to(self, backend: str | Backend | None = None, *, dtype: Any = None) -> Self:
         """Move the parameters to a backend, or to another dtype, or both; returns the network itself.
+
+        `dtype` is float32 or float64, in any spelling: ``"float64"``, ``numpy.float64``, ``"f8"``.
 
         Examples
         --------
@@ -161,6 +221,8 @@ class LayerStack:
         >>> TwoLayerNet(4, 3, 2, backend="numpy").to(dtype="float64")
         TwoLayerNet(4-3-2, 23 parameters, float64 on numpy)
         """
+        if dtype is not None:
+            dtype = check_network_dtype(dtype)
         where: dict[str, Any] = {"like": self.anchor} if backend is None else {"backend": get_backend(backend)}
         self._place_parameters(
             {key: asarray(value, dtype=dtype, **where) for key, value in self._every_parameter.items()}
@@ -173,8 +235,7 @@ class LayerStack:
         flat, self.buffers = self.buffers is not None, None
         for key, (layer, name) in self._every_place.items():
             layer._buffer_views, layer._out = {}, {}
-            setattr(layer, name, values[key])
-            setattr(layer, f"d{name}", None)
+            layer.__dict__.update({name: values[key], f"d{name}": None})
         if flat:
             self.flatten()
 
@@ -206,6 +267,8 @@ class LayerStack:
     def __setstate__(self, state: dict[str, Any]) -> None:
         flat = state.pop("flat")
         self.__dict__.update(state)
+        self._make_plain()
+        self._take_layers()
         if flat:
             self.flatten()
 

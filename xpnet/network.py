@@ -7,21 +7,45 @@ from typing import Any
 import numpy as np
 
 from xpnet.backend import Array, accepts_out, asarray, copied, get_array_module
-from xpnet.checks import check_count, check_finite, check_inputs, check_not_negative, check_together
+from xpnet.checks import (
+    check_count,
+    check_finite,
+    check_gradient_form,
+    check_inputs,
+    check_not_negative,
+    check_shape,
+    check_together,
+)
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
 from xpnet.layer_stack import LayerStack
-from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss, first_that_learns, settled_shape
+from xpnet.layers import (
+    Layer,
+    LossLayer,
+    SoftmaxWithLoss,
+    check_loss_layer,
+    checked,
+    first_that_learns,
+    settled_shape,
+)
 from xpnet.memory import raise_out_of_memory
 from xpnet.summary import summary_table
 
-__all__ = ["Network"]
+__all__ = ["Network", "check_network"]
 
 _MOST_SAMPLES = 1000
 _CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
 _MOST_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
+
+
+def check_network(network: Any) -> "Network":
+    """The network itself, if it is one."""
+    if not isinstance(network, Network):
+        got = f"the class {network.__name__}" if isinstance(network, type) else f"{network!r:.60}"
+        raise ArgumentError(f"network must be a network such as `TwoLayerNet(784, 50, 10)`, got {got}.")
+    return network
 
 
 class Network(LayerStack):
@@ -70,6 +94,7 @@ class Network(LayerStack):
     """
 
     recordable: bool = True
+    weight_decay_lambda: float = checked(check_not_negative)
 
     def __init__(
         self,
@@ -79,13 +104,25 @@ class Network(LayerStack):
         weight_decay_lambda: float = 0.0,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        self.weight_decay_lambda = check_not_negative("weight_decay_lambda", weight_decay_lambda)
+        self.weight_decay_lambda = weight_decay_lambda
         super().__init__(layers)
-        self.last_layer = last_layer or SoftmaxWithLoss()
-        self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else tuple(input_shape)
+        self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-        if self.input_shape is not None:
-            self.output_shape(self.input_shape)
+        self._checked_batches: set[tuple[int, ...]] = set()
+        self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else input_shape
+        self._take_layers()
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample, where it is known."""
+        return self._input_shape
+
+    @input_shape.setter
+    def input_shape(self, shape: Sequence[int] | None) -> None:
+        if shape is not None:
+            shape = check_shape("input_shape", shape)
+            self.output_shape(shape)
+        self._input_shape: tuple[int, ...] | None = shape
 
     @property
     def last_layer(self) -> LossLayer:
@@ -94,6 +131,7 @@ class Network(LayerStack):
 
     @last_layer.setter
     def last_layer(self, last_layer: LossLayer) -> None:
+        check_loss_layer("last_layer", last_layer)
         self._pass = Pass.through(list(self._layers.values()), last_layer)
 
     def _divide(self) -> None:
@@ -212,7 +250,10 @@ class Network(LayerStack):
         self.set_train(True)
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
+        if x.shape not in self._checked_batches:  # the first of this shape: a layer's formula is the same in the next
+            way = way.checked()
         loss = way.run(x, t, None if self.weight_decay_lambda else out)
+        self._checked_batches.add(x.shape)
         self._gather_gradients()
         if not self.weight_decay_lambda:
             return loss
@@ -236,8 +277,11 @@ class Network(LayerStack):
         for layer, name in self._grad_places:
             grad, view = getattr(layer, name), layer._buffer_views.get(name)
             if grad is None:
-                raise ArgumentError(f"{layer!r} has a parameter {name[1:]}, but its backward sets no  self.{name} .")
-            if view is not None and grad is not view:
+                raise ArgumentError(f"{layer!r} has a parameter {name[1:]}, but its backward sets no `self.{name}`.")
+            if grad is view:
+                continue
+            check_gradient_form(layer, name, grad)
+            if view is not None:
                 view[...] = grad
                 setattr(layer, name, view)
 
@@ -256,7 +300,7 @@ class Network(LayerStack):
         """Check inputs and make a batch of a single sample; says whether it was one."""
         check_together("x", x, self.anchor)
         check_inputs(x)
-        single = x.ndim == 1 or (self.input_shape is not None and tuple(x.shape) == self.input_shape)
+        single = x.ndim == 1 or (self._input_shape is not None and tuple(x.shape) == self._input_shape)
         if single:
             x = x[None, ...]
         self.output_shape(tuple(x.shape[1:]))

@@ -3,7 +3,7 @@
 from xpnet.graph_drawing import Drawing
 from xpnet.graph_parts import Edge, Node
 from xpnet.layers import Layer
-from xpnet.network import Network
+from xpnet.network import Network, check_network
 from xpnet.summary import batch_shape
 
 __all__ = ["network_graph"]
@@ -42,6 +42,7 @@ def network_graph(network: Network) -> Drawing:
     │
     loss
     """
+    check_network(network)
     nodes, edges = [Node("x", "x", "input")], []
     shape = network.input_shape
     for number, (name, layer) in enumerate(network.layers.items()):

@@ -1,5 +1,6 @@
 """A network's parameters by name, as a live view on its layers, and the one buffer in which they may lie."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from xpnet.checks import check_form
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer, with_inner_layers
 
-__all__ = ["Flat", "FlatBuffers", "Params", "lay_flat", "name_layers", "parameter_places", "put"]
+__all__ = ["Flat", "FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
 
 
 def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
@@ -126,6 +127,20 @@ class Params(MutableMapping[str, Array]):
         return "Params(" + ", ".join(f"{key}: {tuple(value.shape)}" for key, value in self.items()) + ")"
 
 
+def check_untied(parameters: Mapping[str, Array]) -> None:
+    """That no two parameters share memory: they would learn together by hand, and each for itself in a buffer."""
+    for (key, a), (other, b) in itertools.combinations(parameters.items(), 2):
+        if _share_memory(a, b):
+            raise ArgumentError(
+                f"{key} and {other} share memory, and each is to learn for itself. Copy one, as in `W.T.copy()`."
+            )
+
+
+def _share_memory(a: Array, b: Array) -> bool:
+    xp = get_array_module(a)
+    return a is b or (hasattr(xp, "shares_memory") and bool(xp.shares_memory(a, b)))
+
+
 def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None:
     """Give an array of a layer's another value: in its place where that can be, since a recording knows the place."""
     current = getattr(layer, name)
@@ -174,10 +189,10 @@ def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
         None, with nothing changed, where arrays cannot be written in place.
     """
     arrays = [getattr(layer, name) for layer, name in places.values()]
-    if not is_writable(arrays[0]):
-        return None
     xp = get_array_module(*arrays)
     params = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
+    if not is_writable(params):
+        return None
     grads = xp.zeros_like(params)
     start, views = 0, []
     for (layer, name), array in zip(places.values(), arrays, strict=True):

@@ -23,7 +23,7 @@ from xpnet.history import History
 from xpnet.initializers import random_streams
 from xpnet.interrupts import Interrupts, deferred_interrupts
 from xpnet.memory import memory_for
-from xpnet.network import Network
+from xpnet.network import Network, check_network
 from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, constants, parts
@@ -187,7 +187,7 @@ class Trainer:
         augmentation: Callable[[Array], Array] | None = None,
     ) -> None:
         self.sampling, self.capture = sampling, capture
-        self.network = network
+        self.network = check_network(network)
         self.mini_batch_size = check_count("mini_batch_size", mini_batch_size)
         self.optimizer = make_optimizer(optimizer, optimizer_param)
         self.callbacks = check_callbacks(callbacks)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, copied, dtype_name, get_array_module, is_array, to_numpy
+from xpnet.backend import Array, asarray, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
 from xpnet.checks import check_between, check_finite, check_inputs, check_positive
-from xpnet.errors import ArgumentError, ArrayMixError, ShapeError, XpnetError
+from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.functions import as_inputs
 from xpnet.network import Network
 
@@ -91,12 +91,9 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
 
 
 def _check_arrays(arrays: dict[str, Any]) -> None:
-    """That they are arrays; `arrays` by their names, for messages."""
+    """That they are plain arrays; `arrays` by their names, for messages."""
     for name, array in arrays.items():
-        if not is_array(array):
-            raise ArrayMixError(
-                f"{name} must be an array, got {type(array).__name__}. Make it one with  numpy.asarray({name}) ."
-            )
+        check_plain(array, name)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import copy
 from collections.abc import Mapping, Sequence
 
 from xpnet.errors import ArgumentError
-from xpnet.layers import Layer, LossLayer
-from xpnet.network import Network
+from xpnet.layers import Layer, LossLayer, check_loss_layer
+from xpnet.network import Network, check_network
 from xpnet.params import name_layers
 
 __all__ = ["with_new_head"]
@@ -47,10 +47,9 @@ def with_new_head(
     >>> with_new_head(trained, [make.affine(4320, 50, "he"), Relu(), make.affine(50, 5, "he")], keep="Pool1")
     Network(1x28x28-30-50-5, 216,305 parameters, 780 frozen, float32 on numpy)
     """
-    if not isinstance(network, Network):
-        raise ArgumentError(f"network must be the trained Network, got {network!r}.")
-    if last_layer is not None and not isinstance(last_layer, LossLayer):
-        raise ArgumentError(f"last_layer must be a layer with a loss, such as  SoftmaxWithLoss() , got {last_layer!r}.")
+    check_network(network)
+    if last_layer is not None:
+        check_loss_layer("last_layer", last_layer)
     names = list(network.layers)
     if keep not in names:
         raise ArgumentError(f"keep must be the name of a layer, got {keep!r}; there are {', '.join(names)}.")

@@ -8,6 +8,8 @@ this kind finds its images as it wants them.
 
 from typing import Any
 
+import numpy as np
+
 from xpnet.backend import Array, accepts_out, creation_device, get_array_module
 from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import ArgumentError, ShapeError
@@ -21,7 +23,9 @@ __all__ = [
     "described",
     "framed",
     "long_product",
+    "pads",
     "pieces",
+    "strides",
     "unframed",
     "window_counts",
 ]
@@ -36,12 +40,22 @@ _ON_GPU = 2**26  # bytes: enough to keep a GPU busy for longer than the launch t
 def check_pair(name: str, value: Any, least: int) -> Pair:
     """A whole number of at least `least` for both directions, or a pair of them for rows and columns."""
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2 or any(isinstance(n, bool) or not hasattr(n, "__index__") or n < least for n in pair):
+    if len(pair) != 2 or any(isinstance(n, bool | np.bool_) or not hasattr(n, "__index__") or n < least for n in pair):
         raise ArgumentError(
             f"{name} must be a whole number of at least {least}, or a pair of them such as ({least}, {least + 1}), got "
             f"{value!r}."
         )
     return int(pair[0]), int(pair[1])
+
+
+def strides(name: str, value: Any) -> Pair:
+    """A distance, or a size, in both directions: at least 1."""
+    return check_pair(name, value, 1)
+
+
+def pads(name: str, value: Any) -> Pair:
+    """How many numbers to add on each side, in both directions: at least 0."""
+    return check_pair(name, value, 0)
 
 
 def window_counts(image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:

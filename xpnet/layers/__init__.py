@@ -5,6 +5,8 @@ from xpnet.layers.affine import Affine
 from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, SquareLayer
 from xpnet.layers.base import (
     Layer,
+    check_layer,
+    checked,
     first_that_learns,
     has_own_methods,
     methods_of,
@@ -13,7 +15,7 @@ from xpnet.layers.base import (
     with_inner_layers,
 )
 from xpnet.layers.convolution import Convolution
-from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss
+from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss, check_loss_layer
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
 from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, Pooling
 from xpnet.layers.regularization import Dropout
@@ -46,6 +48,9 @@ __all__ = [
     "SoftmaxWithLoss",
     "SquareLayer",
     "Tanh",
+    "check_layer",
+    "check_loss_layer",
+    "checked",
     "first_that_learns",
     "has_own_methods",
     "methods_of",

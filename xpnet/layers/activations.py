@@ -1,11 +1,12 @@
 """Activation layers: ReLU and the sigmoid (course row 11), tanh, leaky ReLU and GELU (row 20)."""
 
 import math
+from functools import partial
 
 from xpnet.backend import Array, get_array_module
 from xpnet.checks import check_between
 from xpnet.functions import sigmoid
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, checked
 
 __all__ = ["Gelu", "LeakyRelu", "ReLU", "Relu", "Sigmoid", "Tanh"]
 
@@ -116,8 +117,10 @@ class LeakyRelu(Layer):
     array([0.01, 1.  ])
     """
 
+    slope: float = checked(partial(check_between, low=0, high=1))
+
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = check_between("slope", slope, 0, 1)
+        self.slope = slope
 
     def forward(self, x: Array) -> Array:
         """max(x, slope * x); any shape, the dtype of `x`."""

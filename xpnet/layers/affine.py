@@ -48,6 +48,11 @@ class Affine(Layer):
     def __init__(self, W: Array, b: Array) -> None:
         self.W = W
         self.b = b
+        if self.W.ndim != 2 or tuple(self.b.shape) != tuple(self.W.shape[1:]):
+            raise ShapeError(
+                f"Affine expects weights W of shape (D, H) and biases b of shape (H,), got W {tuple(self.W.shape)} and "
+                f"b {tuple(self.b.shape)}."
+            )
 
     def forward(self, x: Array) -> Array:
         """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""

@@ -1,9 +1,14 @@
 """The nodes of a computational graph: times, plus, square, exp, one-over (course row 10).
 
-They work on plain numbers and on arrays. The two inputs of a node are numbers, or arrays of one shape.
+They work on plain numbers and on arrays. The two inputs of a node are numbers, arrays of one shape, or a number and an
+array: the number's gradient is then the sum over the array.
 """
 
-from xpnet.backend import Array
+from numbers import Number
+from typing import Any
+
+from xpnet.backend import Array, check_plain, get_array_module, is_array
+from xpnet.errors import ShapeError
 from xpnet.functions import as_floating
 
 __all__ = ["AddLayer", "ExpLayer", "MulLayer", "ReciprocalLayer", "SquareLayer"]
@@ -23,12 +28,12 @@ class MulLayer:
 
     def forward(self, x: Array, y: Array) -> Array:
         """The product; keeps both factors."""
-        self.x, self.y = x, y
-        return x * y
+        self.x, self.y = operands("MulLayer", x, y)
+        return self.x * self.y
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
         """Each factor's gradient is `dout` times the other factor."""
-        return dout * self.y, dout * self.x
+        return gradient_like(self.x, dout * self.y), gradient_like(self.y, dout * self.x)
 
 
 class AddLayer:
@@ -36,11 +41,12 @@ class AddLayer:
 
     def forward(self, x: Array, y: Array) -> Array:
         """The sum."""
-        return x + y
+        self.x, self.y = operands("AddLayer", x, y)
+        return self.x + self.y
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
         """A sum hands `dout` on to both its terms."""
-        return dout, dout
+        return gradient_like(self.x, dout), gradient_like(self.y, dout)
 
 
 class SquareLayer:
@@ -57,8 +63,8 @@ class SquareLayer:
 
     def forward(self, x: Array) -> Array:
         """The square."""
-        self.x = x
-        return x**2
+        self.x = operand(x)
+        return self.x**2
 
     def backward(self, dout: Array) -> Array:
         """Dout * 2 x."""
@@ -93,9 +99,40 @@ class ReciprocalLayer:
 
     def forward(self, x: Array) -> Array:
         """One over x."""
-        self.y = 1 / x
+        self.y = 1 / operand(x)
         return self.y
 
     def backward(self, dout: Array) -> Array:
         """-dout / x**2, from the output: -dout * y**2."""
         return -dout * self.y**2
+
+
+def operand(x: Any) -> Any:
+    """A number, or a plain array, as it is; a list, which ``*`` would repeat, as an array of float64."""
+    if is_array(x):
+        check_plain(x)
+    elif not isinstance(x, Number):
+        _, x = as_floating(x)
+    return x
+
+
+def operands(node: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Two numbers, two arrays of one shape, or one of each: arrays of two shapes would be broadcast."""
+    x, y = operand(x), operand(y)
+    if _is_scalar(x) or _is_scalar(y):
+        return x, y
+    get_array_module(x, y)
+    if tuple(x.shape) != tuple(y.shape):
+        raise ShapeError(f"{node} expects two arrays of one shape, got {tuple(x.shape)} and {tuple(y.shape)}.")
+    return x, y
+
+
+def gradient_like(x: Any, gradient: Any) -> Any:
+    """The gradient by `x` from that by the array which it was made into: summed, where `x` is a number."""
+    if not _is_scalar(x) or _is_scalar(gradient):
+        return gradient
+    return get_array_module(gradient).sum(gradient)
+
+
+def _is_scalar(x: Any) -> bool:
+    return not is_array(x) or x.ndim == 0

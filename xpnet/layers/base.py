@@ -1,14 +1,18 @@
 """What every layer has: forward, backward, and the names of its parameters."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from xpnet.backend import Array
-from xpnet.checks import check_form
+from xpnet.checks import check_flag, check_form, check_parameter
+from xpnet.errors import ArgumentError
 
 __all__ = [
     "Layer",
+    "check_layer",
+    "checked",
     "first_that_learns",
     "has_own_methods",
     "methods_of",
@@ -22,7 +26,7 @@ _METHODS = "forward", "backward"
 
 
 class Parameter:
-    """A parameter as an attribute: read plainly, and written into the network's buffer where one has been laid.
+    """A parameter as an attribute: read plainly, checked where it is set, and written into the network's buffer if any.
 
     It has no ``__get__``, so that reading ``self.W`` costs what reading any attribute costs.
     """
@@ -31,18 +35,55 @@ class Parameter:
         self.name = name
 
     def __set__(self, layer: "Layer", value: Array) -> None:
-        view = layer._buffer_views.get(self.name)
+        current = layer.__dict__.get(self.name)
+        if value is current and value is not None:  # ``W -= ...`` assigns the very array that it has changed
+            return
+        name, view = f"{type(layer).__name__}.{self.name}", layer._buffer_views.get(self.name)
+        if layer._in_network and current is not None:
+            check_form(name, value, current)
         if view is None:
-            layer.__dict__[self.name] = value
-        elif value is not view:  # ``W -= ...`` assigns the very view that it has changed
-            check_form(f"{type(layer).__name__}.{self.name}", value, view)
+            layer.__dict__[self.name] = check_parameter(name, value)
+        else:
             view[...] = value
+
+
+class _Checked:
+    """An attribute that is checked whenever it is set. Without ``__get__``, for the same reason as `Parameter`."""
+
+    def __init__(self, check: Callable[[str, Any], Any], *, fixed: bool) -> None:
+        self.check, self.fixed = check, fixed
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        value = self.check(self.name, value)
+        if self.fixed and owner._in_network and value != owner.__dict__[self.name]:
+            raise ArgumentError(
+                f"{self.name} of {owner!r} cannot change, since the network has checked its shapes. Make a network of "
+                "other layers."
+            )
+        owner.__dict__[self.name] = value
+
+
+def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
+    """An attribute that holds what `check` makes of its name and of what it is set to, at any time.
+
+    Parameters
+    ----------
+    check
+        Such as `xpnet.checks.check_positive`.
+    fixed
+        Whether it may not change once the layer is part of a network, because shapes depend on it.
+    """
+    return _Checked(check, fixed=fixed)
 
 
 class Layer:
     """A step of a network. Subclasses give ``forward`` and ``backward``.
 
     A layer may be made of layers: those that it keeps as attributes, also in lists and tuples, belong to the network.
+    Parameters are plain arrays of float32 or float64. A layer belongs to one network: for another, copy it.
 
     Attributes
     ----------
@@ -68,9 +109,10 @@ class Layer:
     parameter_names: ClassVar[tuple[str, ...]] = ()
     statistic_names: ClassVar[tuple[str, ...]] = ()
     counter_names: ClassVar[tuple[str, ...]] = ()
-    frozen: bool = False
     train: bool = False
     needs_input_gradient: bool = True
+    _frozen: bool = False
+    _in_network: bool = False
     _buffer_views: Mapping[str, Array] = _NOWHERE
     _out: Mapping[str, Mapping[str, Array]] = {}
 
@@ -105,6 +147,20 @@ class Layer:
         return shape
 
     @property
+    def frozen(self) -> bool:
+        """Whether the layer is used as it is, in training too, and not learned."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, value: bool) -> None:
+        if self._in_network:
+            raise ArgumentError(
+                f"{self!r} is part of a network, which keeps a list of what it learns. Use `network.freeze(name)`, "
+                "with the name that the layer has in `network.layers`."
+            )
+        self._frozen = check_flag("frozen", value)
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers the layer learns, and those inside it."""
         return _numbers_in(layer for layer in with_inner_layers([self]) if not layer.frozen)
@@ -120,7 +176,9 @@ class Layer:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
-        return {key: value for key, value in self.__dict__.items() if key not in ("_buffer_views", "_out")}
+        return {
+            key: value for key, value in self.__dict__.items() if key not in ("_buffer_views", "_out", "_in_network")
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -138,6 +196,43 @@ def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
             yield from with_inner_layers(vars(layer).values())
         elif isinstance(layer, list | tuple):
             yield from with_inner_layers(layer)
+
+
+def check_layer(name: str, layer: Any) -> None:
+    """That it is a layer, and that every layer that it is made of can be found; `name` is for messages."""
+    if isinstance(layer, type):
+        raise ArgumentError(f"{name} must be a layer, got the class {layer.__name__}. Use `{layer.__name__}()`.")
+    if not isinstance(layer, Layer):
+        raise ArgumentError(f"{name} must be a layer such as `Relu()`, got {layer!r:.60}.")
+    for inner in with_inner_layers([layer]):
+        kinds = type(inner).__mro__
+        hidden = [key for key, value in vars(inner).items() if _hides_layers(value)]
+        hidden += [key for kind in kinds for key, value in vars(kind).items() if _hides_layers(value, inside=True)]
+        if hidden:
+            raise ArgumentError(
+                f"{type(inner).__name__} keeps layers in {hidden[0]!r}, where the network does not find them. Keep "
+                "each in an attribute of the object, or all in one list."
+            )
+
+
+def _hides_layers(value: Any, *, inside: bool = False) -> bool:
+    """Whether layers are kept where `with_inner_layers` does not look: in dictionaries, sets and other objects.
+
+    `inside`: whether this is kept in one of them itself.
+    """
+    if isinstance(value, Layer):
+        return inside
+    if isinstance(value, list | tuple):
+        return any(_hides_layers(part, inside=inside) for part in value)
+    if isinstance(value, dict):
+        parts: Iterable[Any] = value.values()
+    elif isinstance(value, set | frozenset | deque):
+        parts = value
+    elif inside or isinstance(value, type) or not hasattr(value, "__dict__"):
+        return False
+    else:  # an object, such as a network; what it refers to may go on without end
+        parts = vars(value).values()
+    return any(_hides_layers(part, inside=True) for part in parts)
 
 
 def first_that_learns(layers: Sequence[Layer]) -> int:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from xpnet.backend import Array, accepts_out, get_array_module, sliding_windows
 from xpnet.errors import ShapeError
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, checked
 from xpnet.windows import (
     Pair,
     add_at,
@@ -15,7 +15,9 @@ from xpnet.windows import (
     described,
     framed,
     long_product,
+    pads,
     pieces,
+    strides,
     unframed,
     window_counts,
 )
@@ -71,15 +73,17 @@ class Convolution(Layer):
     b: Array
     dW: Array
     db: Array
+    stride: Pair = checked(strides, fixed=True)
+    pad: Pair = checked(pads, fixed=True)
 
     def __init__(self, W: Array, b: Array, stride: int | Pair = 1, pad: int | Pair = 0) -> None:
-        if W.ndim != 4 or tuple(b.shape) != (W.shape[0],):
-            raise ShapeError(
-                f"Convolution expects filters W of shape (FN, C, FH, FW) and biases b of shape (FN,), got W "
-                f"{tuple(W.shape)} and b {tuple(b.shape)}."
-            )
         self.W = W
         self.b = b
+        if self.W.ndim != 4 or tuple(self.b.shape) != (self.W.shape[0],):
+            raise ShapeError(
+                f"Convolution expects filters W of shape (FN, C, FH, FW) and biases b of shape (FN,), got W "
+                f"{tuple(self.W.shape)} and b {tuple(self.b.shape)}."
+            )
         self.stride = check_pair("stride", stride, 1)
         self.pad = check_pair("pad", pad, 0)
 

@@ -1,13 +1,15 @@
 """The last layer of a network: an output activation and the loss of it, in one (course row 13)."""
 
+from typing import Any
+
 import numpy as np
 
 from xpnet.backend import Array, dtype_name, get_array_module
 from xpnet.checks import check_between, check_binary, check_finite, check_labels, index_labels
-from xpnet.errors import DtypeError, ShapeError
+from xpnet.errors import ArgumentError, DtypeError, ShapeError
 from xpnet.functions import one_hot, sigmoid, softmax
 
-__all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss"]
+__all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer"]
 
 
 class LossLayer:
@@ -43,6 +45,14 @@ class LossLayer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def check_loss_layer(name: str, layer: Any) -> None:
+    """That it is a last layer; `name` is for messages."""
+    if isinstance(layer, type):
+        raise ArgumentError(f"{name} must be a layer with a loss, got the class. Use `{layer.__name__}()`.")
+    if not isinstance(layer, LossLayer):
+        raise ArgumentError(f"{name} must be a layer with a loss such as `SoftmaxWithLoss()`, got {layer!r:.60}.")
 
 
 class SoftmaxWithLoss(LossLayer):

@@ -1,11 +1,12 @@
 """Normalisation: batch normalisation of each column or channel, layer normalisation of each row (course row 20)."""
 
+from functools import partial
 from typing import ClassVar
 
 from xpnet.backend import Array, get_array_module
 from xpnet.checks import check_between, check_positive
 from xpnet.errors import ShapeError
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, checked
 from xpnet.windows import batch_innermost
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
@@ -20,16 +21,17 @@ class _Normalization(Layer):
     beta: Array
     dgamma: Array
     dbeta: Array
+    eps: float = checked(check_positive)
 
     def __init__(self, gamma: Array, beta: Array, eps: float) -> None:
-        if gamma.ndim != 1 or tuple(beta.shape) != tuple(gamma.shape):
-            raise ShapeError(
-                f"{type(self).__name__} expects gamma and beta of the same shape (D,), got gamma {tuple(gamma.shape)} "
-                f"and beta {tuple(beta.shape)}."
-            )
         self.gamma = gamma
         self.beta = beta
-        self.eps = check_positive("eps", eps)
+        if self.gamma.ndim != 1 or tuple(self.beta.shape) != tuple(self.gamma.shape):
+            raise ShapeError(
+                f"{type(self).__name__} expects gamma and beta of the same shape (D,), got gamma "
+                f"{tuple(self.gamma.shape)} and beta {tuple(self.beta.shape)}."
+            )
+        self.eps = eps
 
     def input_shape(self) -> tuple[int, ...]:
         """One vector of D numbers."""
@@ -86,13 +88,14 @@ class BatchNormalization(_Normalization):
     """
 
     statistic_names: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
+    momentum: float = checked(partial(check_between, low=0, high=1))
 
     def __init__(self, gamma: Array, beta: Array, momentum: float = 0.9, *, eps: float = 1e-5) -> None:
         super().__init__(gamma, beta, eps)
-        xp = get_array_module(gamma)
-        self.momentum = check_between("momentum", momentum, 0, 1)
-        self.running_mean = xp.zeros_like(gamma)
-        self.running_var = xp.ones_like(gamma)
+        xp = get_array_module(self.gamma)
+        self.momentum = momentum
+        self.running_mean = xp.zeros_like(self.gamma)
+        self.running_var = xp.ones_like(self.gamma)
 
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from xpnet.backend import Array, accepts_out, creation_device, get_array_module, sliding_windows
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, checked
 from xpnet.windows import (
     Pair,
     add_at,
@@ -13,6 +13,8 @@ from xpnet.windows import (
     check_pair,
     described,
     framed,
+    pads,
+    strides,
     unframed,
     window_counts,
 )
@@ -22,6 +24,10 @@ __all__ = ["AveragePooling", "GlobalAveragePooling", "Pooling", "shares"]
 
 class _WindowPooling(Layer):
     """What poolings of windows have in common."""
+
+    size: Pair = checked(strides, fixed=True)
+    stride: Pair = checked(strides, fixed=True)
+    pad: Pair = checked(pads, fixed=True)
 
     def __init__(self, pool_h: int, pool_w: int, stride: int | Pair | None = None, pad: int | Pair = 0) -> None:
         self.size = check_pair("pool_h and pool_w", (pool_h, pool_w), 1)

@@ -1,13 +1,14 @@
 """Regularisation: dropout (course row 20)."""
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from xpnet.backend import Array, asarray, get_array_module
-from xpnet.checks import check_between
+from xpnet.checks import check_between, check_flag
 from xpnet.initializers import random_streams
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, checked
 from xpnet.noise import next_key, random_bits
 
 __all__ = ["Dropout"]
@@ -42,9 +43,11 @@ class Dropout(Layer):
     """
 
     counter_names: ClassVar[tuple[str, ...]] = ("key",)
+    dropout_ratio: float = checked(partial(check_between, low=0, high=1, below=True))
+    inverted: bool = checked(check_flag)
 
     def __init__(self, dropout_ratio: float = 0.5, *, inverted: bool = True, seed: int | None = None) -> None:
-        self.dropout_ratio = check_between("dropout_ratio", dropout_ratio, 0, 1, below=True)
+        self.dropout_ratio = dropout_ratio
         self.inverted = inverted
         self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
 

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from xpnet.backend import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer, first_that_learns, multiplications, settled_shape
+from xpnet.layers.base import Layer, check_layer, checked, first_that_learns, multiplications, settled_shape
 
 __all__ = ["Flatten", "Residual"]
 
@@ -37,6 +38,18 @@ class Flatten(Layer):
         return (math.prod(shape),)
 
 
+def _layers(name: str, layers: Any) -> tuple[Layer, ...]:
+    """The layers of one way through a `Residual`."""
+    if isinstance(layers, Layer | str) or not isinstance(layers, Iterable):
+        raise ArgumentError(
+            f"The {name} of a Residual must be a list of layers, as in `Residual([Relu()])`, got {layers!r:.60}."
+        )
+    layers = tuple(layers)
+    for number, layer in enumerate(layers):
+        check_layer(f"Layer {number} of the {name}", layer)
+    return layers
+
+
 class Residual(Layer):
     """What some layers make of the input, added to the input: He et al., "Deep Residual Learning" (2015), equation 1.
 
@@ -62,15 +75,12 @@ class Residual(Layer):
     array([[1., 2.]])
     """
 
+    branch: Sequence[Layer] = checked(_layers, fixed=True)
+    shortcut: Sequence[Layer] = checked(_layers, fixed=True)
+
     def __init__(self, branch: Sequence[Layer], shortcut: Sequence[Layer] = ()) -> None:
-        for layers in (branch, shortcut):
-            if not isinstance(layers, Iterable):
-                raise ArgumentError(f"Residual takes lists of layers, such as  Residual([Relu()]) , got {layers!r}.")
-        self.branch = tuple(branch)
-        self.shortcut = tuple(shortcut)
-        for layer in (*self.branch, *self.shortcut):
-            if not isinstance(layer, Layer):
-                raise ArgumentError(f"Residual takes two lists of layers, got {layer!r} in one of them.")
+        self.branch = branch
+        self.shortcut = shortcut
 
     def forward(self, x: Array) -> Array:
         """Branch(x) + shortcut(x)."""
