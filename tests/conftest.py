@@ -78,9 +78,10 @@ class Place:
 
     @property
     def products_eps(self) -> float | None:
-        """What `check` may allow where the same products are made of operands that lie in another order in memory.
+        """What `check` may allow between a network and itself with fused layers.
 
-        cuBLAS sums in another order then, and the last bits differ; on a processor nothing does.
+        Nothing on a processor, where both make the same products of operands that lie alike. On CuPy they may lie in
+        another order in memory, in which cuBLAS sums otherwise.
         """
         return None if self.name == "cupy" else 0.0
 

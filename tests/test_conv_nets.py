@@ -343,6 +343,29 @@ def test_the_strict_devices_train_to_the_same_bits(name: str, backend: str) -> N
     assert [key for key in here if there[key] != here[key]] == []
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_strict_devices_make_the_same_products(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The condition of equal bits: BLAS may round otherwise where operands change places or lie transposed."""
+    if "strict" in ABSENT:
+        pytest.skip(f"strict does not take part: {ABSENT['strict']}")
+    matmul, made = np.matmul, []
+
+    def strides(a: np.ndarray) -> list[int]:
+        return [step for length, step in zip(a.shape, a.strides, strict=True) if length > 1]
+
+    def watched(a: np.ndarray, b: np.ndarray, **options: Any) -> np.ndarray:
+        made.append((a.shape, strides(a), b.shape, strides(b)))
+        return matmul(a, b, **options)
+
+    monkeypatch.setattr(np, "matmul", watched)
+    trained(name, "numpy", capture=False, iterations=2)
+    here = made.copy()
+    made.clear()
+    trained(name, "strict", capture=False, iterations=2)
+    assert made == here
+    assert len(here) > 30
+
+
 # --- how much there is to compute -----------------------------------------------------------------------------------
 
 

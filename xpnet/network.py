@@ -285,8 +285,8 @@ class Network(LayerStack):
                 view[...] = grad
                 setattr(layer, name, view)
 
-    def numerical_gradient(self, x: Array, t: Array, h: float = 1e-4) -> dict[str, Array]:
-        """The gradients of the loss by central differences (course rows 9, 15): slow and sure.
+    def numerical_gradient(self, x: Array, t: Array, h: float | None = None) -> dict[str, Array]:
+        """The gradients of the loss by central differences (course rows 9, 15), with the step of `numerical_gradient`.
 
         Computed in float64, on a copy, whatever the network's dtype, and given back in the network's. Works on every
         backend, also where arrays cannot be written in place.
