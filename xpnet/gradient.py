@@ -5,7 +5,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, dtype_name, is_array, is_writable, to_numpy, type_name
+from xpnet.arrays import type_name
+from xpnet.backend import Array, asarray, dtype_name, is_array, is_writable, to_numpy
 from xpnet.checks import check_count, check_positive
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
