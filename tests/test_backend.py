@@ -1,13 +1,18 @@
 """Choosing a backend, finding an array's module, and the two doors."""
 
 import functools
+import importlib
 import logging
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import xpnet
 from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
 from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_array, is_writable
 from xpnet.counting import COUNTING, CountedArray
@@ -38,6 +43,57 @@ def test_who_asked(monkeypatch):
     monkeypatch.setenv("XPNET_BACKEND", "auto")
     assert chosen_backend()[1] == "the environment variable XPNET_BACKEND"
     assert chosen_backend("numpy")[1] == "the backend= argument"
+
+
+# --- a backend by the name of its module ------------------------------------------------------------------------------
+
+NAMED = """
+__array_api_version__ = "2024.12"
+class Array: pass
+def zeros(shape, device=None): return Array()
+"""
+
+
+@pytest.mark.parametrize("entry", ["", ".", None], ids=["the empty entry", "a dot", "its path"])
+@pytest.mark.parametrize("form", ["{}.py", "{}/__init__.py", "{}/inside.py"])
+def test_a_module_of_the_working_folder_is_not_run(monkeypatch, tmp_path, entry, form):
+    name = f"lies_here_{len(form)}_{entry if entry is None else len(entry)}"
+    file = tmp_path / form.format(name)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\n{NAMED}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path) if entry is None else entry)
+    asked = f"{name}.inside" if "inside" in form else name
+    monkeypatch.setenv("XPNET_BACKEND", asked)
+    says = f"There is no backend '{asked}': the module `{name}` lies in the working folder.*`import {name}` first"
+    for call in (get_backend, lambda: get_backend(asked), lambda: set_backend(asked), lambda: asarray([1.0])):
+        with pytest.raises(BackendError, match=says):
+            call()
+    assert not (tmp_path / "was run").exists()
+    assert name not in sys.modules
+
+
+def test_a_module_that_hides_an_installed_one_is_not_run_either(monkeypatch, tmp_path):
+    (tmp_path / "array_api_strict.py").write_text("raise SystemExit('was run')")
+    code = "import xpnet; xpnet.asarray([1.0])"
+    environment = os.environ | {"XPNET_BACKEND": "array_api_strict", "PYTHONPATH": str(Path(xpnet.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "`array_api_strict` lies in the working folder" in done.stderr
+
+
+def test_a_module_from_elsewhere_or_imported_before_is_used(monkeypatch, tmp_path):
+    folder = tmp_path / "site-packages"  # also below the working folder, as in an environment within a project
+    folder.mkdir()
+    (folder / "installed_array_module.py").write_text(NAMED)
+    (tmp_path / "imported_array_module.py").write_text(NAMED)
+    monkeypatch.chdir(tmp_path)
+    for entry in (folder, ""):
+        monkeypatch.syspath_prepend(str(entry))
+    assert get_backend("installed_array_module").name == "installed_array_module"
+    importlib.import_module("imported_array_module")  # the remedy of the message
+    assert get_backend("imported_array_module").name == "imported_array_module"
 
 
 def test_context_is_restored_after_an_error_and_is_the_threads_own():

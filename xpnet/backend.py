@@ -8,14 +8,17 @@ process, and changing the default cannot break a living network.
 
 import functools
 import importlib
+import importlib.util
 import logging
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from numbers import Number
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,9 +203,10 @@ _BUILDERS: dict[str, Callable[[], Backend]] = {"numpy": _numpy_backend, "cupy": 
 
 @functools.cache
 def _array_api_backend(name: str) -> Backend:
-    """Any other module that follows the array API standard: how the parity matrix reaches its policemen."""
+    """Any other installed module that follows the array API standard, such as the oracles of the parity matrix."""
     module_name, _, device_name = name.partition(":")
     try:
+        _check_installed(name, module_name.partition(".")[0])
         xp = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
         raise BackendError(
@@ -221,6 +225,20 @@ def _array_api_backend(name: str) -> Backend:
             raise BackendError(f"{module_name} has no device {device_name!r}; it has {[str(d) for d in devices]}.")
     register_array_type(type(xp.zeros(1, device=device)), xp)
     return Backend(name, xp, device)
+
+
+def _check_installed(name: str, package: str) -> None:
+    """A BackendError for a module of the working folder: a name in the environment must not run whatever lies there."""
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None:
+        return
+    folders = [Path(place).resolve().parent for place in spec.submodule_search_locations or [spec.origin or "/"]]
+    if Path().resolve() in folders:
+        raise BackendError(
+            f"There is no backend {name!r}: the module `{package}` lies in the working folder, and only installed "
+            f"modules are imported for a name. If you mean it, `import {package}` first; otherwise choose 'numpy', "
+            "'cupy' or 'auto', as in `XPNET_BACKEND=numpy`."
+        )
 
 
 # --- converting -----------------------------------------------------------------------------------------------------
