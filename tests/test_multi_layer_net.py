@@ -162,10 +162,14 @@ def test_the_loss_of_training_leaves_no_trace_also_when_it_fails():
 
 
 def test_one_sample_in_training():
+    """Of one sample batch normalization would make 0, whatever the sample is, and learn nothing."""
     network = everything()
-    grads = network.gradient(X[2], int(LABELS[2]))
-    assert all(np.all(np.isfinite(grad)) for grad in grads.values())
-    assert np.array_equal(network.statistics["running_var1"], np.ones(6))
+    before = {key: value.copy() for key, value in network.statistics.items()}
+    for ask in (network.gradient, lambda x, t: network.loss(x, t, train=True)):
+        with pytest.raises(ShapeError, match="at least two values of each column or channel in training, got one"):
+            ask(X[2], int(LABELS[2]))
+    assert all(np.array_equal(network.statistics[key], value) for key, value in before.items())
+    assert np.isfinite(network.loss(X[2], int(LABELS[2])))
 
 
 # --- weight decay ---------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-from small_training import make
+from small_training import LABELS, PIXELS, make
 
-from xpnet import Adam, Cosine, TwoLayerNet, asarray
+from xpnet import Adam, Cosine, MultiLayerNet, Trainer, TwoLayerNet, asarray
 from xpnet.errors import XpnetError
 
 
@@ -42,3 +42,20 @@ def test_parameters_of_a_dtype_that_optimizers_update():
     params = {"W": eval(convert, {"xpnet": xpnet, "W": W})}
     Adam(0.1).update(params, {"W": asarray(W, dtype="float32")})
     np.testing.assert_allclose(params["W"], 0.9, rtol=1e-6)
+
+
+def small(**options):
+    """A trainer of a network with batch normalization."""
+    network = MultiLayerNet(12, [8], 7, use_batchnorm=True, seed=0)
+    return Trainer(network, PIXELS, LABELS, None, None, epochs=1, verbose=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "which"),
+    [({"mini_batch_size": 1}, 0), ({"mini_batch_size": 8, "drop_last": False}, 0), ({"drop_last": True}, 0)],
+    ids=["one", "rest of one", "none left"],
+)
+def test_minibatches_large_enough(options, which):
+    with pytest.raises(XpnetError) as told:
+        small(**options)
+    small(**(options | eval(f"dict({remedies(told.value)[which]})"))).train()

@@ -28,7 +28,7 @@ from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
-from xpnet.training_data import Samples, check_augmentation, checked, with_validation
+from xpnet.training_data import Samples, check_augmentation, check_minibatches, checked, with_validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -89,7 +89,8 @@ class Trainer:
     iterations
         How many steps to make, instead of `epochs`.
     sampling
-        ``"shuffle"``: each epoch takes every sample once, in a new order, and its last minibatch may be short.
+        ``"shuffle"``: each epoch takes every sample once, in a new order, and its last minibatch may be short (see
+        `drop_last`).
         ``"choice"``: each minibatch is drawn anew, with replacement, as the course draws it.
     seed
         For the order; the same seed gives the same minibatches on every backend.
@@ -106,6 +107,9 @@ class Trainer:
     capture
         ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
         step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.
+    drop_last
+        Whether to leave out the last minibatch of an epoch where it is short, other samples in each epoch. None: only
+        where it has a single sample and the network normalizes over the batch, which needs at least two values.
 
     Attributes
     ----------
@@ -148,6 +152,7 @@ class Trainer:
     x_test: Array = fixed_setting(_ANOTHER)
     t_test: Array = fixed_setting(_ANOTHER)
     mini_batch_size: int = fixed_setting(_ANOTHER)
+    drop_last: bool = fixed_setting(_ANOTHER)
     train_size: int = fixed_setting(_ANOTHER)
     iterations_per_epoch: int = fixed_setting(_ANOTHER)
     history: History = fixed_setting(_ANOTHER)
@@ -185,6 +190,7 @@ class Trainer:
         capture: bool | str = "auto",
         validation: float | tuple[Array, Array] | None = None,
         augmentation: Callable[[Array], Array] | None = None,
+        drop_last: bool | None = None,
     ) -> None:
         self.sampling, self.capture = sampling, capture
         self.network = check_network(network)
@@ -197,6 +203,8 @@ class Trainer:
         if x_test is not None:
             test = checked(network, "test", x_test, t_test)
         train, held_out = with_validation(network, train, validation, self._rng)
+        self.drop_last = check_minibatches(network, train, self.mini_batch_size, sampling, drop_last)
+        self._drops_one_sample = drop_last is None and self.drop_last
         sets = {"train": train, "test": test, "val": held_out}
         with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
             self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
@@ -206,6 +214,8 @@ class Trainer:
         self.x_test, self.t_test = self._sets.get("test", no_test)
         self.train_size = self.x_train.shape[0]
         self.iterations_per_epoch = -(-self.train_size // self.mini_batch_size)
+        if self.drop_last:
+            self.iterations_per_epoch = self.train_size // self.mini_batch_size
         # A training that was interrupted is unfinished: it has so many steps left, and the rest of an epoch's samples.
         self._running = self._unfinished = False
         self._left, self._order = 0, np.empty(0, dtype=np.int64)
@@ -281,6 +291,8 @@ class Trainer:
                 getattr(callback, "begin", _nothing)(self)
                 at_the_end.callback(getattr(callback, "finish", _nothing), self)
             self._display.head()
+            if self._drops_one_sample:
+                self.say("Each epoch leaves out one sample, since batch normalization needs two in a minibatch.")
             while True:
                 if self._evaluation_is_due():
                     self._evaluate(bar, interrupts)
@@ -476,7 +488,7 @@ class Trainer:
     def _draw_order(self) -> np.ndarray:
         """The indices of an epoch, drawn on the host so that they are the same on every backend."""
         if self.sampling == "shuffle":
-            return self._rng.permutation(self.train_size)
+            return self._rng.permutation(self.train_size)[: self.iterations_per_epoch * self.mini_batch_size]
         return self._rng.integers(0, self.train_size, self.iterations_per_epoch * self.mini_batch_size)
 
     def _evaluation_is_due(self) -> bool:

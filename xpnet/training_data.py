@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from xpnet.backend import Array, asarray, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
-from xpnet.checks import check_between, check_finite, check_inputs, check_positive
+from xpnet.checks import check_between, check_finite, check_flag, check_inputs, check_positive
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.functions import as_inputs
+from xpnet.layers import values_per_statistic
 from xpnet.network import Network
 
-__all__ = ["Samples", "check_augmentation", "checked", "split_validation", "with_validation"]
+__all__ = ["Samples", "check_augmentation", "check_minibatches", "checked", "split_validation", "with_validation"]
 
 
 class Samples(NamedTuple):
@@ -69,6 +70,37 @@ def with_validation(
         )
     train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed))
     return train, held_out
+
+
+def check_minibatches(network: Network, train: Samples, size: int, sampling: str, drop_last: bool | None) -> bool:
+    """Whether the short minibatch at the end of an epoch is left out, after `drop_last` as for `Trainer`.
+
+    An ArgumentError where a minibatch would be too small for batch normalization, or where none would be left.
+    """
+    samples = train.x.shape[0]
+    rest = samples % size if sampling == "shuffle" else 0
+    one_is_too_few = values_per_statistic(network.layers.values(), tuple(train.x.shape[1:])) == 1
+    if drop_last is not None:
+        check_flag("drop_last", drop_last)
+    elif samples > size:
+        drop_last = rest == 1 and one_is_too_few
+    if drop_last and samples < size:
+        raise ArgumentError(
+            f"drop_last=True leaves no minibatch: the training set has {samples:,} samples, fewer than "
+            f"mini_batch_size={size}. Use `mini_batch_size={samples}`."
+        )
+    smallest = min(size, samples) if sampling == "shuffle" else size
+    if smallest == 1 and one_is_too_few:
+        raise ArgumentError(
+            f"Batch normalization learns nothing from a minibatch of one sample, got mini_batch_size={size} and "
+            f"{samples:,} training samples. Use `mini_batch_size=32`, or `LayerNormalization` in its place."
+        )
+    if rest == 1 and one_is_too_few and not drop_last:
+        raise ArgumentError(
+            f"The last minibatch of each epoch has one sample ({samples:,} samples, mini_batch_size={size}). Batch "
+            "normalization learns nothing from it. Use `drop_last=True`."
+        )
+    return bool(drop_last)
 
 
 def check_augmentation(augmentation: Any, train: Samples, network: Network) -> None:

@@ -12,6 +12,7 @@ from xpnet.layers.base import (
     methods_of,
     multiplications,
     settled_shape,
+    values_per_statistic,
     with_inner_layers,
 )
 from xpnet.layers.convolution import Convolution
@@ -56,5 +57,6 @@ __all__ = [
     "methods_of",
     "multiplications",
     "settled_shape",
+    "values_per_statistic",
     "with_inner_layers",
 ]

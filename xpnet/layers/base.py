@@ -18,6 +18,7 @@ __all__ = [
     "methods_of",
     "multiplications",
     "settled_shape",
+    "values_per_statistic",
     "with_inner_layers",
 ]
 
@@ -174,6 +175,13 @@ class Layer:
         """About how many ``forward`` makes for one sample of `shape`: one a parameter, if it says no other."""
         return self.parameter_count + self.frozen_count
 
+    def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002 - here whatever the shape is
+        """How many values of one sample of that shape a statistic of the batch has, at least; None without statistics.
+
+        Two values are needed in training: a mean of one is the value itself.
+        """
+        return None
+
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
         return {
@@ -269,3 +277,12 @@ def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
         count += layer.multiplications(shape)
         shape = layer.output_shape(shape)
     return count
+
+
+def values_per_statistic(layers: Iterable[Layer], shape: tuple[int, ...]) -> int | None:
+    """The fewest values of one sample of that shape that a statistic of these layers, in order, has; None without."""
+    counts = []
+    for layer in layers:
+        counts.append(layer.values_per_statistic(shape))
+        shape = layer.output_shape(shape)
+    return min((count for count in counts if count is not None), default=None)

@@ -1,5 +1,6 @@
 """Normalisation: batch normalisation of each column or channel, layer normalisation of each row (course row 20)."""
 
+import math
 from functools import partial
 from typing import ClassVar
 
@@ -53,7 +54,8 @@ class _Normalization(Layer):
 class BatchNormalization(_Normalization):
     """Each column of the batch, or channel of its images, with mean 0 and variance 1, times gamma, plus beta.
 
-    In training the mean and the variance are the batch's own; at inference they are running means over the batches of
+    In training the mean and the variance are the batch's own, of at least two values of each column or channel (a
+    ShapeError otherwise); at inference they are running means over the batches of
     the training. Ioffe and Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
 
     Note: the course divides the variance that it keeps by N; as in the paper and in PyTorch it is by N - 1 here. The
@@ -102,6 +104,12 @@ class BatchNormalization(_Normalization):
         xp = get_array_module(x)
         x, rows, n = _columns(x)
         if self.train:
+            if n < 2:
+                raise ShapeError(
+                    f"{self!r} needs at least two values of each column or channel in training, got one: with a single "
+                    "value every output is `beta` and every gradient before it 0. Use minibatches of two samples or "
+                    "more, with `Trainer(..., drop_last=True)` where the last one would have a single sample."
+                )
             mean = xp.sum(x, axis=rows) / n
             centred = x - mean
             var = xp.sum(centred * centred, axis=rows) / n
@@ -137,13 +145,16 @@ class BatchNormalization(_Normalization):
             return shape
         return super().output_shape(shape)
 
+    def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:
+        """1 for a vector, H * W for an image; None where the running statistics are used in training too."""
+        return None if self.frozen else math.prod(shape[1:])
+
     def _keep(self, mean: Array, var: Array, n: int) -> None:
-        """Move the running means towards this batch's; one sample alone has no variance that could be kept."""
+        """Move the running means towards this batch's, the variance being that of n - 1."""
         self.running_mean *= self.momentum
         self.running_mean += (1 - self.momentum) * mean
-        if n > 1:
-            self.running_var *= self.momentum
-            self.running_var += (1 - self.momentum) * n / (n - 1) * var
+        self.running_var *= self.momentum
+        self.running_var += (1 - self.momentum) * n / (n - 1) * var
 
 
 def _columns(x: Array) -> tuple[Array, int | tuple[int, ...], int]:
@@ -167,6 +178,11 @@ class LayerNormalization(_Normalization):
     eps
         What is added to the variance, above 0.
 
+    Raises
+    ------
+    ShapeError
+        For D = 1, where every output would be beta.
+
     Examples
     --------
     >>> import numpy as np
@@ -178,6 +194,11 @@ class LayerNormalization(_Normalization):
 
     def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
         super().__init__(gamma, beta, eps)
+        if self.gamma.shape[0] == 1:
+            raise ShapeError(
+                "LayerNormalization normalizes each row, and needs at least two columns, got one: every output would "
+                "be `beta`. Use `BatchNormalization`, which normalizes each column, or leave the layer out."
+            )
 
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""

@@ -6,7 +6,15 @@ from typing import Any
 
 from xpnet.backend import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer, check_layer, checked, first_that_learns, multiplications, settled_shape
+from xpnet.layers.base import (
+    Layer,
+    check_layer,
+    checked,
+    first_that_learns,
+    multiplications,
+    settled_shape,
+    values_per_statistic,
+)
 
 __all__ = ["Flatten", "Residual"]
 
@@ -130,6 +138,11 @@ class Residual(Layer):
     def multiplications(self, shape: tuple[int, ...]) -> int:
         """Those of the branch and of the shortcut."""
         return multiplications(self.branch, shape) + multiplications(self.shortcut, shape)
+
+    def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:
+        """The fewest of the branch and of the shortcut."""
+        counts = [values_per_statistic(layers, shape) for layers in (self.branch, self.shortcut)]
+        return min((count for count in counts if count is not None), default=None)
 
     def __repr__(self) -> str:
         shortcut = f", shortcut={list(self.shortcut)}" if self.shortcut else ""
