@@ -213,9 +213,8 @@ class Trainer:
         no_test: tuple[Array, Array] = (None, None)
         self.x_test, self.t_test = self._sets.get("test", no_test)
         self.train_size = self.x_train.shape[0]
-        self.iterations_per_epoch = -(-self.train_size // self.mini_batch_size)
-        if self.drop_last:
-            self.iterations_per_epoch = self.train_size // self.mini_batch_size
+        whole, rest = divmod(self.train_size, self.mini_batch_size)
+        self.iterations_per_epoch = whole + (rest > 0 and not self.drop_last)
         # A training that was interrupted is unfinished: it has so many steps left, and the rest of an epoch's samples.
         self._running = self._unfinished = False
         self._left, self._order = 0, np.empty(0, dtype=np.int64)
