@@ -58,9 +58,8 @@ def test_two_trainers_made_before_either_trains():
 def test_one_assigned_to_a_trainer_is_refused_too():
     optimizer, trainer = Adam(0.01), make(network(1), epochs=1)
     trained(optimizer)
-    trainer.optimizer = optimizer
     with pytest.raises(ArgumentError, match="belongs to another network"):
-        trainer.train()
+        trainer.optimizer = optimizer
 
 
 @pytest.mark.parametrize("flat", [True, False])
