@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -82,12 +83,21 @@ def raw(**where):
     return load_mnist(normalize=False, **where)
 
 
+def use_mirrors(loader, monkeypatch, *urls):
+    """Let a loader download from these addresses."""
+    if loader is datasets:
+        for name, published in datasets._SETS.items():
+            monkeypatch.setitem(datasets._SETS, name, replace(published, mirrors=urls))
+    else:
+        monkeypatch.setattr(loader, "_MIRRORS", urls)
+
+
 def isolated(loader, monkeypatch, tmp_path):
     """Hide this machine's cache, its network and its settings from a loader; the folder that stands for the cache."""
     monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr(loader, "_MIRRORS", ("http://127.0.0.1:9/",))
+    use_mirrors(loader, monkeypatch, "http://127.0.0.1:9/")
     return tmp_path / "cache" / "xpnet"
 
 
@@ -101,7 +111,7 @@ def cache(monkeypatch, tmp_path):
 def tiny(monkeypatch):
     """The miniature in place of MNIST."""
     table = {name: (shape, hashlib.sha256(FILES[name]).hexdigest()) for name, shape in zip(NAMES, SHAPES, strict=True)}
-    monkeypatch.setattr(datasets, "_FILES", table)
+    monkeypatch.setitem(datasets._SETS, "mnist", replace(datasets._SETS["mnist"], files=table))
 
 
 class Mirrors:
@@ -141,7 +151,7 @@ class Mirrors:
         return f"http://127.0.0.1:{self.server.server_port}/{name}/"
 
     def use(self, *urls):
-        self.patch.setattr(datasets, "_MIRRORS", urls)
+        use_mirrors(datasets, self.patch, *urls)
 
     def serve(self, name, files, change=lambda content: content):
         self.answers |= {f"/{name}/{file}.gz": change(gzip.compress(content)) for file, content in files.items()}

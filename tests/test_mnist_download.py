@@ -134,9 +134,11 @@ def test_a_look_up_that_hangs_does_not_hang_the_caller(tiny, mirrors, monkeypatc
 
 
 def test_patience_is_about_twenty_seconds_in_all():
-    mirrors = re.findall(r'"(https://[^"]+/)"', Path(datasets.__file__).read_text())
-    assert len(mirrors) == 3
-    assert len(mirrors) * _download._PATIENCE <= 20
+    # Read from the source, because no test sees the addresses themselves.
+    sets = Path(datasets.__file__).read_text().split(": _Published(\n")[1:]
+    mirrors = [len(re.findall(r'"https?://[^"]+/"', text)) for text in sets]
+    assert mirrors == [3, 3, 1]
+    assert max(mirrors) * _download._PATIENCE <= 20
 
 
 def test_an_interrupted_download_leaves_nothing(tiny, cache, mirrors, monkeypatch):
@@ -167,9 +169,10 @@ def test_a_killed_download_leaves_nothing_under_the_files_name(cache, mirrors):
 
     mirrors.answers[f"/m/{IMAGES}.gz"] = half
     program = (
-        "import pathlib, sys, pooch, xpnet._download as of_one_file, xpnet.datasets as d\n"
+        "import dataclasses, pathlib, sys, pooch, xpnet._download as of_one_file, xpnet.datasets as d\n"
         "of_one_file._PATIENCE = of_one_file._STALL = 600\n"
-        "cache, d._MIRRORS = pathlib.Path(sys.argv[1]), (sys.argv[2],)\n"
+        "cache, mnist = pathlib.Path(sys.argv[1]), d._SETS['mnist']\n"
+        "d._SETS['mnist'] = dataclasses.replace(mnist, mirrors=(sys.argv[2],))\n"
         "pooch.os_cache = lambda project: cache\n"
         "d.load_mnist()"
     )

@@ -54,6 +54,10 @@ from .graph import (
 from .history import (
     History,
 )
+from .idx import (
+    load_idx,
+    read_idx,
+)
 from .image_folder import (
     ImageFolder,
     load_image_folder,
@@ -220,6 +224,7 @@ __all__ = [
     "gradient_descent",
     "identity_function",
     "load_digits",
+    "load_idx",
     "load_image_folder",
     "load_mnist",
     "load_sample_weight",
@@ -228,6 +233,7 @@ __all__ = [
     "network_graph",
     "numerical_gradient",
     "random_search",
+    "read_idx",
     "relu",
     "relu_grad",
     "set_backend",

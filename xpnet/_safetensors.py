@@ -4,11 +4,12 @@ The format: the length of the header as uint64, the header in JSON, and the arra
 little-endian. https://github.com/huggingface/safetensors
 """
 
+import io
 import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class SafetensorsHeader:
         return np.dtype(_DTYPES[kind]).newbyteorder("=")
 
 
-def read_header(file: BinaryIO, size: int) -> SafetensorsHeader:
+def read_header(file: io.BufferedReader, size: int) -> SafetensorsHeader:
     """Read the header of a file of `size` bytes, and check that it describes all of them.
 
     Raises
@@ -112,16 +113,16 @@ def _check_entries(entries: list[tuple[str, Any]], size: int) -> None:
         raise ValueError(f"{position:,} bytes of arrays were expected, there are {size:,}")
 
 
-def read_tensors(file: BinaryIO, header: SafetensorsHeader, names: Iterable[str]) -> dict[str, np.ndarray]:
+def read_tensors(file: io.BufferedReader, header: SafetensorsHeader, names: Iterable[str]) -> dict[str, np.ndarray]:
     """Read some of the arrays: the caller's own, in this machine's byte order."""
     return {name: _read_tensor(file, header, name) for name in names}
 
 
-def _read_tensor(file: BinaryIO, header: SafetensorsHeader, name: str) -> np.ndarray:
+def _read_tensor(file: io.BufferedReader, header: SafetensorsHeader, name: str) -> np.ndarray:
     kind = header.dtypes[name]
     array = np.empty(header.shapes[name], "<u2" if kind == "BF16" else _DTYPES[kind])
     file.seek(header.offsets[name])
-    if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
+    if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
         raise DamagedFileError("is damaged: it became shorter while it was read")
     if kind == "BF16":  # the upper half of a float32
         return (array.astype(np.uint32) << 16).view(np.float32)

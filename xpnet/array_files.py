@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -177,7 +176,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def open_weights(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_weights(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
     """Open a file of weights; what is wrong with it, raised as a predicate, is completed by its path."""
     place = check_path("path", path)
     try:
@@ -190,7 +189,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise type(error)(f"{place} {error}.") from error.__cause__
 
 
-def file_format(file: BinaryIO) -> str:
+def file_format(file: io.BufferedReader) -> str:
     """Tell ``"safetensors"``, ``"npz"`` and ``"pickle"`` apart, the last being whatever is none of the others.
 
     Raises
@@ -219,7 +218,7 @@ def file_format(file: BinaryIO) -> str:
     return "pickle"
 
 
-def _zip_format(file: BinaryIO) -> str:
+def _zip_format(file: io.BufferedReader) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
@@ -253,7 +252,7 @@ def file_sha256(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     return hashlib.sha256((content_sha256(arrays) + json.dumps(others)).encode()).hexdigest()
 
 
-def verified_tensors(file: BinaryIO, header: SafetensorsHeader, names: list[str]) -> dict[str, np.ndarray]:
+def verified_tensors(file: io.BufferedReader, header: SafetensorsHeader, names: list[str]) -> dict[str, np.ndarray]:
     """Read arrays of a safetensors file, and compare them with the checksum in its metadata, where there is one."""
     arrays = read_tensors(file, header, names)
     if "sha256" in header.metadata and header.metadata.get("format") == "xpnet":

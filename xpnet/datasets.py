@@ -1,35 +1,101 @@
-"""Handwritten digits to learn from: MNIST, downloaded once and verified at each load, and a small set at hand."""
+"""Images to learn from: MNIST and two sets of its form, downloaded once and verified, and small digits at hand."""
 
+import hashlib
 import logging
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import DataError
-from xpnet.functions import as_inputs, one_hot
+from xpnet._idx import idx_sha256, read_idx_file
+from xpnet.checks import check_flag
+from xpnet.errors import ArgumentError, DataError
+from xpnet.files import check_path, open_regular
+from xpnet.idx import Dataset, as_asked, find_idx_files, folder_content
 
 __all__ = ["DatasetUnavailable", "load_digits", "load_mnist"]
 
-Images: TypeAlias = NDArray[Any]
-Labels: TypeAlias = NDArray[Any]
-Dataset: TypeAlias = tuple[tuple[Images, Labels], tuple[Images, Labels]]
+_TRAIN_IMAGES, _TEST_IMAGES = (60000, 28, 28), (10000, 28, 28)
 
-# The shape of each file's array and the SHA-256 of its decompressed content, in the order of load_mnist's result.
-_FILES = {
-    "train-images-idx3-ubyte": ((60000, 28, 28), "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    "train-labels-idx1-ubyte": ((60000,), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    "t10k-images-idx3-ubyte": ((10000, 28, 28), "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    "t10k-labels-idx1-ubyte": ((10000,), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+
+@dataclass(frozen=True)
+class _Published:
+    """A set of four files as it was published.
+
+    Attributes
+    ----------
+    title
+        What people call it.
+    mirrors
+        Addresses that the name of a file is appended to.
+    files
+        By name, in the order of load_mnist's result: the shape of the array, and the SHA-256 of its file: of the
+        decompressed content, or (`gzipped`) of the published ``.gz``.
+    folders
+        Sub-folders that may hold the files, in lower case.
+    """
+
+    title: str
+    mirrors: tuple[str, ...]
+    files: dict[str, tuple[tuple[int, ...], str]]
+    folders: tuple[str, ...]
+    gzipped: bool = True
+
+
+def _files(*sha256: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    shapes = (_TRAIN_IMAGES, _TRAIN_IMAGES[:1], _TEST_IMAGES, _TEST_IMAGES[:1])
+    return dict(zip(names, zip(shapes, sha256, strict=True), strict=True))
+
+
+# The checksums of Fashion-MNIST and KMNIST are those that TensorFlow Datasets publishes.
+_SETS = {
+    "mnist": _Published(
+        "MNIST",
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://raw.githubusercontent.com/fgnt/mnist/master/",
+        ),
+        _files(
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+        ("mnist",),
+        gzipped=False,
+    ),
+    "fashion": _Published(
+        "Fashion-MNIST",
+        (
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
+        _files(
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+        ("fashion", "fashion-mnist", "fashion_mnist", "fashionmnist"),
+    ),
+    "kmnist": _Published(
+        "KMNIST",
+        ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        _files(
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ),
+        ("kmnist",),
+    ),
 }
-_MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://raw.githubusercontent.com/fgnt/mnist/master/",
-)
 
 _log = logging.getLogger("xpnet")
 
@@ -44,13 +110,15 @@ def load_mnist(
     one_hot_label: bool = False,
     *,
     data_dir: str | os.PathLike[str] | None = None,
+    dataset: str = "mnist",
 ) -> Dataset:
     """Load MNIST: 60,000 handwritten digits for training and 10,000 for testing, 28 x 28 pixels each.
 
     The four files come from the first of these that has them: `data_dir`; the folder that the environment variable
     ``XPNET_DATA_DIR`` names; the user's cache; the internet, from where they go into the cache. A folder holds them,
-    each gzipped or not, itself or in a sub-folder ``mnist``. Each load verifies each file by its SHA-256. One that is
-    wrong is replaced in the cache, and reported, never touched, in a folder of yours.
+    each gzipped or not, itself, in a sub-folder ``mnist``, or in the ``raw`` of either (as torchvision leaves them);
+    names with dots for dashes, and files in folders of their own names, are found too. Each load verifies each file by
+    its SHA-256. One that is wrong is replaced in the cache, and reported, never touched, in a folder of yours.
 
     Parameters
     ----------
@@ -62,6 +130,11 @@ def load_mnist(
         Labels as float32 of shape (N, 10) if true, as int64 of shape (N,) if not.
     data_dir
         A folder that holds the four files.
+    dataset
+        ``"mnist"``, or a set of the same form, with ten classes and as many images: ``"fashion"``, Fashion-MNIST,
+        photographs of clothes, in a sub-folder ``fashion`` or ``FashionMNIST``; ``"kmnist"``, KMNIST, Japanese
+        characters, in a sub-folder ``kmnist``. The checksums published for these are those of the ``.gz`` files: of
+        unpacked files in a folder of yours the form alone is verified. `load_idx` reads other sets.
 
     Returns
     -------
@@ -80,7 +153,9 @@ def load_mnist(
     ----
     One of the course's notes prints (6000, 10) as the shape of the one-hot training labels: a slip for (60000, 10).
 
-    Source: course row 6; Y. LeCun, C. Cortes and C. J. C. Burges, *The MNIST database of handwritten digits*.
+    Source: course row 6; Y. LeCun, C. Cortes and C. J. C. Burges, *The MNIST database of handwritten digits*;
+    H. Xiao, K. Rasul and R. Vollgraf, *Fashion-MNIST*, 2017, arXiv:1708.07747; T. Clanuwat et al., *Deep Learning for
+    Classical Japanese Literature*, 2018, arXiv:1812.01718.
 
     Examples
     --------
@@ -89,11 +164,21 @@ def load_mnist(
         (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
         print(x_train.shape, t_train[0], t_test[0])  # (60000, 784) 5 7
     """
-    own = _own_files(data_dir)
-    train_x, train_t, test_x, test_t = (_read(own[name], name) for name in _FILES) if own else _from_cache()
+    for flag, value in {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}.items():
+        check_flag(flag, value)
+    if not isinstance(dataset, str) or dataset not in _SETS:
+        raise ArgumentError(
+            f"dataset must be one of {', '.join(map(repr, _SETS))}, got {dataset!r}. Other sets of images in IDX files "
+            "are read by `load_idx(folder)`."
+        )
+    published = _SETS[dataset]
+    own = _own_files(published, data_dir)
+    arrays = [_read(own, name, published) for name in published.files] if own else _from_cache(published, dataset)
+    train_x, train_t, test_x, test_t = arrays
+    classes = 10 if one_hot_label else None
     return (
-        _as_asked(train_x, train_t, normalize, flatten, one_hot_label),
-        _as_asked(test_x, test_t, normalize, flatten, one_hot_label),
+        as_asked(train_x, train_t, normalize, flatten, classes),
+        as_asked(test_x, test_t, normalize, flatten, classes),
     )
 
 
@@ -139,111 +224,164 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
         np.load(file, allow_pickle=False) as arrays,
     ):
         images, labels = arrays["images"], arrays["labels"]
+    classes = 10 if one_hot_label else None
     return (
-        _as_asked(images[:1437], labels[:1437], normalize, flatten, one_hot_label),
-        _as_asked(images[1437:], labels[1437:], normalize, flatten, one_hot_label),
+        as_asked(images[:1437], labels[:1437], normalize, flatten, classes),
+        as_asked(images[1437:], labels[1437:], normalize, flatten, classes),
     )
-
-
-def _as_asked(
-    images: NDArray[np.uint8], labels: NDArray[np.uint8], normalize: bool, flatten: bool, one_hot_label: bool
-) -> tuple[Images, Labels]:
-    """Images and labels in the form that the three switches ask for, always in new arrays."""
-    x: Images = images.reshape(len(images), -1) if flatten else images[:, np.newaxis]
-    x = as_inputs(x, np.dtype(np.float32)) if normalize else x.copy()
-    return x, one_hot(labels, 10, np.float32) if one_hot_label else labels.astype(np.int64)
 
 
 # Where the files are.
 
 
-def _find(folder: Path) -> dict[str, Path]:
-    """Those of the four files that are in `folder`, or in its sub-folder mnist if more are there."""
-    found = []
-    for place in (folder, folder / "mnist"):
-        try:
-            listing = set(os.listdir(place))
-        except (FileNotFoundError, NotADirectoryError):
-            listing = set()
-        except OSError as error:
-            raise DataError(f"The folder {place} cannot be read ({error}). Give yourself the right to.") from error
-        files = ((name, file) for name in _FILES for file in (name, f"{name}.gz") if file in listing)
-        found.append({name: place / file for name, file in files})
+def _find(folder: Path, published: _Published) -> dict[str, Path]:
+    """Those of the four files that are in `folder`, or in one of its sub-folders if more are there."""
+    found = [_find_in(place, published) for place in _places(folder, published)]
     return max(found, key=len)
 
 
-def _own_files(data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
+def _places(folder: Path, published: _Published) -> list[Path]:
+    """The folder, those in it that are named after the set, and the folders ``raw`` of all of these."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be read ({error}). Give yourself the right to.") from error
+    named = [folder / name for name in names if name.lower() in published.folders]
+    # Sets share the names of their files: what lies in the folder itself is MNIST unless a sub-folder is there.
+    places = [folder, *named] if published is _SETS["mnist"] else [*named, folder]
+    return [place / sub for place in places for sub in ("", "raw")]
+
+
+def _find_in(place: Path, published: _Published) -> dict[str, Path]:
+    kinds = (("", part, content) for part in ("train", "test") for content in ("images", "labels"))
+    files = find_idx_files(place)
+    return {name: files[kind] for name, kind in zip(published.files, kinds, strict=True) if kind in files}
+
+
+def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
     """The four files in the folder that the caller or the environment names; none if the environment's has none."""
     folder = data_dir if data_dir is not None else os.environ.get("XPNET_DATA_DIR") or None
     if folder is None:
         return {}
-    path = Path(folder).expanduser()
-    found = _find(path)
-    missing = [name for name in _FILES if name not in found]
+    named_by = "data_dir" if data_dir is not None else "XPNET_DATA_DIR"
+    path = check_path(named_by, folder)
+    found = _find(path, published)
+    if data_dir is None and published is not _SETS["mnist"] and any(file.parent == path for file in found.values()):
+        found = {}  # MNIST's, as like as not
+    missing = [name for name in published.files if name not in found]
     if missing and (found or data_dir is not None):
         raise DataError(
-            f"MNIST is four files; the folder {path} and its sub-folder mnist lack {', '.join(missing)} "
-            "(each may be gzipped, with .gz after the name). Put them there, or do without "
-            f"{'data_dir' if data_dir is not None else 'XPNET_DATA_DIR'}, and all four are downloaded."
+            f"{published.title} is four files; the folder {path} and its sub-folder {published.folders[0]} lack "
+            f"{', '.join(missing)} (each may be gzipped, with .gz after the name). {folder_content(path)} Put them "
+            f"there, or do without {named_by}, and all four are downloaded."
         )
     if missing:
-        _log.info("XPNET_DATA_DIR=%s holds no MNIST; looking in the cache.", path)
+        _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", path, published.title)
     return found
 
 
-def _read(path: Path, name: str) -> NDArray[np.uint8]:
-    """The array in a file of the user's own."""
-    from xpnet._idx import read_idx
+# Reading, verifying and downloading.
 
+
+def _verified(path: Path, name: str, published: _Published, *, downloaded: bool) -> NDArray[np.uint8]:
+    """The array in a file that has a published checksum, or where none can be had of it, as of what was unpacked."""
+    shape, sha256 = published.files[name]
+    array = read_idx_file(path, shape)
+    content = idx_sha256(array)
+    if content == sha256:
+        return array
+    gzipped = _gzip_sha256(path)
+    if gzipped == sha256:
+        return array
+    for key, other in _SETS.items():
+        if other.files[name][1] in (content, gzipped):
+            raise DataError(
+                f"is not the published file: it is that of {other.title}, which `load_mnist(dataset={key!r})` loads"
+            )
+    if published.gzipped and not downloaded:
+        if array.ndim == 1 and array.max() > 9:
+            raise DataError(f"holds the label {array.max()}, expected were labels from 0 to 9: it is of another set")
+        return array
+    what = f"file has SHA-256 {gzipped}" if published.gzipped else f"content has SHA-256 {content}"
+    raise DataError(f"is not the published file: its {what}, expected was {sha256}")
+
+
+def _gzip_sha256(path: Path) -> str | None:
+    """The SHA-256 of a gzip file as it is; None for other files."""
+    with open_regular(path) as file:
+        if file.read(2) != b"\x1f\x8b":
+            return None
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(files: dict[str, Path], name: str, published: _Published, *, downloaded: bool = False) -> NDArray[np.uint8]:
+    """The array in one of the files, which are the user's own or have just been downloaded."""
+    path = files[name]
     try:
-        return read_idx(path, *_FILES[name])
+        return _verified(path, name, published, downloaded=downloaded)
     except DataError as error:
+        folder = os.path.commonpath([file.parent for file in files.values()])
         raise DataError(
-            f"{path} {error}. It has been left as it is: put {_MIRRORS[0]}{name}.gz in its place, "
-            "or do without the folder, and MNIST is downloaded."
+            f"{path} {error}. It has been left as it is: put {published.mirrors[0]}{name}.gz in its place, or do "
+            f"without the folder, and {published.title} is downloaded. If the folder holds another set, use "
+            f"`load_idx({folder!r})`."
         ) from error.__cause__  # the message already says all that the inner DataError does
 
 
-def _from_cache() -> list[NDArray[np.uint8]]:
+def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
     """The four arrays from the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
 
     from xpnet._download import discard
-    from xpnet._idx import read_idx
 
-    cache = Path(pooch.os_cache("xpnet")) / "mnist"
-    found, mirrors, arrays = _find(cache), list(_MIRRORS), []
-    if len(found) < len(_FILES):
-        _log.info("MNIST is not on this machine: asking for it on the internet, which may take some seconds.")
-    for name, expected in _FILES.items():
+    cache = Path(pooch.os_cache("xpnet")) / dataset
+    found, mirrors, arrays = _find_in(cache, published), list(published.mirrors), []
+    if len(found) < len(published.files):
+        _log.info(
+            "%s is not on this machine: asking for it on the internet, which may take some seconds.", published.title
+        )
+    for name in published.files:
         if name in found:
             try:
-                arrays.append(read_idx(found[name], *expected))
+                arrays.append(_verified(found[name], name, published, downloaded=True))
                 continue
             except DataError as error:
                 _log.warning("%s %s. It will be downloaded again.", found[name], error)
-                discard(found[name], "a file of MNIST")
-        arrays.append(_read(_download(name, cache, mirrors), name))
+                discard(found[name], f"a file of {published.title}")
+        arrays.append(
+            _read({name: _download(name, cache, mirrors, published, dataset)}, name, published, downloaded=True)
+        )
     return arrays
 
 
-def _download(name: str, cache: Path, mirrors: list[str]) -> Path:
+def _download(name: str, cache: Path, mirrors: list[str], published: _Published, dataset: str) -> Path:
     """The path of the file, now in the cache."""
     from xpnet._download import download
-    from xpnet._idx import read_idx
 
-    shape, sha256 = _FILES[name]
+    shape, _ = published.files[name]
     at_most = math.prod(shape) + 2**16  # gzip adds less than this even to what it cannot compress
     try:
         return download(
-            f"{name}.gz", cache, mirrors, at_most=at_most, verify=lambda part: read_idx(part, shape, sha256)
+            f"{name}.gz",
+            cache,
+            mirrors,
+            at_most=at_most,
+            verify=lambda part: _verified(part, name, published, downloaded=True),
         )
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
         own = os.environ.get("XPNET_DATA_DIR")
-        also = f"\nThe folder {own}, which XPNET_DATA_DIR names, holds none of MNIST's files." if own else ""
+        missing = own and not check_path("XPNET_DATA_DIR", own).exists()
+        what = "does not exist" if missing else f"holds none of {published.title}'s files"
+        also = f"\nThe folder {own}, which XPNET_DATA_DIR names, {what}." if own else ""
+        sub = "" if published is _SETS["mnist"] else f" (in its sub-folder {published.folders[0]})"
+        more = "" if published is _SETS["mnist"] else f", dataset={dataset!r}"
         raise DatasetUnavailable(
-            f"MNIST is not in {cache} and no mirror gave it:{reasons}{also}\n"
-            f"Put the four files {', '.join(_FILES)} (each may be gzipped, with .gz after the name) into a folder, "
-            "and name it:  export XPNET_DATA_DIR=that-folder  or  load_mnist(data_dir='that-folder')"
+            f"{published.title} is not in {cache} and no mirror gave it:{reasons}{also}\n"
+            f"Put the four files {', '.join(published.files)} (each may be gzipped, with .gz after the name) into a "
+            f"folder{sub}, and name it:  export XPNET_DATA_DIR=that-folder  or  "
+            f"load_mnist(data_dir='that-folder'{more})"
         ) from None  # the reasons are all in the message

@@ -1,6 +1,7 @@
 """Paths, and reading and writing files safely: every file is written whole or not at all."""
 
 import errno
+import io
 import os
 import re
 import stat
@@ -60,7 +61,7 @@ def check_path(name: str, value: Any) -> Path:
     return Path.cwd() / path if path.parts[:1] and path.parts[0].startswith("~") else path
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading; an OSError where it is a folder, or a pipe or device, which might never end."""
     _check_kind(os.stat(path).st_mode)
     return open(path, "rb")
