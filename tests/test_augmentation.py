@@ -138,7 +138,53 @@ def test_mirrored_images():
     assert 70 < sum(mirrored) < 130
 
 
+def test_shift_rotation_and_mirroring_do_not_depend_on_each_other():
+    """Each is read off the images: of a point in the middle, one above it and one at its right, a channel each."""
+    points = np.zeros((1, 3, 33, 33))
+    points[0, 0, 16, 16] = points[0, 1, 6, 16] = points[0, 2, 16, 26] = 1
+    n = 2000
+    x = Augmentation(shift=3, rotate=40, flip=True, seed=0)(np.tile(points, (n, 1, 1, 1)))
+    total = x.sum(axis=(2, 3))
+    rows, columns = ((x * grid).sum(axis=(2, 3)) / total for grid in np.mgrid[:33, :33])
+    down, right = rows[:, 0] - 16, columns[:, 0] - 16
+    turned, mirrored = columns[:, 1] - columns[:, 0], np.where(columns[:, 2] < columns[:, 0], 1.0, -1.0)
+    correlations = np.corrcoef([down, right, turned, mirrored]) - np.eye(4)
+    assert np.abs(correlations).max() < 5 / math.sqrt(n)
+
+
 # --- what it is given -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8, 3), (4, 32, 64, 1), (2, 9, 7, 4)])
+@pytest.mark.parametrize("image_shape", [None, "height and width"])
+def test_channels_last_are_refused(be, shape, image_shape):
+    """Heights that are taken for channels: mirroring would swap red and blue."""
+    x = be.put(np.zeros(shape))
+    options = {"image_shape": None if image_shape is None else shape[1:3]}
+    augmentation = Augmentation(flip=True, seed=0, **options)
+    key = to_numpy(augmentation.key)
+    for refused in (lambda: augmentation(x), lambda: shift(x, 1, 0, **options), lambda: rotate(x, 9, **options)):
+        with pytest.raises(ShapeError, match=r"which has the channels last. Use `x.transpose\(0, 3, 1, 2\)`"):
+            refused()
+    assert np.array_equal(to_numpy(augmentation.key), key)
+    first = be.put(np.zeros(shape).transpose(0, 3, 1, 2))
+    assert Augmentation(flip=True, seed=0)(first).shape == first.shape
+    assert add_noise(x, 0.1, be.put(key_of(0))).shape == x.shape  # to each number, whatever the axes mean
+
+
+def test_many_channels_that_are_narrow():
+    signals = SEED.random((3, 8, 100, 1))
+    assert np.array_equal(shift(signals, 2, 0, image_shape=(8, 100, 1)), moved_by_slices(signals, 2, 0))
+    for shape in ((3, 8, 1, 100), (3, 8, 5, 5), (3, 3, 4, 4)):
+        images = SEED.random(shape)
+        assert np.array_equal(shift(images, 0, 1), moved_by_slices(images, 0, 1))
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 64, 3), (9, 7, 4)])
+def test_an_image_shape_with_channels_last(shape):
+    for refused in (lambda: Augmentation(image_shape=shape), lambda: shift(np.zeros((2, 9)), 1, 0, image_shape=shape)):
+        with pytest.raises(ArgumentError, match=r"Expected image_shape to be \(channels, height, width\), got"):
+            refused()
 
 
 @pytest.mark.parametrize("make_noise", [0.0, 0.1])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpnet import load_image_folder
-from xpnet.errors import ArgumentError, DataError
+from xpnet import Augmentation, load_image_folder
+from xpnet.errors import ArgumentError, DataError, ShapeError
 
 
 def code_in(message, *, last=False):
@@ -73,3 +73,19 @@ def test_a_cache_among_the_images(photographs, tmp_path):
     with pytest.raises(ArgumentError, match="Choose a folder outside of it"):
         load(photographs / "train", cache=photographs / "train" / "cache")
     assert load(photographs / "train", cache=tmp_path / "cache").class_names == ["cat", "dog", "owl"]
+
+
+def test_channels_last():
+    for x in (np.zeros((4, 8, 9, 3), "float32"), np.zeros((4, 8, 100, 1), "float32")):
+        with pytest.raises(ShapeError) as caught:
+            Augmentation()(x)
+        assert Augmentation()(eval(code_in(caught.value))).shape == (4, x.shape[3], *x.shape[1:3])
+    assert eval(f"Augmentation({code_in(caught.value, last=True)})")(x).shape == x.shape
+
+
+def test_channels_last_in_image_shape():
+    names = {"x": np.zeros((4, 28 * 28 * 3), "float32")}
+    with pytest.raises(ArgumentError) as caught:
+        Augmentation(image_shape=(28, 28, 3))
+    exec(code_in(caught.value, last=True), names)
+    assert Augmentation()(names["x"]).shape == (4, 3, 28, 28)

@@ -1,4 +1,4 @@
-"""Images changed a little, at random and anew in each step, so that a network learns what does not matter.
+"""Data augmentation: images shifted, rotated, mirrored and made noisy at random, in other ways in each step.
 
 All of it is array code: positions are computed, pixels are gathered by `take`, and random numbers come from the hash of
 `xpnet.noise`, whose key is the only thing that is kept. So it runs beside the network, it can be recorded with a step,
@@ -8,6 +8,7 @@ An image is a row of pixels, (N, H*W), a plane, (N, H, W), or planes, (N, C, H, 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from xpnet.initializers import random_streams
 from xpnet.noise import next_key, random_bits
 
 __all__ = ["Augmentation", "add_noise", "rotate", "shift"]
+
+_MAX_CHANNELS = 4  # of an image: red, green, blue and opacity. Larger first axes of images are taken for heights.
 
 
 class Augmentation:
@@ -36,7 +39,8 @@ class Augmentation:
     flip
         Mirror half of the images, left to right. Not for digits.
     image_shape
-        Height and width, or channels, height and width, of images that are rows; None where they are square.
+        Height and width, or channels, height and width, of images that are rows; None where they are square. Also to
+        confirm that images such as (N, 8, 100, 1) do not have their channels last.
     seed
         A whole number for the same changes each time, on every backend; None for others.
 
@@ -267,7 +271,23 @@ def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
         raise ArgumentError(
             f"image_shape must be (height, width) or (channels, height, width), such as (28, 28), got {image_shape!r}."
         )
-    return tuple(check_count("a length in image_shape", length) for length in image_shape)
+    shape = tuple(check_count("a length in image_shape", length) for length in image_shape)
+    if _surely_has_channels_last(shape):
+        raise ArgumentError(
+            f"Expected image_shape to be (channels, height, width), got {shape}, which has the channels last. Leave it "
+            f"out and move the channels of the images with `x = x.reshape({(-1, *shape)}).transpose(0, 3, 1, 2)`."
+        )
+    return shape
+
+
+def _has_channels_last(shape: Sequence[int]) -> bool:
+    """Whether the shape of a sample is rather (H, W, C) than (C, H, W)."""
+    return len(shape) == 3 and shape[2] <= _MAX_CHANNELS < min(shape[0], shape[1])
+
+
+def _surely_has_channels_last(shape: Sequence[int]) -> bool:
+    """Not so (8, 100, 1), which may be the signals of eight sensors."""
+    return _has_channels_last(shape) and (shape[2] in (3, 4) or shape[0] == shape[1])
 
 
 def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, int, int, int]:
@@ -275,6 +295,12 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
     check_inputs(x)
     n, *shape = (int(length) for length in x.shape)
     width = math.prod(shape)
+    if _has_channels_last(shape) and image_shape != tuple(shape):
+        meant = f" If it has {shape[0]} channels of {shape[1]} x {shape[2]} pixels, set `image_shape={tuple(shape)}`."
+        raise ShapeError(
+            f"Expected images of shape (N, C, H, W), got {tuple(x.shape)}, which has the channels last. Use "
+            f"`x.transpose(0, 3, 1, 2)`.{'' if _surely_has_channels_last(shape) else meant}"
+        )
     if image_shape is not None and len(shape) > 1 and (1, *shape)[-3:] != (1, *image_shape)[-3:]:
         raise ShapeError(
             f"image_shape={image_shape} is for images that are rows; x of shape {tuple(x.shape)} has its own height "
