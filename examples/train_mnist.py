@@ -9,6 +9,7 @@ It learns MNIST, which is downloaded the first time; where that cannot be, the s
 import argparse
 import json
 import logging
+import math
 import platform
 import sys
 from importlib.metadata import version
@@ -19,6 +20,7 @@ import xpnet
 from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
 from xpnet.datasets import DatasetUnavailable
 from xpnet.files import check_path, check_writable, write_whole
+from xpnet.terminal import run_program
 
 # How long and how fast to learn, where the command line does not say. In an epoch each image is seen once. The learning
 # rates are for SGD; each other optimizer has its own.
@@ -63,7 +65,15 @@ def run(options: argparse.Namespace) -> int:
         write_whole(options.report, json.dumps(report(trainer, dataset, options.seed), indent=1) + "\n")
         written.append(options.report)
     print(f"Written: {', '.join(map(str, written))}")
-    return 130 if interrupted else 0
+    if interrupted:
+        return 130
+    if not all(map(math.isfinite, trainer.history.loss[-1:])):
+        print(
+            "error: The training diverged, and the weights are those from before that. Use a lower --lr.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
 
 
 def load(name: str, data_dir: Path | None) -> tuple[str, Any]:
@@ -97,7 +107,7 @@ def save(trainer: Trainer, folder: Path) -> list[Path]:
     trainer.history.to_json(record)
     try:
         trainer.history.plot(picture)
-    except ImportError as error:
+    except Exception as error:  # whatever is wrong with matplotlib, the training is done and kept
         print(f"No {picture.name}: {error}")
         written.remove(picture)
     return written
@@ -160,6 +170,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("xpnet").setLevel(logging.INFO)  # says what is downloaded, and what auto came to
     try:
         return run(options)
+    except BrokenPipeError:  # nobody reads the output: run_program ends quietly
+        raise
     except (XpnetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -168,4 +180,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

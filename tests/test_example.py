@@ -282,9 +282,26 @@ def test_without_matplotlib_it_trains_all_the_same(program, monkeypatch, tmp_pat
     on_digits(program, "--iterations", "5")
     told = capsys.readouterr().out
     [line] = [line for line in told.splitlines() if "matplotlib" in line]
-    assert "pip install 'xpnet[examples]'" in line
+    assert "`pip install matplotlib`" in line
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == [n for n in FILES if not n.endswith("png")]
     assert "learning_curves.png" not in told.splitlines()[-1]
+
+
+def test_a_picture_that_fails_does_not_cost_the_training(program, monkeypatch, capsys):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("The fonts are broken.")
+
+    monkeypatch.setattr(xpnet.History, "plot", broken)
+    on_digits(program, "--iterations", "5")
+    assert "No learning_curves.png: The fonts are broken." in capsys.readouterr().out
+
+
+def test_a_training_that_diverges_is_no_success(program, tmp_path, capsys):
+    with pytest.warns(UserWarning, match="is not finite"):
+        assert program.main(["--dataset", "digits", "--iterations", "9", "--lr", "1e9"]) == 1
+    told = capsys.readouterr()
+    assert told.err == ("error: The training diverged, and the weights are those from before that. Use a lower --lr.\n")
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == FILES
 
 
 @pytest.mark.parametrize("option", ["--output-dir", "--report"])

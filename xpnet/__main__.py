@@ -20,6 +20,7 @@ from xpnet.checks import check_positive
 from xpnet.cupy_namespace import cupy_namespace, installed_cupy_wheels
 from xpnet.errors import ArgumentError, BackendError, XpnetError
 from xpnet.files import check_path
+from xpnet.terminal import run_program
 
 __all__ = ["main"]
 
@@ -185,6 +186,8 @@ def _bench(given: argparse.Namespace) -> int:
     """Measure, print and write; an error that can be told in words ends it with those, and status 2."""
     try:
         return _measured(given)
+    except BrokenPipeError:  # see run_program
+        raise
     except (XpnetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -249,4 +252,4 @@ def _number(option: str, text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xpnet.history import History
+from xpnet.terminal import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -59,7 +60,7 @@ class TrainingDisplay:
         if self.verbose:
             from tqdm.auto import tqdm
 
-            tqdm.write(line)
+            tqdm.write(printable(line))
 
     def _print_row(self, *cells: str) -> None:
         widths = (8, 8, 6, 10, 10, 10)

@@ -5,6 +5,7 @@ Here it is only said how nodes and edges look; `xpnet.graph` says which nodes an
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from xpnet.errors import ArgumentError
 from xpnet.files import check_path, write_whole
 from xpnet.graph_parts import Edge, Node, inputs_of, one_line
 from xpnet.graph_text import chain, trees
+from xpnet.terminal import encodable, output_encoding, plain
 
 __all__ = ["Drawing"]
 
@@ -66,8 +68,17 @@ class Drawing:
     direction: Literal["LR", "TB"] = "LR"
 
     def __str__(self) -> str:
-        head = [text for text in (one_line(self.title), " / ".join(self._legend())) if text]
-        body = (trees if self.direction == "LR" else chain)(self.nodes, self.edges)
+        """The plain drawing, in the characters that the standard output can show."""
+        text, encoding = self._text(one_line), output_encoding()
+        if encodable(text, encoding) == text:
+            return text
+        # Words first: what stands for a character of theirs may be longer. Lines are replaced one by one.
+        return plain(self._text(lambda words: plain(one_line(words), encoding)), encoding)
+
+    def _text(self, shown: Callable[[str], str] = one_line) -> str:
+        """The plain drawing; `shown` is how each of its words is written."""
+        head = [text for text in (shown(self.title), " / ".join(self._legend())) if text]
+        body = (trees if self.direction == "LR" else chain)(self.nodes, self.edges, shown)
         return "\n".join([*head, "", *body] if head else body)
 
     def dot(self) -> str:
@@ -103,9 +114,11 @@ class Drawing:
                 f"{', '.join(PICTURES)} and .txt. Write  draw('{path.stem or 'graph'}.png') ."
             )
         if suffix == ".txt":
-            return write_whole(path, f"{self}\n")
+            return write_whole(path, f"{self._text()}\n")
         picture = self._picture(suffix[1:])
-        return write_whole(path.with_suffix(".txt"), f"{self}\n") if picture is None else write_whole(path, picture)
+        if picture is None:
+            return write_whole(path.with_suffix(".txt"), f"{self._text()}\n")
+        return write_whole(path, picture)
 
     def _repr_svg_(self) -> str | None:
         """The picture, for a notebook to show."""

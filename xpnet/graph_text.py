@@ -2,10 +2,10 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xpnet.graph_parts import Edge, Node, inputs_of, one_line
+from xpnet.graph_parts import Edge, Node, inputs_of
 
 __all__ = ["chain", "trees"]
 
@@ -43,9 +43,9 @@ class _Tree:
     root: int = 0
 
 
-def trees(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[str]:
+def trees(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], str]) -> list[str]:
     """The lines of a computational graph: a tree for each output, and before those one for each branch."""
-    labels = {node.key: one_line(node.label) for node in nodes}
+    labels = {node.key: shown(node.label) for node in nodes}
     inputs, uses = inputs_of(nodes, edges), Counter(edge.tail for edge in edges)
     growing: dict[str, _Tree] = {}  # by the operation in which they end; what ends in no operation is a leaf
     lines: list[str] = []
@@ -53,7 +53,7 @@ def trees(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[str]:
         arms = []
         for edge in inputs[node.key]:
             arm = growing.pop(edge.tail, None) or _Tree([_Row(labels[edge.tail])])
-            values = " / ".join(one_line(text) for text in (edge.forward, edge.backward) if text)
+            values = " / ".join(shown(text) for text in (edge.forward, edge.backward) if text)
             arm.rows[arm.root].add(f"── {values} " if values else "")
             arms.append(arm)
         if not arms:
@@ -93,17 +93,17 @@ def _written(tree: _Tree) -> list[str]:
     return [f"{_pad(row.leaf, names)} {row.text}".rstrip() for row in tree.rows]
 
 
-def chain(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[str]:
+def chain(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], str]) -> list[str]:
     """The lines of a network: a line a layer, and between two of them the shape that goes from one to the other."""
-    labels = {node.key: one_line(node.label) for node in nodes}
-    details = {node.key: tuple(map(one_line, node.details)) for node in nodes if node.details}
+    labels = {node.key: shown(node.label) for node in nodes}
+    details = {node.key: tuple(map(shown, node.details)) for node in nodes if node.details}
     names = max(_columns(labels[key]) for key in details)
     kinds, notes = (max(map(_columns, column)) for column in zip(*details.values(), strict=True))
     lines = [labels[nodes[0].key]]
     for key, inputs in inputs_of(nodes, edges).items():
         if not inputs:
             continue  # the input, which is written, or one that is written beside the layer that it enters
-        lines.append(f"│  {one_line(inputs[0].forward)}".rstrip())
+        lines.append(f"│  {shown(inputs[0].forward)}".rstrip())
         line = labels[key]
         if key in details:
             kind, note = details[key]

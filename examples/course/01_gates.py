@@ -4,11 +4,10 @@ A perceptron draws one straight line through the plane of its inputs. No straigh
 other two points, so XOR needs a second layer.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import AND, NAND, OR, XOR, asarray, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 GATES = (AND, NAND, OR, XOR)
 
@@ -25,7 +24,8 @@ for gate in GATES:
 # %% What each gate says of every point of the plane
 side = np.linspace(-0.5, 1.5, 401)
 x1, x2 = (asarray(x) for x in np.meshgrid(side, side))
-figure, grid = plt.subplots(1, 4, figsize=(10, 3.2), layout="constrained", sharey=True)
+figure = new_figure(figsize=(10, 3.2), layout="constrained")
+grid = figure.subplots(1, 4, sharey=True)
 for gate, axes in zip(GATES, grid, strict=True):
     axes.contourf(side, side, to_numpy(gate(x1, x2)), levels=(-0.5, 0.5, 1.5), colors=("white", "lightblue"))
     for says, marker, color in ((1, "^", "tab:blue"), (0, "o", "tab:red")):

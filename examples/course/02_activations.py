@@ -1,10 +1,9 @@
 """Activation functions: step, sigmoid and ReLU, their derivatives, and step beside sigmoid (course row 2)."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import asarray, relu, relu_grad, sigmoid, sigmoid_grad, step_function, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 # %% Some values
 x = asarray([-1.0, 1.0, 2.0])
@@ -16,7 +15,8 @@ print("sigmoid([0.3, 0.7, 1.1]) =", to_numpy(sigmoid(asarray([0.3, 0.7, 1.1]))))
 # %% Their pictures, from -5.0 to 5.0 by 0.1, with the derivatives that backpropagation will need
 points = np.arange(-5.0, 5.0, 0.1)
 x = asarray(points)
-figure, grid = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+figure = new_figure(figsize=(11, 3.2), layout="constrained")
+grid = figure.subplots(1, 3)
 for axes, function, derivative in zip(
     grid, (step_function, sigmoid, relu), (None, sigmoid_grad, relu_grad), strict=True
 ):
@@ -29,7 +29,8 @@ for axes, function, derivative in zip(
 print("Written:", save_figure(figure, "output/course/02_activations.png"))
 
 # %% Step beside sigmoid: one jumps, the other is smooth, and both end at 0 and 1
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure = new_figure(figsize=(6, 3.6), layout="constrained")
+axes = figure.subplots()
 axes.plot(points, to_numpy(sigmoid(x)), label="sigmoid")
 axes.plot(points, to_numpy(step_function(x)), "k--", label="step_function")
 axes.set(title="Step beside sigmoid", xlabel="x", ylabel="y", ylim=(-0.1, 1.1))

@@ -4,10 +4,8 @@ Both turn numbers into shares that add up to 1. Dividing by the sum sees ratios:
 Softmax sees differences: ten apart is all but certain.
 """
 
-import matplotlib.pyplot as plt
-
 from xpnet import asarray, get_array_module, softmax, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 
 def std_norm(x):
@@ -29,7 +27,8 @@ print("softmax of two rows, [1, 2] and [1001, 1002]:")
 print(to_numpy(softmax(asarray([[1.0, 2.0], [1001.0, 1002.0]]))))
 
 # %% A picture of it
-figure, grid = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+figure = new_figure(figsize=(8, 3.2), layout="constrained")
+grid = figure.subplots(1, 2, sharey=True)
 for axes, numbers in zip(grid, inputs, strict=True):
     x = asarray(numbers, dtype="float64")
     for shift, function in ((-0.2, softmax), (0.2, std_norm)):

@@ -1,9 +1,7 @@
 """MNIST: 60,000 handwritten digits to learn from and 10,000 to test on (course row 6)."""
 
-import matplotlib.pyplot as plt
-
 from xpnet import load_mnist
-from xpnet.drawing import plot_digits, save_figure
+from xpnet.drawing import new_figure, plot_digits, save_figure
 
 # %% Images as rows of 784 pixels, labels as numbers
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
@@ -18,7 +16,8 @@ print(f"load_mnist(normalize=True): pixels from {images.min()} to {images.max()}
 print("the label of x_train[0], one-hot:", one_hot[0])
 
 # %% One image
-figure, axes = plt.subplots(figsize=(3, 3.2), layout="constrained")
+figure = new_figure(figsize=(3, 3.2), layout="constrained")
+axes = figure.subplots()
 axes.imshow(x_train[0].reshape(28, 28), cmap="gray")
 axes.set_title(f"x_train[0], a {t_train[0]}")
 print("Written:", save_figure(figure, "output/course/06_first_image.png"))

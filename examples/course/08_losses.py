@@ -1,10 +1,9 @@
 """Losses: the mean squared error and the cross entropy (course row 8)."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import asarray, cross_entropy_error, mean_squared_error, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 # %% Ten probabilities for an image of a 2, once with the 2 ahead and once with the 7
 t = asarray([0, 0, 1, 0, 0, 0, 0, 0, 0, 0], dtype="float64")
@@ -25,7 +24,8 @@ print(f"cross entropy of a batch of two = {float(cross_entropy_error(xp_batch, a
 
 # %% What each says of the probability of the right class, the rest shared by the nine others
 shares = np.linspace(0, 1, 201)[1:]
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure = new_figure(figsize=(6, 3.6), layout="constrained")
+axes = figure.subplots()
 rows = [np.where(np.arange(10) == 3, share, (1 - share) / 9) for share in shares]
 axes.plot(shares, [float(cross_entropy_error(asarray(row), t)) for row in rows], label="cross entropy")
 axes.plot(shares, [float(mean_squared_error(asarray(row), t)) for row in rows], "--", label="mean squared error")

@@ -1,10 +1,9 @@
 """Numerical gradients in one dimension and in two, and descent along them (course row 9)."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import asarray, get_array_module, gradient_descent, numerical_gradient, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 
 def function_1(x):
@@ -19,7 +18,8 @@ def function_2(x):
 
 # %% One dimension: the slope, and the tangent that it gives
 points = np.arange(0.0, 20.0, 0.1)
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure = new_figure(figsize=(6, 3.6), layout="constrained")
+axes = figure.subplots()
 axes.plot(points, function_1(points), color="black", label="0.01 x² + 0.1 x")
 for x in (5.0, 10.0):
     slope = float(numerical_gradient(function_1, asarray(x)))
@@ -40,7 +40,8 @@ for point in ([3.0, 4.0], [0.0, 2.0], [3.0, 0.0]):
 x0, x1 = np.meshgrid(np.linspace(-2, 2, 13), np.linspace(-2, 2, 13))
 # The sum over all points has at each point the gradient of that point alone.
 field = -to_numpy(numerical_gradient(function_2, asarray([x0, x1])))
-figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+figure = new_figure(figsize=(5, 5), layout="constrained")
+axes = figure.subplots()
 axes.quiver(x0, x1, *field, angles="xy", color="tab:blue")
 axes.set(title="Minus the gradient of x0² + x1²", xlabel="x0", ylabel="x1", aspect="equal")
 print("Written:", save_figure(figure, "output/course/09_gradient_field.png"))
@@ -50,7 +51,8 @@ start = asarray([-3.0, 4.0])
 for lr in (0.1, 10.0, 1e-10):
     print(f"after 100 steps with lr={lr:g}:", to_numpy(gradient_descent(function_2, start, lr=lr, step_num=100)))
 path = np.stack([to_numpy(gradient_descent(function_2, start, lr=0.1, step_num=n)) for n in range(21)])
-figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+figure = new_figure(figsize=(5, 5), layout="constrained")
+axes = figure.subplots()
 circle = np.linspace(-4.5, 4.5, 200)
 axes.contour(circle, circle, circle[:, None] ** 2 + circle**2, levels=[1, 4, 9, 16, 25], colors="0.7", linestyles="--")
 axes.plot(path[:, 0], path[:, 1], "o-", markersize=4)

@@ -1,10 +1,9 @@
 """Softmax with loss: the last layer, whose backward pass is as simple as y - t (course row 13)."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import SoftmaxWithLoss, asarray, cross_entropy_error, softmax, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 scores = asarray([[0.3, 2.9, 4.0], [2.0, 1.0, 0.1]])
 
@@ -24,7 +23,8 @@ for d in behind:
     exact.append(float(SoftmaxWithLoss().forward(x, t)))
     course.append(float(cross_entropy_error(softmax(x), t)))
 print(f"the right class {behind[30]:g} behind: loss {exact[30]:.4f}, with the 1e-7 {course[30]:.4f}")
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure = new_figure(figsize=(6, 3.6), layout="constrained")
+axes = figure.subplots()
 axes.plot(behind, exact, label="SoftmaxWithLoss, of the scores")
 axes.plot(behind, course, "--", label="cross_entropy_error, of the probabilities")
 axes.set(title="What the 1e-7 does to the loss", xlabel="how far the right class is behind", ylabel="loss")

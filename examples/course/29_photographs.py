@@ -9,11 +9,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from xpnet import Adam, Augmentation, Cosine, ResNet, Trainer, asarray, load_image_folder, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 try:
     from PIL import Image, ImageOps
@@ -84,7 +83,8 @@ print("Written:", save_figure(figure, "output/course/29_learning_curves.png"))
 
 # %% Test photographs, and what the network says: in red where it is wrong
 said = to_numpy(network.predict(trainer.x_test)).argmax(axis=1)
-figure, grid = plt.subplots(3, 6, figsize=(10, 6), layout="constrained")
+figure = new_figure(figsize=(10, 6), layout="constrained")
+grid = figure.subplots(3, 6)
 for axes in grid.flat:
     axes.set_axis_off()
 for axes, image, label, answer in zip(grid.flat, *data.test, said, strict=False):

@@ -88,7 +88,7 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     try:
         formats = new_figure(path).canvas.get_supported_filetypes()
     except ImportError as error:
-        raise ArgumentError("A picture needs matplotlib. Install it with  pip install 'xpnet[examples]' .") from error
+        raise ArgumentError("A picture needs matplotlib. Install it with `pip install matplotlib`.") from error
     if suffix not in formats:
         raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
 

@@ -1,7 +1,10 @@
-"""A figure, its grid of panels, and how it is written."""
+"""Figures, grids of panels, and writing them to files."""
 
 import io
 import os
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +13,34 @@ from xpnet.files import check_path, write_whole
 __all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
 
 
-def new_figure(path: str | os.PathLike[str] | None, **options: Any) -> Any:
-    """A figure: pyplot's, to be shown, where there is no path; else one that leaves the user's pyplot alone."""
+def new_figure(path: str | os.PathLike[str] | None = None, **options: Any) -> Any:
+    """Make a figure: one of pyplot, to be shown, where there is no path; else one that pyplot does not know of."""
     try:
-        if path is None:
-            import matplotlib.pyplot as plt
-
-            return plt.figure(**options)
+        _import_matplotlib()
+        from matplotlib import pyplot
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Drawing needs matplotlib. Install it with  pip install 'xpnet[examples]' .") from error
-    return Figure(**options)
+        raise ImportError("Drawing needs matplotlib. Install it with `pip install matplotlib`.") from error
+    return pyplot.figure(**options) if path is None else Figure(**options)
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib where `MPLBACKEND` names a backend that cannot be found, too.
+
+    A notebook sets it to a module of its own, and hands it on to the programs that its cells start, which may run in an
+    environment without that module. matplotlib then refuses to be imported, even to draw to a file.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend and not (backend.startswith("module://") and find_spec(backend[9:].partition(".")[0]) is None):
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
 
 
 def panel_grid(

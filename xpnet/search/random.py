@@ -14,6 +14,7 @@ from xpnet.errors import ArgumentError
 from xpnet.history import History
 from xpnet.search.result import SearchResult, Trial
 from xpnet.search.space import Distribution, check_space
+from xpnet.terminal import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -109,7 +110,7 @@ def random_search(
             raise
         warnings.warn(f"Interrupted: {len(result.trials)} of {count} trials were done.", stacklevel=2)
     if verbose:
-        print(result)  # noqa: T201
+        print(printable(str(result)))  # noqa: T201
     return result
 
 
