@@ -43,11 +43,11 @@ def spoiled(array, place, value):
 NOT_FINITE = {"NaN": spoiled(X, (2, 5), np.nan), "infinite": spoiled(X, (2, 5), np.inf)}
 
 BAD = {
-    "label out of range": (X, spoiled(T, 2, 3), LabelError, r"Labels must lie in 0\.\.2, found 3 at index 2"),
-    "negative label": (X, spoiled(T, 1, -1), LabelError, r"Labels must lie in 0\.\.2, found -1 at index 1"),
-    "labels as floats": (X, T.astype(float), DtypeError, r"must be integers, got float64.*astype\('int64'\)"),
-    "too few labels": (X, T[:3], ShapeError, r"Labels must have shape \(4,\) .* or \(4, 3\) .*, got \(3,\)"),
-    "one-hot of another width": (X, np.eye(4)[T], ShapeError, r"shape of the scores, \(4, 3\), got \(4, 4\)"),
+    "label out of range": (X, spoiled(T, 2, 3), LabelError, r"Expected labels from 0 to 2, got 3 at index 2 \(1 of 4 "),
+    "negative label": (X, spoiled(T, 1, -1), LabelError, r"Expected labels from 0 to 2, got -1 at index 1 "),
+    "labels as floats": (X, T.astype(float), DtypeError, r"indices as integers, got float64.*astype\('int64'\)"),
+    "too few labels": (X, T[:3], ShapeError, r"labels of shape \(4,\) .* or \(4, 3\) .*, got \(3,\)"),
+    "one-hot of another width": (X, np.eye(4)[T], ShapeError, r"labels of shape .* \(4, 3\) .*, got \(4, 4\)"),
     "wrong width": (X[:, :11], T, ShapeError, r"Affine1 expects 12 numbers a sample .* got samples of shape \(11,\)"),
     "wrong image shape": (X.reshape(4, 1, 12)[:, :, :11], T, ShapeError, r"Affine1 expects 12 .*\(1, 11\)"),
     "empty batch": (X[:0], T[:0], ShapeError, r"The batch is empty: x(_test)? has shape \(0, 12\)"),
@@ -169,18 +169,12 @@ def test_a_regression_has_no_accuracy_and_wants_floats():
         regression.accuracy(X, np.eye(3)[T])
     with pytest.raises(ArgumentError, match="gives no probabilities"):
         regression.predict_proba(X)
-    with pytest.raises(DtypeError, match="targets of a regression must be floats"):
+    with pytest.raises(DtypeError, match="targets of a regression as floats, got int64"):
         regression.loss(X, np.ones((4, 3), dtype="int64"))
     with pytest.raises(ShapeError, match=r"outputs' shape \(4, 3\), got \(4,\)"):
         regression.loss(X, np.ones(4))
-    with pytest.raises(DataError, match="t_train holds numbers that are not finite"):
+    with pytest.raises(DataError, match=r"t_train: Expected finite targets, got nan at index \(0, 0\)"):
         Trainer(regression, X, np.full((4, 3), np.nan), None, None, verbose=False)
-
-
-def test_rows_that_are_not_one_hot_are_not_taken_for_labels():
-    soft = np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]])
-    with pytest.raises(LabelError, match="Row 1 of the one-hot labels is not one-hot"):
-        Trainer(network(), X, soft, X, T, verbose=False)
 
 
 def test_a_test_set_without_labels():
@@ -189,11 +183,11 @@ def test_a_test_set_without_labels():
 
 
 def test_functions_refuse_labels_that_are_no_class():
-    with pytest.raises(LabelError, match="found 3 at index 0"):
+    with pytest.raises(LabelError, match="got 3 at index 0"):
         cross_entropy_error(np.full((1, 3), 0.3), np.array([3]))
-    with pytest.raises(LabelError, match="found 7"):
+    with pytest.raises(LabelError, match="got 7 at index 0"):
         cross_entropy_error([0.5, 0.5], 7)
-    with pytest.raises(ShapeError, match="two arrays of one shape"):
+    with pytest.raises(ShapeError, match=r"of one shape, got \(3,\) and \(4,\)"):
         mean_squared_error(np.ones(3), np.ones(4))
 
 

@@ -324,7 +324,7 @@ def test_texts_of_activations_do_not_overlap(tmp_path):
     [
         (IMAGES[:2], {}, ShapeError, r"One image is drawn, got x of shape \(2, 64\).*x\[0\]"),
         (IMAGES[0, :60], {}, ShapeError, "Convolution1 expects images"),
-        (IMAGES[0], {"label": 10}, LabelError, r"Labels must lie in 0\.\.9, found 10"),
+        (IMAGES[0], {"label": 10}, LabelError, "Expected labels from 0 to 9, got 10"),
         (IMAGES[0], {"class_names": ["one"]}, ArgumentError, "class_names has 1 names, but the network has 10 classes"),
         (IMAGES[0], {"channels": 0}, ArgumentError, "channels must be a whole number"),
     ],
@@ -483,9 +483,9 @@ NAN = np.where(np.arange(6)[:, None] == 3, np.nan, X)
         (SigmoidWithLoss(), X, T, ArgumentError, r"SigmoidWithLoss\(\) has no classes that exclude each other"),
         (IdentityWithLoss(), X, T, ArgumentError, r"IdentityWithLoss\(\) has no classes"),
         (SoftmaxWithLoss(), NAN, T, DataError, r"not finite for 1 of 6 images.*x\[3\]"),
-        (SoftmaxWithLoss(), X[:5], T, ShapeError, r"Labels must have shape \(5,\)"),
+        (SoftmaxWithLoss(), X[:5], T, ShapeError, r"Expected labels of shape \(5,\)"),
         (SoftmaxWithLoss(), X[0], T[:1], ShapeError, r"Expected images \(N, ...\).*x\[None\]"),
-        (SoftmaxWithLoss(), X, T + 1, LabelError, "Labels must lie in 0..3, found 4"),
+        (SoftmaxWithLoss(), X, T + 1, LabelError, "Expected labels from 0 to 3, got 4"),
     ],
 )
 def test_where_nothing_can_be_wrong_is_an_error(last_layer, x, t, error, message, tmp_path):

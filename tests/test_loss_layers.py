@@ -50,10 +50,10 @@ def test_sigmoid_with_loss_of_extreme_scores(be):
         (
             np.array([0.0, 2.0, 1.0, 0.0, 1.0]),
             LabelError,
-            r"from 0 to 1, found 2.0 at index \(1, 0\) \(1 wrong",
+            r"from 0 to 1, got 2.0 at index \(1, 0\) \(1 wrong",
         ),
-        (np.array([0, 1, -1, 0, -1]), LabelError, r"found -1 at index \(2, 0\) \(2 wrong"),
-        (np.array([0.0, np.nan, 1.0, 0.0, 1.0]), LabelError, r"found nan at index \(1, 0\)"),
+        (np.array([0, 1, -1, 0, -1]), LabelError, r"got -1 at index \(2, 0\) \(2 wrong"),
+        (np.array([0.0, np.nan, 1.0, 0.0, 1.0]), LabelError, r"got nan at index \(1, 0\)"),
         (np.zeros(4), ShapeError, r"outputs' shape \(5, 1\), got \(4,\)"),
         (np.zeros((5, 2)), ShapeError, r"outputs' shape \(5, 1\), got \(5, 2\)"),
     ],

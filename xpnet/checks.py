@@ -3,6 +3,7 @@
 The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from xpnet.backend import (
 from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 
 __all__ = [
+    "check_amounts",
     "check_between",
     "check_binary",
     "check_callbacks",
@@ -37,7 +39,9 @@ __all__ = [
     "check_positive",
     "check_shape",
     "check_together",
+    "fitting_labels",
     "index_labels",
+    "is_one_hot",
 ]
 
 _NETWORK_DTYPES = "float32", "float64"
@@ -192,69 +196,193 @@ def check_finite(name: str, x: Array) -> None:
 
 
 def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
-    """Labels that fit scores: class indices with one dimension less, or one-hot rows of the same shape.
+    """Labels that fit scores: class indices with one dimension less, or rows of the same shape that sum to 1.
+
+    Parameters
+    ----------
+    t
+        Class indices (N,), or a row for each sample (N, C): one-hot, or the probability of each class.
+    scores_shape
+        (N, C), or (C,) for one sample.
 
     Returns
     -------
     Array
-        `t` itself.
+        `t` itself, in the machine's byte order.
 
     Raises
     ------
     ShapeError, DtypeError, LabelError
-        LabelError, for an index out of range, only where `t` is a NumPy array.
+        LabelError, for an index out of range and a row that does not sum to 1, only where `t` is a NumPy array: to look
+        at the values of another would wait for its device.
     """
-    shape, classes = tuple(t.shape), scores_shape[-1]
-    if t.ndim == len(scores_shape):
-        if shape != tuple(scores_shape):
-            raise ShapeError(
-                f"One-hot labels must have the shape of the scores, {tuple(scores_shape)}, got {shape}. "
-                "Class indices have one dimension less."
-            )
-        return t
-    if shape != tuple(scores_shape[:-1]):
+    if len(scores_shape) not in (1, 2):
         raise ShapeError(
-            f"Labels must have shape {tuple(scores_shape[:-1])} (class indices) or {tuple(scores_shape)} (one-hot), "
-            f"got {shape}."
+            f"Expected scores of shape (N, C), one row for each sample, got {tuple(scores_shape)}. "
+            "An `Affine` at the end of a network gives such."
         )
-    if "int" not in dtype_name(t):
+    rows, classes = tuple(scores_shape[:-1]), scores_shape[-1]
+    if tuple(t.shape) not in (rows, (*rows, classes)):
+        raise ShapeError(
+            f"Expected labels of shape {rows} (class indices) or {(*rows, classes)} (one row for each sample), got "
+            f"{tuple(t.shape)}."
+        )
+    t = _numbers(t, "labels", "Number the classes with `classes, t = numpy.unique(t, return_inverse=True)`.")
+    if t.ndim > len(rows):
+        _check_rows(t)
+    elif "int" not in dtype_name(t):
         raise DtypeError(
-            f"Class indices must be integers, got {dtype_name(t)}. Convert them with  t = t.astype('int64') ."
+            f"Expected class indices as integers, got {dtype_name(t)}. Convert them with `t = t.astype('int64')`."
         )
-    if isinstance(t, np.ndarray | np.generic) and t.size:
-        indices = np.atleast_1d(t)
-        wrong = (indices < 0) | (indices >= classes)
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            raise LabelError(
-                f"Labels must lie in 0..{classes - 1}, found {int(indices[first])} at index {first} "
-                f"({int(wrong.sum())} wrong in all). The network has {classes} outputs, one a class."
-            )
+    else:
+        _check_indices(t, classes)
     return t
 
 
-def check_binary(t: Array) -> None:
-    """That targets are truth values or numbers, where `t` is a NumPy array from 0 to 1; else a LabelError."""
-    if not isinstance(t, np.ndarray):
+def _check_indices(t: Array, classes: int) -> None:
+    """That class indices are in range, where they are NumPy's; else a LabelError."""
+    if not isinstance(t, np.ndarray | np.generic) or (fits := fitting_labels(t, (*t.shape, classes))).all():
         return
+    first = int(np.argmin(fits))
+    if t.min() == 1 and t.max() == classes:
+        remedy = "Use `t - 1` if your labels start at 1."
+    else:
+        remedy = (
+            "Number the classes from 0 with `classes, t = numpy.unique(t, return_inverse=True)`, or make a network with "
+            "an output for each class."
+        )
+    raise LabelError(
+        f"Expected labels from 0 to {classes - 1}, got {t.flat[first]} at index {first} "
+        f"({np.count_nonzero(~fits)} of {t.size} labels are wrong). {remedy}"
+    )
+
+
+def _check_rows(t: Array) -> None:
+    """That rows of labels are probabilities, where they are NumPy's; else a LabelError."""
+    if not isinstance(t, np.ndarray | np.generic):
+        return
+    with np.errstate(all="ignore"):
+        fits = np.atleast_1d(fitting_labels(t, t.shape))
+    if fits.all():
+        return
+    bad = np.atleast_2d(t)[int(np.argmin(fits))]
+    if not bad.any():
+        remedy = "Leave out samples of no class: `known = t.any(axis=-1)`, then `x[known]` and `t[known]`."
+    elif (t >= 0).all() and np.isfinite(t).all():
+        remedy = (
+            "A row cannot be the weight of its sample: `t = t / t.sum(axis=-1, keepdims=True)` makes probabilities of "
+            "the rows. Where several classes are right at once, use `SigmoidWithLoss()`."
+        )
+    else:
+        remedy = "For targets of any size use `IdentityWithLoss()`."
+    raise LabelError(
+        f"Expected rows of labels that are probabilities and sum to 1, got the sum {bad.sum():g} in row "
+        f"{int(np.argmin(fits))}, {np.array2string(bad, threshold=8, edgeitems=3)} ({np.count_nonzero(~fits)} of "
+        f"{fits.size} rows are wrong). {remedy}"
+    )
+
+
+def fitting_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
+    """Which labels, of a shape that `check_labels` takes, stand for a class: truth values (N,) on their own device.
+
+    A class index does if it is in range; a row if it has no negative entry and sums to 1, to within the square root of
+    the eps of its dtype.
+
+    Examples
+    --------
+    >>> fitting_labels(np.array([0, 2, 3]), (3, 3))
+    array([ True,  True, False])
+    >>> fitting_labels(np.array([[0.25, 0.75], [0.0, 5.0]]), (2, 2))
+    array([ True, False])
+    """
+    if t.ndim < len(scores_shape):
+        return (t >= 0) & (t < scores_shape[-1])
+    xp = get_array_module(t)
+    if not dtype_name(t).startswith("float"):
+        t = xp.astype(t, xp.float32)
+    tolerance = math.sqrt(xp.finfo(t.dtype).eps)
+    return (xp.abs(xp.sum(t, axis=-1) - 1) <= tolerance) & (xp.min(t, axis=-1) >= -tolerance)
+
+
+def check_binary(t: Array) -> Array:
+    """Targets of yes or no: truth values, or numbers from 0 to 1.
+
+    Returns
+    -------
+    Array
+        `t` itself, in the machine's byte order.
+
+    Raises
+    ------
+    DtypeError, LabelError
+        LabelError, for a number below 0 or above 1, only where `t` is a NumPy array.
+    """
+    t = _numbers(t, "targets of yes or no", "Make truth values of them with `t = t == {word}`.")
+    if not isinstance(t, np.ndarray):
+        return t
     wrong = np.logical_not((t >= 0) & (t <= 1))
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise LabelError(
-            f"Targets of yes or no must lie from 0 to 1, found {t[where]!s} at index {where} ({int(wrong.sum())} wrong "
-            "in all). For classes that exclude each other use  SoftmaxWithLoss() ."
+            f"Expected targets of yes or no, from 0 to 1, got {t[where]!s} at index {where} "
+            f"({int(wrong.sum())} wrong in all). For classes that exclude each other use `SoftmaxWithLoss()`."
         )
+    return t
+
+
+def check_amounts(t: Array) -> Array:
+    """Targets of a regression: floats, and finite ones where `t` is a NumPy array.
+
+    Returns
+    -------
+    Array
+        `t` itself, in the machine's byte order.
+    """
+    t = _numbers(t, "targets of a regression", "A regression needs an amount for each output.")
+    if not dtype_name(t).startswith("float"):
+        raise DtypeError(
+            f"Expected targets of a regression as floats, got {dtype_name(t)}. Convert them with "
+            "`t = t.astype('float32')`."
+        )
+    if isinstance(t, np.ndarray) and not (good := np.isfinite(t)).all():
+        where = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise DataError(
+            f"Expected finite targets, got {t[where]!s} at index {where}. Leave such samples out: "
+            "`known = numpy.isfinite(t).reshape(len(t), -1).all(axis=1)`, then `x[known]` and `t[known]`."
+        )
+    return t
+
+
+def _numbers(t: Array, what: str, remedy: str) -> Array:
+    """The array in the machine's byte order; a DtypeError where it holds words, with the remedy for a ``{word}``."""
+    if not isinstance(t, np.ndarray | np.generic):
+        return t
+    if t.dtype.kind in "biuf":
+        return t if t.dtype.isnative else t.astype(t.dtype.newbyteorder("="))
+    word = max(np.asarray(t).ravel().tolist(), key=str, default="")
+    for dtype in ("int64", "float64"):
+        if _reads_as(t, dtype):
+            remedy = f"Convert them with `t = t.astype('{dtype}')`."
+            break
+    raise DtypeError(f"Expected {what} as numbers, got {t.dtype} such as {word!r}. {remedy.format(word=repr(word))}")
+
+
+def _reads_as(words: np.ndarray, dtype: str) -> bool:
+    """Whether words, or objects, are all numbers of that dtype."""
+    try:
+        return words.dtype.kind in "OSU" and bool(np.all(words.astype(dtype) == words.astype("float64")))
+    except (TypeError, ValueError):
+        return False
 
 
 def index_labels(t: np.ndarray) -> np.ndarray:
-    """Class indices (int64) from class indices or from one-hot rows; a row that is not one-hot is a LabelError."""
-    if t.ndim < 2:
-        return t.astype(np.int64)
-    fits = (t.max(axis=1) == 1) & (np.count_nonzero(t, axis=1) == 1)
-    if not fits.all():
-        row = int(np.argmin(fits))
-        raise LabelError(f"Row {row} of the one-hot labels is not one-hot: {t[row]!r:.80}. One entry is 1, the rest 0.")
-    return t.argmax(axis=1)
+    """Class indices (int64) from class indices, or the most probable class of each row."""
+    return t.astype(np.int64) if t.ndim < 2 else t.argmax(axis=1)
+
+
+def is_one_hot(t: np.ndarray) -> bool:
+    """Whether all rows (N, C) have a single 1 and else zeros; not where C is 1, which is no choice between classes."""
+    return t.shape[1] > 1 and bool(((t.max(axis=1) == 1) & (np.count_nonzero(t, axis=1) == 1)).all())
 
 
 def check_form(name: str, value: Any, current: Array) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module
-from xpnet.layers import Layer, with_inner_layers
+from xpnet.layers import Layer, loss_of_checked, with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer
 from xpnet.step import TrainingStep
@@ -125,7 +125,7 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
         x = layer.forward(x)
         if not _all_finite([x]):
             return f"the output of {name}, {layer!r},"
-    if not _all_finite([network.last_layer.forward(x, t)]):
+    if not _all_finite([loss_of_checked(network.last_layer, x, t)]):
         return f"the loss, of {network.last_layer!r},"
     decay = network.weight_decay_lambda
     for name, layer, parameter in _learned(network.layers):

@@ -8,16 +8,18 @@ from numbers import Number
 from typing import Any
 
 from xpnet.backend import Array, arange, asarray, check_plain, dtype_name, get_array_module, is_array
-from xpnet.checks import check_labels
+from xpnet.checks import check_labels, fitting_labels
 from xpnet.errors import ShapeError
 
 __all__ = [
     "cross_entropy_error",
     "identity_function",
+    "label_rows",
     "mean_squared_error",
     "one_hot",
     "relu",
     "relu_grad",
+    "sample_count",
     "sigmoid",
     "sigmoid_grad",
     "softmax",
@@ -31,6 +33,14 @@ def as_floating(x: Array) -> tuple[Any, Array]:
         x = asarray(x, dtype="float64")
     xp = get_array_module(x)
     return xp, x if dtype_name(x).startswith("float") else xp.astype(x, xp.float64)
+
+
+def as_targets(t: Array) -> Array:
+    """Plain targets; numbers and lists become NumPy's, whose values are checked."""
+    if not is_array(t):
+        return asarray(t, backend="numpy")
+    check_plain(t, "t")
+    return t
 
 
 def as_inputs(x: Array, dtype: Any, block: Array | None = None) -> Array:
@@ -168,6 +178,35 @@ def one_hot(t: Array, classes: int, dtype: Any) -> Array:
     return xp.astype(t[..., None] == arange(classes, like=t), dtype)
 
 
+def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
+    """Labels as rows, NaN where they stand for no class: for a device, which a look at the values would wait for.
+
+    Parameters
+    ----------
+    t
+        Class indices (N,) or rows (N, C), as `check_labels` takes them.
+    scores_shape
+        (N, C), or (C,) for one sample.
+    dtype
+        The result's dtype, as the array module has it (``scores.dtype``).
+
+    Returns
+    -------
+    Array
+        Of the scores' shape. A whole row is NaN where the index is out of range or the row does not sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> label_rows(np.array([1, 2]), (2, 2), np.dtype("float64"))
+    array([[ 0.,  1.],
+           [nan, nan]])
+    """
+    xp = get_array_module(t)
+    rows = one_hot(t, scores_shape[-1], dtype) if t.ndim < len(scores_shape) else xp.astype(t, dtype)
+    return xp.where(fitting_labels(t, scores_shape)[..., None], rows, xp.nan)
+
+
 def mean_squared_error(y: Array, t: Array) -> Array:
     """Half the sum of squared differences, 0.5 * sum((y - t)**2), averaged over the rows of a batch (course row 8).
 
@@ -189,8 +228,11 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     xp, y = as_floating(y)
     t = asarray(t, like=y, dtype=dtype_name(y))
     if t.shape != y.shape:
-        raise ShapeError(f"mean_squared_error needs two arrays of one shape, got {y.shape} and {t.shape}.")
-    return xp.sum((y - t) ** 2) / (2 * _rows(y))
+        raise ShapeError(
+            f"Expected outputs and targets of one shape, got {tuple(y.shape)} and {tuple(t.shape)}. For a column of "
+            "outputs make one of the targets: `t = t.reshape(-1, 1)`."
+        )
+    return xp.sum((y - t) ** 2) / (2 * sample_count(y))
 
 
 def cross_entropy_error(y: Array, t: Array) -> Array:
@@ -204,18 +246,18 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
     y
         Probabilities, (C,) or (N, C).
     t
-        One-hot labels of the shape of `y`, or class indices with one dimension less. Told apart by the number of
-        dimensions. (Note: the course compares sizes, which a single-column output defeats.)
+        Rows of the shape of `y` that sum to 1, one-hot or probabilities, or class indices with one dimension less. Told
+        apart by the number of dimensions. (Note: the course compares sizes, which a single-column output defeats.)
 
     Returns
     -------
     Array
-        A scalar of the dtype of `y`.
+        A scalar of the dtype of `y`; NaN where a label on another device than the host's is no class.
 
     Raises
     ------
     LabelError
-        For a class index out of range, where `t` is a NumPy array, a list or a number.
+        For a class index out of range or a row that does not sum to 1, where `t` is a NumPy array, a list or a number.
 
     Examples
     --------
@@ -223,11 +265,11 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
     0.22314
     """
     xp, y = as_floating(y)
-    t = check_labels(asarray(t, like=y), y.shape)
-    t = one_hot(t, y.shape[-1], y.dtype) if t.ndim < y.ndim else xp.astype(t, y.dtype)
-    return -xp.sum(t * xp.log(y + 1e-7)) / _rows(y)
+    t = check_labels(as_targets(t), y.shape)
+    t = label_rows(asarray(t, like=y), y.shape, y.dtype)
+    return -xp.sum(t * xp.log(y + 1e-7)) / sample_count(y)
 
 
-def _rows(y: Array) -> int:
+def sample_count(y: Array) -> int:
     """How many samples: a vector is one."""
     return y.shape[0] if y.ndim > 1 else 1

@@ -16,7 +16,9 @@ from xpnet.layers import (
     Relu,
     SoftmaxWithLoss,
     first_that_learns,
+    loss_of_checked,
     methods_of,
+    methods_of_class,
 )
 
 __all__ = ["Pass", "fuse"]
@@ -24,7 +26,7 @@ __all__ = ["Pass", "fuse"]
 _Kind = TypeVar("_Kind")
 _FUSED = AffineRelu, ConvolutionPooling, ReluPooling
 _AS_THEY_COME: dict[type, list[Any]] = {
-    kind: [kind.forward, kind.backward] for kind in (Affine, Convolution, Pooling, Relu, SoftmaxWithLoss)
+    kind: methods_of_class(kind) for kind in (Affine, Convolution, Pooling, Relu, SoftmaxWithLoss)
 }
 
 
@@ -67,7 +69,7 @@ class Pass:
         x
             A batch of inputs (N, ...), in the dtype of the parameters.
         t
-            Its targets, as the last layer takes them.
+            Its targets, checked, as the last layer takes them.
         out
             A 0-d array to write the loss to, in a library whose arrays can be written in place.
         """
@@ -76,7 +78,7 @@ class Pass:
         if isinstance(self.last_layer, AffineSoftmaxWithLoss):
             loss = self.last_layer.forward(x, t, out)
         else:
-            loss = self.last_layer.forward(x, t)
+            loss = loss_of_checked(self.last_layer, x, t)
             if out is not None:
                 out[...] = loss
                 loss = out

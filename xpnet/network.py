@@ -28,6 +28,7 @@ from xpnet.layers import (
     check_loss_layer,
     checked,
     first_that_learns,
+    loss_of_checked,
     settled_shape,
 )
 from xpnet.memory import raise_out_of_memory
@@ -81,7 +82,8 @@ class Network(LayerStack):
     -----
     Everywhere `x` is a batch (N, ...) or one sample, (D,) or of the shape given as `input_shape`, of floats or of uint8
     pixels, which count as 1/255 each; floats of another precision are converted to the network's. `t` are class indices
-    (N,), one-hot rows (N, C), or for a regression the target outputs. All must be arrays of the network's own backend.
+    (N,), rows (N, C) that sum to 1 (one-hot, or the probability of each class), or for a regression the target outputs.
+    All must be arrays of the network's own backend.
 
     Examples
     --------
@@ -176,14 +178,14 @@ class Network(LayerStack):
         """
         x, t = self._enter_with_targets(x, t)
         if not train:
-            return self._with_penalty(self.last_layer.forward(self.predict(x), t))
+            return self._with_penalty(loss_of_checked(self.last_layer, self.predict(x), t))
         restore = self.snapshot(parameters=False)
         try:
             y = as_inputs(x, self.anchor.dtype)
             self.set_train(True)
             for layer in self._layers.values():
                 y = layer.forward(y)
-            return self._with_penalty(self.last_layer.forward(y, t))
+            return self._with_penalty(loss_of_checked(self.last_layer, y, t))
         finally:
             restore()
 
@@ -196,16 +198,24 @@ class Network(LayerStack):
         return loss
 
     def accuracy(self, x: Array, t: Array, *, batch_size: int | None = None) -> float:
-        """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`."""
+        """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`.
+
+        Scores that are NaN are never right. Of rows of labels the highest entry is the class. NaN where a label in the
+        memory of a device is no class; a NumPy one is an error.
+        """
         if not self.last_layer.classifies:
             raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use  network.loss(x, t) .")
-        x, t = self._enter_with_targets(x, t)
+        x, t = self._enter_with_targets(x, t, mark_wrong=False)
         right, start = 0, 0
         for scores in self._batches_of_scores(x, batch_size):
             end = start + scores.shape[0]
             right = right + self.last_layer.count_right(scores, t[start:end, ...])
             start = end
-        return float(right) / x.shape[0]
+        xp = get_array_module(t)
+        if xp is not np and (fits := self.last_layer.fitting(t, scores.shape)) is not None:
+            right = xp.where(xp.all(fits), right, -1)  # on the device, so that one number is waited for
+        count = float(right)
+        return count / x.shape[0] if count >= 0 else math.nan
 
     def _batches_of_scores(self, x: Array, batch_size: int | None) -> Iterator[Array]:
         if batch_size is None:
@@ -306,14 +316,15 @@ class Network(LayerStack):
         self.output_shape(tuple(x.shape[1:]))
         return x, single
 
-    def _enter_with_targets(self, x: Array, t: Array) -> tuple[Array, Array]:
+    def _enter_with_targets(self, x: Array, t: Array, *, mark_wrong: bool = True) -> tuple[Array, Array]:
+        """Check inputs and targets; see `LossLayer.prepare_targets`."""
         x, single = self._enter(x)
         if single:
             t = asarray(t, like=self.anchor)[None, ...]
         check_together("t", t, self.anchor)
         scores_shape = (x.shape[0], *self.output_shape(tuple(x.shape[1:])))
-        t = self.last_layer.check_targets(t, scores_shape)
-        return x, t if t.ndim < len(scores_shape) else get_array_module(t).astype(t, self.anchor.dtype)
+        t = self.last_layer.prepare_targets(t, scores_shape, self.anchor.dtype, mark_wrong=mark_wrong)
+        return x, t
 
     def output_shape(self, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the scores of one sample of that shape, or the ShapeError of the layer that it does not fit."""

@@ -1,7 +1,7 @@
 """The fused operations that reduce rows: the loss, and the mean of the losses."""
 
 from xpnet.backend import Array, dtype_name, get_array_module
-from xpnet.functions import one_hot
+from xpnet.functions import label_rows
 from xpnet.kernels.operation import C_TYPES, FusedOperation, RowKernel
 
 __all__ = ["mean", "softmax_cross_entropy"]
@@ -18,17 +18,18 @@ def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Arr
     b
         Biases (C,) still to be added to each row; None where there are none.
     t
-        Class indices (N,) or one-hot rows (N, C).
+        Class indices (N,), or rows (N, C) that sum to 1, which is not looked at.
 
     Returns
     -------
     tuple of two arrays
-        The gradient, (softmax - onehot) / N, (N, C); and the losses, one a row, (N,). Both of the scores' dtype.
+        The gradient, (softmax - t) / N, (N, C); and the losses, one a row, (N,). Both of the scores' dtype, and NaN in
+        the rows of class indices that are out of range.
     """
     xp = get_array_module(scores)
     if b is not None:
         scores = scores + b
-    t = one_hot(t, scores.shape[-1], scores.dtype) if t.ndim < scores.ndim else t
+    t = label_rows(t, scores.shape, scores.dtype) if t.ndim < scores.ndim else t
     shifted = scores - xp.max(scores, axis=-1, keepdims=True)
     exp = xp.exp(shifted)
     total = xp.sum(exp, axis=-1, keepdims=True)
@@ -61,10 +62,11 @@ extern "C" __global__ void softmax_cross_entropy(
     total = warp_sum(total);
 
     const real log_total = log(total);
+    const bool no_class = labels && (labels[row] < 0 || labels[row] >= classes);
     real loss = 0;
     for (long long c = threadIdx.x; c < classes; c += 32) {
         const real shifted = d[c] - highest;
-        const real t = labels ? real(labels[row] == c) : one_hot[row * classes + c];
+        const real t = no_class ? real(nan("")) : labels ? real(labels[row] == c) : one_hot[row * classes + c];
         d[c] = (exp(shifted) / total - t) * scale;
         loss += t * (log_total - shifted);
     }

@@ -10,13 +10,21 @@ from xpnet.layers.base import (
     first_that_learns,
     has_own_methods,
     methods_of,
+    methods_of_class,
     multiplications,
     settled_shape,
     values_per_statistic,
     with_inner_layers,
 )
 from xpnet.layers.convolution import Convolution
-from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss, check_loss_layer
+from xpnet.layers.losses import (
+    IdentityWithLoss,
+    LossLayer,
+    SigmoidWithLoss,
+    SoftmaxWithLoss,
+    check_loss_layer,
+    loss_of_checked,
+)
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
 from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, Pooling
 from xpnet.layers.regularization import Dropout
@@ -54,7 +62,9 @@ __all__ = [
     "checked",
     "first_that_learns",
     "has_own_methods",
+    "loss_of_checked",
     "methods_of",
+    "methods_of_class",
     "multiplications",
     "settled_shape",
     "values_per_statistic",

@@ -16,6 +16,7 @@ __all__ = [
     "first_that_learns",
     "has_own_methods",
     "methods_of",
+    "methods_of_class",
     "multiplications",
     "settled_shape",
     "values_per_statistic",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 _NOWHERE: Mapping[str, Array] = {}
-_METHODS = "forward", "backward"
+_METHODS = "forward", "backward", "compute_loss"  # the last one of loss layers
 
 
 class Parameter:
@@ -252,12 +253,17 @@ def first_that_learns(layers: Sequence[Layer]) -> int:
 
 
 def methods_of(layers: Iterable[object]) -> list[Any]:
-    """The ``forward`` and ``backward`` of each, as functions: by them is seen that one was replaced."""
+    """What each computes by, as functions: by them is seen that one was replaced."""
     return [vars(layer).get(name, getattr(type(layer), name, None)) for layer in layers for name in _METHODS]
 
 
+def methods_of_class(kind: type) -> list[Any]:
+    """The same of a class."""
+    return [getattr(kind, name, None) for name in _METHODS]
+
+
 def has_own_methods(layers: Iterable[object]) -> bool:
-    """Whether a ``forward`` or ``backward`` was set on one of them, in place of its class's: it may do anything."""
+    """Whether a method that computes was set on one of them, in place of its class's: it may do anything."""
     return any(name in vars(layer) for layer in layers for name in _METHODS)
 
 

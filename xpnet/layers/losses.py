@@ -1,47 +1,94 @@
 """The last layer of a network: an output activation and the loss of it, in one (course row 13)."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, dtype_name, get_array_module
-from xpnet.checks import check_between, check_binary, check_finite, check_labels, index_labels
-from xpnet.errors import ArgumentError, DtypeError, ShapeError
-from xpnet.functions import one_hot, sigmoid, softmax
+from xpnet.backend import Array, asarray, get_array_module
+from xpnet.checks import (
+    check_amounts,
+    check_between,
+    check_binary,
+    check_finite,
+    check_labels,
+    fitting_labels,
+    index_labels,
+    is_one_hot,
+)
+from xpnet.errors import ArgumentError, ShapeError
+from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
 
-__all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer"]
+__all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer", "loss_of_checked"]
 
 
 class LossLayer:
-    """What every last layer has. Subclasses give ``forward``, ``backward`` and ``check_targets``."""
+    """What every last layer has. Subclasses give ``compute_loss``, ``backward`` and ``check_targets``."""
 
     classifies: bool = False
     """Whether the outputs are classes, so that there is an accuracy."""
 
     def forward(self, x: Array, t: Array) -> Array:
-        """The loss, a scalar of the backend, of the scores `x` for the targets `t`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  forward(x, t) .")
+        """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""
+        _, x = as_floating(x)
+        t = t if is_array(t) else np.asarray(t)
+        if (*t.shape, 1) == tuple(x.shape):
+            raise ShapeError(
+                f"Expected targets of the outputs' shape {tuple(x.shape)}, got {tuple(t.shape)}. Make a column of them "
+                "with `t = t.reshape(-1, 1)`."
+            )
+        return self.compute_loss(x, asarray(self.prepare_targets(t, tuple(x.shape), x.dtype), like=x))
+
+    def compute_loss(self, x: Array, t: Array) -> Array:
+        """The same for targets that `prepare_targets` gave: a training step's, which checks nothing again."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  compute_loss(x, t) .")
 
     def backward(self, dout: float = 1.0) -> Array:
         """The gradient of the loss by the scores, times `dout`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to compute  backward(dout) .")
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """The targets, if they fit scores of that shape, in the form that ``forward`` wants; else an error."""
+        """The targets, if they fit scores of that shape, in the form that ``compute_loss`` wants; else an error."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to compute  check_targets(t, shape) .")
 
+    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array | None:  # noqa: ARG002
+        """Which of the targets have values that ``check_targets`` takes, computed on their device; None for all."""
+        return None
+
+    def prepare_targets(
+        self, t: Array, scores_shape: tuple[int, ...], dtype: Any, *, mark_wrong: bool = True
+    ) -> Array:
+        """Checked targets as ``compute_loss`` takes them: those of the scores' number of dimensions in their dtype.
+
+        The values of NumPy arrays are checked. Where a look at them would wait for a device, NaN takes the place of
+        what does not fit, so that the loss and the gradient become NaN; not without `mark_wrong`.
+        """
+        t, xp = self.check_targets(t, scores_shape), get_array_module(t)
+        is_index = t.ndim < len(scores_shape)
+        t = t if is_index else xp.astype(t, dtype)
+        if xp is np or not mark_wrong or (fits := self.fitting(t, scores_shape)) is None:
+            return t
+        if is_index:
+            t = one_hot(t, scores_shape[-1], dtype)
+        return xp.where(fits if fits.ndim == t.ndim else fits[..., None], t, xp.nan)
+
     def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
-        """Checked targets as a `Trainer` keeps them: class indices, or numbers of the network's dtype."""
-        if self.classifies:
+        """Checked targets as a `Trainer` keeps them: class indices, also of one-hot rows, or numbers of that dtype."""
+        if self.classifies and (t.ndim < 2 or is_one_hot(t)):
             return index_labels(t)
         check_finite("t", t)
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, C) the highest is at the label, indices (N,) or one-hot (N, C); a scalar."""
+        """For how many of the scores (N, C) the highest is at the label, a scalar; for none that are NaN.
+
+        The labels `t` are indices (N,), or rows (N, C) whose highest is taken.
+        """
         xp = get_array_module(scores)
-        labels = t if t.ndim < scores.ndim else xp.argmax(t, axis=1)
-        return xp.sum(xp.astype(xp.argmax(scores, axis=1) == labels, xp.int32))
+        labels = t if t.ndim < scores.ndim else xp.argmax(t, axis=-1)
+        is_number = xp.logical_not(xp.isnan(xp.max(scores, axis=-1)))
+        right = xp.logical_and(xp.argmax(scores, axis=-1) == labels, is_number)
+        return xp.sum(xp.astype(right, xp.int32))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -53,6 +100,15 @@ def check_loss_layer(name: str, layer: Any) -> None:
         raise ArgumentError(f"{name} must be a layer with a loss, got the class. Use `{layer.__name__}()`.")
     if not isinstance(layer, LossLayer):
         raise ArgumentError(f"{name} must be a layer with a loss such as `SoftmaxWithLoss()`, got {layer!r:.60}.")
+
+
+def loss_of_checked(last_layer: LossLayer, x: Array, t: Array) -> Array:
+    """The loss for targets from `LossLayer.prepare_targets`, not checked again.
+
+    A last layer that has a ``forward`` of its own may compute something else there: then that is called.
+    """
+    own = "forward" in vars(last_layer) or type(last_layer).forward is not LossLayer.forward
+    return last_layer.forward(x, t) if own else last_layer.compute_loss(x, t)
 
 
 class SoftmaxWithLoss(LossLayer):
@@ -72,7 +128,7 @@ class SoftmaxWithLoss(LossLayer):
     y
         The probabilities of the last ``forward``, (N, C).
     t
-        Its labels, one-hot, and smoothed.
+        Its labels as rows, smoothed.
     loss
         Its loss.
 
@@ -91,8 +147,8 @@ class SoftmaxWithLoss(LossLayer):
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = check_between("label_smoothing", label_smoothing, 0, 1, below=True)
 
-    def forward(self, x: Array, t: Array) -> Array:
-        """The mean cross entropy of scores `x` (N, C) for labels `t`, indices (N,) or one-hot (N, C)."""
+    def compute_loss(self, x: Array, t: Array) -> Array:
+        """The mean cross entropy of scores `x` (N, C) for labels `t`, indices (N,) or rows (N, C) that sum to 1."""
         xp = get_array_module(x)
         self.t = one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t
         if self.label_smoothing:
@@ -102,20 +158,29 @@ class SoftmaxWithLoss(LossLayer):
         total = xp.sum(exp, axis=-1, keepdims=True)
         self.y = exp / total
         # log y = shifted - log(total): never the logarithm of a probability that may have become 0.
-        self.loss = xp.sum(self.t * (xp.log(total) - shifted)) / x.shape[0]
+        self.loss = xp.sum(self.t * (xp.log(total) - shifted)) / sample_count(x)
         return self.loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / self.y.shape[0])
+        return (self.y - self.t) * (dout / sample_count(self.y))
 
     def probabilities(self, x: Array) -> Array:
         """Softmax of the scores."""
         return softmax(x)
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """Class indices (N,) or one-hot rows (N, C)."""
+        """Class indices (N,), or rows (N, C) that sum to 1: one-hot, or probabilities."""
+        if scores_shape[-1:] == (1,):
+            raise ShapeError(
+                f"Expected scores of at least two classes, got the shape {scores_shape}. The softmax of one score is 1 "
+                "whatever the score is. Use `SigmoidWithLoss()` for one output."
+            )
         return check_labels(t, scores_shape)
+
+    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
+        """Which of the labels, (N,), are in range, or which of their rows sum to 1."""
+        return fitting_labels(t, scores_shape)
 
     def __repr__(self) -> str:
         return f"SoftmaxWithLoss({f'label_smoothing={self.label_smoothing:g}' if self.label_smoothing else ''})"
@@ -151,18 +216,18 @@ class SigmoidWithLoss(LossLayer):
 
     classifies = True
 
-    def forward(self, x: Array, t: Array) -> Array:
+    def compute_loss(self, x: Array, t: Array) -> Array:
         """The mean over the batch of sum(-t log y - (1 - t) log(1 - y)), y = sigmoid(x), for scores `x` (N, D)."""
         xp = get_array_module(x)
         self.t = t
         self.y = sigmoid(x)
         # -t log y - (1 - t) log(1 - y) = max(x, 0) - x t + log(1 + exp(-|x|)), in which nothing overflows.
-        self.loss = xp.sum(xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))) / x.shape[0]
+        self.loss = xp.sum(xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))) / sample_count(x)
         return self.loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / self.y.shape[0])
+        return (self.y - self.t) * (dout / sample_count(self.y))
 
     def probabilities(self, x: Array) -> Array:
         """The sigmoid of the scores."""
@@ -170,19 +235,21 @@ class SigmoidWithLoss(LossLayer):
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
         """Numbers from 0 to 1 in the shape of the scores (N, D); (N,) will do where D is 1."""
-        t = _in_shape(t, scores_shape)
-        check_binary(t)
-        return t
+        return check_binary(_in_shape(t, scores_shape))
+
+    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:  # noqa: ARG002
+        """Which of the targets, (N, D), lie from 0 to 1."""
+        return (t >= 0) & (t <= 1)
 
     def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
         """The targets as numbers of the network's dtype."""
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, D) the answer is right, yes above 0: over D, a scalar."""
+        """For how many of the scores (N, D) the answer is right, yes above 0: over D, a scalar; for none that are NaN."""
         xp = get_array_module(scores)
-        right = xp.astype((scores > 0) == (t > 0.5), scores.dtype)
-        return xp.sum(right) / scores.shape[-1]
+        right = xp.logical_and((scores > 0) == (t > 0.5), xp.logical_not(xp.isnan(scores)))
+        return xp.sum(xp.astype(right, scores.dtype)) / math.prod(scores.shape[1:])
 
 
 class IdentityWithLoss(LossLayer):
@@ -199,30 +266,25 @@ class IdentityWithLoss(LossLayer):
            [0.]])
     """
 
-    def forward(self, x: Array, t: Array) -> Array:
+    def compute_loss(self, x: Array, t: Array) -> Array:
         """0.5 * sum((x - t)**2) / N for outputs `x` and targets `t`, both (N, D)."""
         xp = get_array_module(x)
         self.y = x
         self.t = t
-        self.loss = xp.sum((x - t) ** 2) / (2 * x.shape[0])
+        self.loss = xp.sum((x - t) ** 2) / (2 * sample_count(x))
         return self.loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / self.y.shape[0])
+        return (self.y - self.t) * (dout / sample_count(self.y))
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
         """Floats of the outputs' shape (N, D); (N,) will do where D is 1."""
-        t = _in_shape(t, scores_shape)
-        if not dtype_name(t).startswith("float"):
-            raise DtypeError(
-                f"The targets of a regression must be floats, got {dtype_name(t)}. Convert with t.astype('float32') ."
-            )
-        return t
+        return check_amounts(_in_shape(t, scores_shape))
 
 
 def _in_shape(t: Array, scores_shape: tuple[int, ...]) -> Array:
     """The targets in the shape of the scores, or a ShapeError."""
     if tuple(t.shape) != tuple(scores_shape) and (*t.shape, 1) != tuple(scores_shape):
-        raise ShapeError(f"Targets must have the outputs' shape {tuple(scores_shape)}, got {tuple(t.shape)}.")
+        raise ShapeError(f"Expected targets of the outputs' shape {tuple(scores_shape)}, got {tuple(t.shape)}.")
     return get_array_module(t).reshape(t, tuple(scores_shape))
