@@ -266,7 +266,8 @@ def test_a_bad_validation_set_is_refused_before_anything_is_moved(validation, er
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_the_other_sets_are_named_as_well(name):
     good = (PIXELS, LABELS)
-    for bad, says in (((PIXELS, LABELS + 6), f"^t_{name}: Expected labels"), ((PIXELS[:, :5], LABELS), f"^x_{name}: Affine1")):
+    wrong = {f"^t_{name}: Expected labels": (PIXELS, LABELS + 6), f"^x_{name}: Affine1": (PIXELS[:, :5], LABELS)}
+    for says, bad in wrong.items():
         sets = (*bad, *good) if name == "train" else (*good, *bad)
         with pytest.raises((LabelError, ShapeError), match=says):
             Trainer(TwoLayerNet(12, 6, 7, seed=0), *sets, verbose=False, validation=0.2)

@@ -32,12 +32,13 @@ class LossLayer:
         """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""
         _, x = as_floating(x)
         t = t if is_array(t) else np.asarray(t)
-        if (*t.shape, 1) == tuple(x.shape):
+        targets = self.prepare_targets(t, tuple(x.shape), x.dtype)
+        if targets.ndim > t.ndim == x.ndim - 1 and x.shape[-1] == 1:
             raise ShapeError(
                 f"Expected targets of the outputs' shape {tuple(x.shape)}, got {tuple(t.shape)}. Make a column of them "
                 "with `t = t.reshape(-1, 1)`."
             )
-        return self.compute_loss(x, asarray(self.prepare_targets(t, tuple(x.shape), x.dtype), like=x))
+        return self.compute_loss(x, asarray(targets, like=x))
 
     def compute_loss(self, x: Array, t: Array) -> Array:
         """The same for targets that `prepare_targets` gave: a training step's, which checks nothing again."""
@@ -55,9 +56,7 @@ class LossLayer:
         """Which of the targets have values that ``check_targets`` takes, computed on their device; None for all."""
         return None
 
-    def prepare_targets(
-        self, t: Array, scores_shape: tuple[int, ...], dtype: Any, *, mark_wrong: bool = True
-    ) -> Array:
+    def prepare_targets(self, t: Array, scores_shape: tuple[int, ...], dtype: Any, *, mark_wrong: bool = True) -> Array:
         """Checked targets as ``compute_loss`` takes them: those of the scores' number of dimensions in their dtype.
 
         The values of NumPy arrays are checked. Where a look at them would wait for a device, NaN takes the place of
@@ -246,7 +245,7 @@ class SigmoidWithLoss(LossLayer):
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, D) the answer is right, yes above 0: over D, a scalar; for none that are NaN."""
+        """For how many of the scores (N, D) the answer is right, yes above 0, over D: a scalar; for none that are NaN."""
         xp = get_array_module(scores)
         right = xp.logical_and((scores > 0) == (t > 0.5), xp.logical_not(xp.isnan(scores)))
         return xp.sum(xp.astype(right, scores.dtype)) / math.prod(scores.shape[1:])
