@@ -272,7 +272,7 @@ def test_lists_are_taken_by_layers_and_functions_and_not_by_networks():
     assert layer.forward(SCORES.tolist(), LABELS.tolist()) == layer.forward(SCORES, LABELS)
     assert IdentityWithLoss().forward([[1, 3]], [[1, 1.5]]) == 1.125
     for call in (network.loss, network.gradient, network.accuracy, lambda x, t: Trainer(network, x, t, None, None)):
-        with pytest.raises(ArrayMixError, match="t.* must be an array, got list"):
+        with pytest.raises(ArrayMixError, match="must be an array, got .*list"):
             call(X, LABELS.tolist())
 
 

@@ -248,8 +248,8 @@ def _check_indices(t: Array, classes: int) -> None:
         remedy = "Use `t - 1` if your labels start at 1."
     else:
         remedy = (
-            "Number the classes from 0 with `classes, t = numpy.unique(t, return_inverse=True)`, or give the network an "
-            "output for each class."
+            "Number the classes from 0 with `classes, t = numpy.unique(t, return_inverse=True)`, or give the network "
+            "an output for each class."
         )
     raise LabelError(
         f"Expected labels from 0 to {classes - 1}, got {t.flat[first]} at index {first} "

@@ -31,7 +31,7 @@ class LossLayer:
     def forward(self, x: Array, t: Array) -> Array:
         """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""
         _, x = as_floating(x)
-        t = t if is_array(t) else np.asarray(t)
+        t = as_targets(t)
         targets = self.prepare_targets(t, tuple(x.shape), x.dtype)
         if targets.ndim > t.ndim == x.ndim - 1 and x.shape[-1] == 1:
             raise ShapeError(
@@ -245,7 +245,7 @@ class SigmoidWithLoss(LossLayer):
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, D) the answer is right, yes above 0, over D: a scalar; for none that are NaN."""
+        """For how many of the scores (N, D) the answer is right, yes above 0, over D: a scalar. None is for NaN."""
         xp = get_array_module(scores)
         right = xp.logical_and((scores > 0) == (t > 0.5), xp.logical_not(xp.isnan(scores)))
         return xp.sum(xp.astype(right, scores.dtype)) / math.prod(scores.shape[1:])
