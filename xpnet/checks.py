@@ -259,7 +259,7 @@ def _check_indices(t: Array, classes: int) -> None:
 
 def _check_rows(t: Array) -> None:
     """That rows of labels are probabilities, where they are NumPy's; else a LabelError."""
-    if not isinstance(t, np.ndarray | np.generic):
+    if not isinstance(t, np.ndarray):
         return
     with np.errstate(all="ignore"):
         fits = np.atleast_1d(fitting_labels(t, t.shape))
@@ -268,7 +268,7 @@ def _check_rows(t: Array) -> None:
     bad = np.atleast_2d(t)[int(np.argmin(fits))]
     if not bad.any():
         remedy = "Leave out samples of no class: `known = t.any(axis=-1)`, then `x[known]` and `t[known]`."
-    elif (t >= 0).all() and np.isfinite(t).all():
+    elif np.all(t >= 0) and np.isfinite(t).all():
         remedy = (
             "A row cannot be the weight of its sample: `t = t / t.sum(axis=-1, keepdims=True)` makes probabilities of "
             "the rows. Where several classes are right at once, use `SigmoidWithLoss()`."
@@ -361,7 +361,7 @@ def _numbers(t: Array, what: str, remedy: str) -> Array:
         return t if t.dtype.isnative else t.astype(t.dtype.newbyteorder("="))
     word = max(np.asarray(t).ravel().tolist(), key=str, default="")
     for dtype in ("int64", "float64"):
-        if _reads_as(t, dtype):
+        if _reads_as(np.asarray(t), dtype):
             remedy = f"Convert them with `t = t.astype('{dtype}')`."
             break
     raise DtypeError(f"Expected {what} as numbers, got {t.dtype} such as {word!r}. {remedy.format(word=repr(word))}")
