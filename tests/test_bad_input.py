@@ -124,7 +124,10 @@ def test_a_trainer_moves_data_and_says_what_is_no_array():
         ({"optimizer": object()}, "An optimizer has a method"),
         ({"optimizer_param": {"lr": 0}}, "lr must be a finite number above 0, got 0"),
         ({"optimizer_param": {"lr": float("nan")}}, "lr must be"),
-        ({"optimizer_param": {"learning_rate": 0.1}}, "optimizer_param does not suit SGD"),
+        (
+            {"optimizer_param": {"learning_rate": 0.1}},
+            "SGD takes no argument `learning_rate`; it takes lr, weight_decay, max_norm",
+        ),
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": "one"}, "seed must be a whole number"),
     ],

@@ -59,3 +59,40 @@ def test_minibatches_large_enough(options, which):
     with pytest.raises(XpnetError) as told:
         small(**options)
     small(**(options | eval(f"dict({remedies(told.value)[which]})"))).train()
+
+
+@pytest.mark.parametrize(
+    ("x_train", "x_test"),
+    [
+        ((PIXELS > 99).astype("uint8"), (PIXELS > 99).astype("float32")),
+        (PIXELS, PIXELS.astype("float32")),
+        (PIXELS.astype("float32"), PIXELS.astype("float32") / 255),
+    ],
+)
+def test_inputs_of_one_scale(x_train, x_test):
+    sets = {"x_train": x_train, "x_test": x_test}
+
+    def made():
+        network = TwoLayerNet(12, 6, 7, seed=0)
+        Trainer(network, sets["x_train"], LABELS, sets["x_test"], LABELS, verbose=False)
+
+    with pytest.warns(UserWarning, match="x_train") as told:
+        made()
+    exec(remedies(told[0].message)[0], sets)
+    made()  # warnings are errors here
+
+
+def test_truth_values_as_inputs():
+    x = PIXELS > 99
+    with pytest.raises(XpnetError) as told:
+        TwoLayerNet(12, 6, 7, seed=0).predict(x)
+    (convert,) = remedies(told.value)
+    TwoLayerNet(12, 6, 7, seed=0).predict(eval(convert, {"x": x}))
+
+
+def test_numbers_too_large_for_float32():
+    network, x = TwoLayerNet(12, 6, 7, 1e-40, seed=0), 1e39 * PIXELS.astype("float64")
+    with pytest.raises(XpnetError) as told:
+        network.gradient(x, LABELS)
+    exec(remedies(told.value)[0], {"network": network})
+    network.gradient(x, LABELS)

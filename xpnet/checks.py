@@ -37,6 +37,7 @@ __all__ = [
     "check_not_negative",
     "check_parameter",
     "check_positive",
+    "check_range",
     "check_shape",
     "check_together",
     "fitting_labels",
@@ -167,6 +168,8 @@ def check_inputs(x: Array) -> None:
     """That inputs are pixels (uint8) or floats, in a plain array, and that there are some."""
     check_plain(x)
     name = dtype_name(x)
+    if name == "bool":
+        raise DtypeError("Inputs must be floats or uint8 pixels, got bool. Use `x.astype('float32')`.")
     if name != "uint8" and not name.startswith("float"):
         raise DtypeError(
             f"Inputs must be uint8 pixels (which are scaled by 1/255) or floats, got {name}. "
@@ -192,6 +195,19 @@ def check_finite(name: str, x: Array) -> None:
         raise DataError(
             f"{name} holds numbers that are not finite, in {samples} of {bad.shape[0]} samples; the first is at index "
             f"{where}. Keep the good ones with  {name}[numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)] ."
+        )
+
+
+def check_range(name: str, x: Array, dtype: str) -> None:
+    """That finite numbers stay finite in `dtype`, float32 or float64; waits for the device where that may not be so."""
+    if dtype_name(x) != "float64" or dtype != "float32":
+        return
+    xp, most = get_array_module(x), float(np.finfo(np.float32).max)
+    largest = max(float(xp.max(x)), -float(xp.min(x)))
+    if largest > most:
+        raise DataError(
+            f"{name} has a value of {largest:.3g}, but the network's float32 ends at {most:.3g}. Scale the values, or "
+            "use `network.to(dtype='float64')`."
         )
 
 

@@ -13,6 +13,7 @@ from xpnet.checks import (
     check_gradient_form,
     check_inputs,
     check_not_negative,
+    check_range,
     check_shape,
     check_together,
 )
@@ -243,6 +244,7 @@ class Network(LayerStack):
         x, t = self._enter_with_targets(x, t)
         if get_array_module(x) is np:
             check_finite("x", x)  # elsewhere a look at the values would wait for the device
+            check_range("x", x, self.dtype)
         self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
         if self.buffers is None:
             return dict(self._grads)

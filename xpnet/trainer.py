@@ -28,7 +28,7 @@ from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
-from xpnet.training_data import Samples, check_augmentation, check_minibatches, checked, with_validation
+from xpnet.training_data import Samples, check_augmentation, check_minibatches, checked, warn_of_scales, with_validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -206,6 +206,7 @@ class Trainer:
         self.drop_last = check_minibatches(network, train, self.mini_batch_size, sampling, drop_last)
         self._drops_one_sample = drop_last is None and self.drop_last
         sets = {"train": train, "test": test, "val": held_out}
+        warn_of_scales(sets)
         with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
             self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
         self.x_train, self.t_train = self._sets["train"]

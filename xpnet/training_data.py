@@ -1,7 +1,9 @@
 """The data sets of a training: checked on the host, then moved beside the network, once."""
 
+import itertools
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NamedTuple, Self
@@ -9,13 +11,21 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from xpnet.backend import Array, asarray, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
-from xpnet.checks import check_between, check_finite, check_flag, check_inputs, check_positive
+from xpnet.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.functions import as_inputs
 from xpnet.layers import values_per_statistic
 from xpnet.network import Network
 
-__all__ = ["Samples", "check_augmentation", "check_minibatches", "checked", "split_validation", "with_validation"]
+__all__ = [
+    "Samples",
+    "check_augmentation",
+    "check_minibatches",
+    "checked",
+    "split_validation",
+    "warn_of_scales",
+    "with_validation",
+]
 
 
 class Samples(NamedTuple):
@@ -46,9 +56,11 @@ def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
         check_inputs(x)
         scores_shape = (x.shape[0], *network.output_shape(tuple(x.shape[1:])))
     check_finite(f"x_{name}", x)
+    check_range(f"x_{name}", x, network.dtype)
     with _named(f"t_{name}"):
         targets = network.last_layer.check_targets(to_numpy(t), scores_shape)
     check_finite(f"t_{name}", targets)
+    check_range(f"t_{name}", targets, network.dtype)
     with _named(f"t_{name}"):
         return Samples(x, network.last_layer.targets_to_keep(targets, network.dtype))
 
@@ -70,6 +82,50 @@ def with_validation(
         )
     train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed))
     return train, held_out
+
+
+_PIXEL_LIKE = 100  # by which the larger of two maxima is at least above the smaller, of pixels and of pixels / 255
+
+
+def warn_of_scales(sets: Mapping[str, Samples | None]) -> None:
+    """Warn where uint8 inputs look like features, and where the inputs of one training differ by a factor of 255.
+
+    `sets` by their names, such as ``"train"``. Waits for the device.
+    """
+    inputs = {f"x_{name}": samples.x for name, samples in sets.items() if samples is not None}
+    pixels = {name for name, x in inputs.items() if dtype_name(x) == "uint8"}
+    if not pixels and len(inputs) == 1:
+        return
+    low = {name: float(get_array_module(x).min(x)) for name, x in inputs.items()}
+    high = {name: float(get_array_module(x).max(x)) for name, x in inputs.items()}
+    messages = [
+        f"{name} is uint8 and holds only 0 and 1. They count as pixels, and are divided by 255. For features of 0 and "
+        f"1 use `{name} = {name}.astype('float32')`."
+        for name in inputs
+        if name in pixels and high[name] == 1
+    ]
+    for a, b in itertools.combinations(inputs, 2):
+        large, small = (a, b) if high[a] > high[b] else (b, a)
+        uint8, floats = (a, b) if a in pixels else (b, a)
+        if (a in pixels) != (b in pixels):
+            if high[uint8] > 1 and (low[floats] < -0.5 or high[floats] > 1.5):
+                messages.append(
+                    f"{uint8} is uint8, and reaches from 0 to 1 after the division by 255, but {floats} is of floats "
+                    f"from {low[floats]:.3g} to {high[floats]:.3g}. Give both in the same form. Of pixels as floats: "
+                    f"`{floats} = {floats} / 255`."
+                )
+        elif (
+            not pixels
+            and min(low[a], low[b]) >= 0
+            and 0 < high[small] <= 1
+            and _PIXEL_LIKE * high[small] <= high[large] <= 255
+        ):
+            messages.append(
+                f"{large} reaches {high[large]:.3g}, but {small} only {high[small]:.3g}: one may be of pixels, and the "
+                f"other divided by 255. Give both in the same form, as with `{large} = {large} / 255`."
+            )
+    for message in messages:
+        warnings.warn(message, stacklevel=3)
 
 
 def check_minibatches(network: Network, train: Samples, size: int, sampling: str, drop_last: bool | None) -> bool:
