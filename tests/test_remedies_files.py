@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import TwoLayerNet, load_weights
+from xpnet import TwoLayerNet, load_mnist, load_weights
 from xpnet.errors import DataError
 
 PARAMS = {name: to.astype("f4") for name, to in {"W1": np.arange(6.0).reshape(2, 3), "b1": np.ones(3)}.items()}
@@ -210,3 +210,17 @@ def test_a_folder_in_the_place_of_a_file(here):
         TwoLayerNet(4, 3, 2, backend="numpy").save(here)
     TwoLayerNet(4, 3, 2, backend="numpy").save(here / "name")
     assert json.loads((here / "name").read_bytes()[8:].split(b"}}")[0] + b"}}")
+
+
+def test_a_file_that_is_too_large_for_load_weights(here, monkeypatch):
+    monkeypatch.setattr("xpnet.array_files._LARGEST", 100)
+    saved, network = (TwoLayerNet(4, 3, 2, seed=seed, backend="numpy") for seed in (0, 1))
+    saved.save("weights.safetensors")
+    exec(remedy("weights.safetensors"), {"network": network})
+    equal(network.params, saved.params)
+
+
+def test_mnist_that_is_missing(monkeypatch):
+    monkeypatch.setenv("XPNET_DATA_DIR", "absent")
+    with pytest.raises(DataError, match=r"There is no folder none\."):
+        load_mnist(data_dir="none")

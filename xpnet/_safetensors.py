@@ -18,6 +18,7 @@ from xpnet.errors import DamagedFileError, DataError
 __all__ = ["SafetensorsHeader", "read_header", "read_tensors"]
 
 _MAX_HEADER_BYTES = 100_000_000  # that of the format
+_MAX_DIMENSIONS, _MAX_NUMBERS = 32, 2**59  # within those of NumPy, for arrays of no numbers too
 _DTYPES = {
     "F16": "<f2",
     "F32": "<f4",
@@ -105,6 +106,8 @@ def _check_entries(entries: list[tuple[str, Any]], size: int) -> None:
         shape, (begin, end) = entry["shape"], entry["data_offsets"]
         if not (isinstance(entry["dtype"], str) and all(type(n) is int and n >= 0 for n in (*shape, begin, end))):
             raise ValueError(f"{name[:60]} has no proper shape or dtype")
+        if len(shape) > _MAX_DIMENSIONS or math.prod(max(n, 1) for n in shape) > _MAX_NUMBERS:
+            raise ValueError(f"{name[:60]} has a shape that no array can have")
         itemsize = 2 if entry["dtype"] == "BF16" else np.dtype(_DTYPES.get(entry["dtype"], "V0")).itemsize
         if begin != position or end < begin or (itemsize and math.prod(shape) * itemsize != end - begin):
             raise ValueError(f"{name[:60]} has not as many bytes as its shape needs")

@@ -152,7 +152,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="write nothing; exit 1 where a notebook is not up to date")
-    what.add_argument("--execute", metavar="FOLDER", type=Path, help="run notebooks and write them into FOLDER")
+    what.add_argument(
+        "--execute",
+        metavar="FOLDER",
+        type=lambda text: Path(text).expanduser(),
+        help="run notebooks and write them into FOLDER",
+    )
     parser.add_argument("names", nargs="*", help="which to run, without .ipynb (default: the programs and solutions)")
     options = parser.parse_args(arguments)
     if options.names and not options.execute:
