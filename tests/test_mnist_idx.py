@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mnist_stand_in import FILES, IMAGES, NAMES, cache, holds, idx, mirrors, raw, stand_in, tiny, write
 
-from xpnet import datasets, load_idx, load_mnist, read_idx
+from xpnet import datasets, load_digits, load_idx, load_mnist, read_idx
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -64,7 +64,7 @@ ONE = np.arange(6, dtype="i4")
         (file_of(ONE) + b"x", "is too long, expected were 32"),
         (file_of(ONE, shape=(0, 3)), r"shape \(0, 3\), expected was one with numbers"),
         (file_of(ONE, shape=(2**32 - 1,) * 8), "is cut short"),
-        (gzip.compress(file_of(ONE, shape=(2**31,))), "is cut short"),
+        (gzip.compress(file_of(ONE, shape=(2**31,)), mtime=0), "is cut short"),
     ],
 )
 def test_what_is_no_idx_file_is_refused_in_little_memory(tmp_path, content, says):
@@ -119,6 +119,12 @@ def test_mnist_is_found_however_it_was_unpacked(tiny, tmp_path, monkeypatch, lay
     if by == "environment":
         monkeypatch.setenv("XPNET_DATA_DIR", str(own))
     assert holds(raw(data_dir=own) if by == "argument" else raw())
+
+
+def test_what_macos_puts_beside_files_is_passed_over(tiny, tmp_path):
+    own = write(write(tmp_path / "own", FILES), {f"._{name}": b"macOS" for name in NAMES}, gzipped=False)
+    assert holds(raw(data_dir=own))
+    assert holds(load_idx(own, normalize=False, first_label=0))
 
 
 def test_what_is_there_instead_is_said(tiny, tmp_path):
@@ -419,5 +425,6 @@ def test_arguments_are_checked(tmp_path):
             load_idx(**{"source": tmp_path, **arguments})
     with pytest.raises(DataError, match=r"There is no folder .*absent\."):
         load_idx(tmp_path / "absent")
-    with pytest.raises(ArgumentError, match="flatten must be True or False"):
-        load_mnist(flatten="no")
+    for load in (load_mnist, load_digits):
+        with pytest.raises(ArgumentError, match="flatten must be True or False"):
+            load(flatten="no")

@@ -90,7 +90,9 @@ def zipped(*names):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(100), zipped("config.json", "model.weights.h5")])
+@pytest.mark.parametrize(
+    "content", [b"\x89HDF\r\n\x1a\n" + bytes(100), zipped("config.json", "model.weights.h5")], ids=["h5", "keras"]
+)
 def test_a_file_of_keras(here, content):
     (here / "w.keras").write_bytes(content)
     model = SimpleNamespace(weights=[Variable(name, array) for name, array in PARAMS.items()])

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._idx import idx_sha256, read_idx_file
-from xpnet.checks import check_flag
 from xpnet.errors import ArgumentError, DataError
 from xpnet.files import check_path, open_regular
-from xpnet.idx import Dataset, as_asked, find_idx_files, folder_content
+from xpnet.idx import Dataset, as_asked, check_switches, find_idx_files, folder_content
 
 __all__ = ["DatasetUnavailable", "load_digits", "load_mnist"]
 
@@ -164,8 +163,7 @@ def load_mnist(
         (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
         print(x_train.shape, t_train[0], t_test[0])  # (60000, 784) 5 7
     """
-    for flag, value in {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}.items():
-        check_flag(flag, value)
+    check_switches(normalize, flatten, one_hot_label)
     if not isinstance(dataset, str) or dataset not in _SETS:
         raise ArgumentError(
             f"dataset must be one of {', '.join(map(repr, _SETS))}, got {dataset!r}. Other sets of images in IDX files "
@@ -219,6 +217,7 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
     """
     from importlib import resources
 
+    check_switches(normalize, flatten, one_hot_label)
     with (
         resources.files("xpnet").joinpath("data", "digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as arrays,

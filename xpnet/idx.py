@@ -15,7 +15,7 @@ from xpnet.errors import ArgumentError, DataError
 from xpnet.files import check_path
 from xpnet.functions import as_inputs, one_hot
 
-__all__ = ["Dataset", "as_asked", "find_idx_files", "folder_content", "load_idx", "read_idx"]
+__all__ = ["Dataset", "as_asked", "check_switches", "find_idx_files", "folder_content", "load_idx", "read_idx"]
 
 Images: TypeAlias = NDArray[Any]
 Labels: TypeAlias = NDArray[Any]
@@ -113,8 +113,7 @@ def load_idx(
 
         data = load_idx(["a.idx", "a_labels.idx", "b.idx", "b_labels.idx"])
     """
-    for flag, value in {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}.items():
-        check_flag(flag, value)
+    check_switches(normalize, flatten, one_hot_label)
     files = _four_files(source, name)
     (set_name, _, _) = next(iter(_by_kind(files[:1])), ("", "", ""))
     upright = not (set_name.startswith("emnist") if transposed is None else check_flag("transposed", transposed))
@@ -137,6 +136,12 @@ def load_idx(
         as_asked(x_train, t_train, normalize, flatten, classes if one_hot_label else None),
         as_asked(x_test, t_test, normalize, flatten, classes if one_hot_label else None),
     )
+
+
+def check_switches(normalize: Any, flatten: Any, one_hot_label: Any) -> None:
+    """Raise an ArgumentError where one of a loader's switches is neither True nor False."""
+    for name, value in {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}.items():
+        check_flag(name, value)
 
 
 def as_asked(
@@ -217,7 +222,7 @@ def _by_kind(paths: Iterable[Path]) -> dict[FileKind, Path]:
     found = {}
     for path in paths:
         match = _NAME.fullmatch(re.sub(r"[._ ]", "-", path.name.lower().removesuffix(".gz")))
-        if match:
+        if match and not path.name.startswith("."):  # macOS puts a file "._NAME" beside each
             part = "train" if match["part"] == "train" else "test"
             found[match["set"] or "", part, match["content"]] = path
     return found
