@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpnet import MultiLayerNet, asarray, gradient_descent, numerical_gradient, to_numpy
-from xpnet.errors import ArgumentError, DtypeError, ShapeError
+from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
 
 
 def squares(x):
@@ -194,6 +194,14 @@ def test_a_single_number(x):
 def test_what_is_no_float_is_refused(x, says):
     with pytest.raises(DtypeError, match=says):
         numerical_gradient(squares, x)
+
+
+@pytest.mark.parametrize("x", [np.matrix([[3.0, 4.0]]), np.ma.masked_array([3.0, 4.0], mask=[0, 1])])
+def test_an_array_that_means_something_else_is_refused_and_left_as_it_was(x):
+    before = repr(x)
+    with pytest.raises(ArrayMixError, match="x must be a plain array, got numpy.*Use `x.filled|Use `numpy.asarray"):
+        numerical_gradient(squares, x)
+    assert repr(x) == before
 
 
 def test_where_something_is_not_finite_the_gradient_is_not():

@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from xpnet.arrays import type_name
+from xpnet.arrays import check_plain, type_name
 from xpnet.backend import Array, asarray, dtype_name, is_array, is_writable, to_numpy
 from xpnet.checks import check_count, check_positive
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
@@ -101,6 +101,7 @@ def _changeable(x: Any) -> Array:
         x = np.array(x)
         if x.dtype.kind in "iub":
             x = x.astype(np.float64)
+    check_plain(x)
     name = x.dtype.name if isinstance(x, np.ndarray) else dtype_name(x)  # NumPy's does not tell the order of bytes
     if name.startswith("complex"):
         raise DtypeError(f"numerical_gradient expects floats, got {name}. Pass `x.real` and `x.imag` separately.")
