@@ -196,7 +196,7 @@ def test_what_is_no_float_is_refused(x, says):
         numerical_gradient(squares, x)
 
 
-@pytest.mark.parametrize("x", [np.matrix([[3.0, 4.0]]), np.ma.masked_array([3.0, 4.0], mask=[0, 1])])
+@pytest.mark.parametrize("x", [np.array([[3.0, 4.0]]).view(np.matrix), np.ma.masked_array([3.0, 4.0], mask=[0, 1])])
 def test_an_array_that_means_something_else_is_refused_and_left_as_it_was(x):
     before = repr(x)
     with pytest.raises(ArrayMixError, match="x must be a plain array, got numpy.*Use `x.filled|Use `numpy.asarray"):
