@@ -118,7 +118,7 @@ def test_one_number_in_any_form(value):
 @pytest.mark.parametrize(
     ("value", "x", "error", "says"),
     [
-        (None, [1.0], DtypeError, r"gave None \(builtins.NoneType\). Does it lack a `return`\?"),
+        (None, [1.0], DtypeError, r"gave None \(NoneType\). Does it lack a `return`\?"),
         ("a", [1.0], DtypeError, "a function that gives a real number, and this one gave 'a'"),
         (True, [1.0], DtypeError, "this one gave True"),
         (1j, [1.0], DtypeError, "this one gave 1j"),
