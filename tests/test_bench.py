@@ -1,6 +1,7 @@
 """The comparison of devices: what it counts, how it takes turns, what it does when time is up or results differ."""
 
 import itertools
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,26 +11,47 @@ import pytest
 
 from xpnet import Backend, XpnetError
 from xpnet.arrays import register_array_type
-from xpnet.bench import Options, measure, run
+from xpnet.bench import Options, contestant, measure, run
+from xpnet.bench.contestant import Contestant, Entrant
 from xpnet.bench.device import measure_peak, peak_memory
+from xpnet.bench.process import FailedError, Process, environment
 from xpnet.bench.report import Peak
 from xpnet.bench.work import Case, WaitingClock, Workload, XpnetWorker, operations
 from xpnet.cupy_namespace import CupyNamespace
+from xpnet.errors import ArgumentError
 
 TINY = {"backends": ("numpy",), "networks": ("TwoLayerNet",), "widths": (4,), "batches": (3,), "repeats": 2}
 
 
+class Here:
+    """A contestant in this process, where a test can put others in the place of its parts."""
+
+    def __init__(self, entrant, threads):
+        self.contestant = Contestant(entrant)
+
+    def call(self, method, *arguments):
+        try:
+            return getattr(self.contestant, method)(*arguments)
+        except MemoryError as error:  # as `xpnet.bench.process.serve` does with what it does not know
+            raise FailedError(" ".join(str(error).split())) from error
+
+    def close(self):
+        pass
+
+
 @pytest.fixture
 def quick(monkeypatch):
-    """One step a repeat, and peaks that need no measurement."""
-    monkeypatch.setattr(measure, "_REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    """One step a repeat, peaks that need no measurement, and all in this process."""
+    monkeypatch.setattr(contestant, "_REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr(contestant, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    monkeypatch.setattr(measure.run, "__kwdefaults__", {**measure.run.__kwdefaults__, "start": Here})
 
 
 def against(monkeypatch, make):
     """Let ``--against rival`` mean workers that `make` makes of a workload."""
     library = SimpleNamespace(__version__="1.0")
-    monkeypatch.setattr(measure, "load_peer", lambda name: (lambda library, work, place: make(work), library))
+    monkeypatch.setattr(measure, "check_peer", lambda name: "numpy")
+    monkeypatch.setattr(contestant, "load_peer", lambda name: (lambda library, work, place: make(work), library))
     return Options(**TINY, against=("rival",))
 
 
@@ -93,8 +115,10 @@ def test_every_place_of_the_grid_is_measured_on_every_backend(quick):
     options = Options(("numpy", "array_api_strict"), ("TwoLayerNet", "SimpleNetwork"), (3, 4), (2, 5), repeats=3)
     lines = []
     report = run(options, announce=lines.append)
-    assert lines == list(report.devices.values())
-    assert [line.partition(" ")[0] for line in lines] == ["numpy", "array_api_strict"]
+    assert lines[:2] == list(report.devices.values())
+    assert [line.partition(" ")[0] for line in lines[:2]] == ["numpy", "array_api_strict"]
+    assert lines[2] == "TwoLayerNet, width 3, batch 2: done, 1 of 8"  # where no bar is shown
+    assert len(lines) == 2 + 8
     assert len(report.rows) == len({(row.backend, row.case) for row in report.rows}) == 2 * 2 * 2 * 2
     assert report.not_run == []
     assert not report.interrupted
@@ -123,7 +147,7 @@ def test_repeats_of_all_take_turns_after_an_untimed_pass_of_each(quick, monkeypa
         pass
 
     options = against(monkeypatch, Rival)
-    monkeypatch.setattr(measure, "XpnetWorker", Watched)
+    monkeypatch.setattr(contestant, "XpnetWorker", Watched)
     run(options)
     # a step to compare, two to see how long it takes; then the repeats, in turns
     assert [who for who, _ in done] == ["Watched"] * 3 + ["Rival"] * 3 + ["Watched", "Rival"] * 2
@@ -142,20 +166,15 @@ def test_as_many_steps_are_made_as_are_asked_for():
     }
 
 
-def test_steps_are_doubled_until_a_repeat_takes_long_enough():
-    clock = SimpleNamespace(now=0.0)
-
-    class Steady:
-        def train(self, steps):
-            clock.now += 0.004 * steps
-
+def test_steps_are_doubled_until_a_repeat_takes_long_enough(monkeypatch):
+    class Steady(XpnetWorker):
         def seconds(self, work, times, read):
-            begun = read()
-            work(times)
-            return read() - begun
+            return 0.004 * times
 
-    deadline = measure.Deadline(None, lambda: clock.now)
-    assert measure._steps_of_a_repeat(Steady(), "training", deadline) == 8  # 32 ms
+    monkeypatch.setattr(contestant, "XpnetWorker", Steady)
+    of = Contestant(Entrant("numpy", "CPU", "", "numpy"))
+    timings, _ = of.prepare(Case("TwoLayerNet", 3, 2), 0)
+    assert {mode: timing.steps for mode, timing in timings.items()} == {"training": 8, "inference": 8}  # 32 ms
 
 
 class Ticking:
@@ -169,11 +188,11 @@ class Ticking:
         return self.now
 
 
-@pytest.mark.parametrize("budget", [1, 5, 14, 20, 33, 47])
+@pytest.mark.parametrize("budget", [1, 3, 5, 8, 11, 14])
 def test_a_budget_ends_it_within_a_repeat_and_what_was_not_run_is_said(quick, budget):
     options = Options(("numpy",), ("TwoLayerNet",), (3, 4), (2,), repeats=3, budget=budget)
     report = run(options, clock=Ticking())
-    assert report.seconds <= budget + 4  # a repeat reads the clock twice, and there are the checks beside it
+    assert report.seconds <= budget + 2  # the reading that finds it spent, and the last
     widths = {row.case.width for row in report.rows}
     missing = {width for width in (3, 4) if f"TwoLayerNet, width {width}, batch 2: numpy" in report.not_run}
     assert widths | missing == {3, 4}
@@ -198,7 +217,7 @@ def test_an_interrupt_keeps_what_was_measured(quick, monkeypatch):
                 raise KeyboardInterrupt
             return super().seconds(work, times, clock)
 
-    monkeypatch.setattr(measure, "XpnetWorker", Interrupted)
+    monkeypatch.setattr(contestant, "XpnetWorker", Interrupted)
     report = run(Options(("numpy",), ("TwoLayerNet",), (4,), (3, 7), repeats=1))
     assert report.interrupted
     assert [row.case.batch for row in report.rows] == [3]
@@ -261,6 +280,89 @@ def test_who_cannot_run_does_not_stop_the_others(quick, monkeypatch):
     assert len(right.timings["training"].seconds) == 2
 
 
+# --- processes of their own -------------------------------------------------------------------------------------------
+
+NUMPY = Entrant("numpy", "CPU", "numpy", "numpy")
+
+
+@pytest.fixture
+def process():
+    """NumPy in a process of its own."""
+    made = Process(NUMPY, 1)
+    yield made
+    made.close()
+
+
+def test_each_has_a_process_of_its_own_in_which_all_is_measured():
+    report = run(Options(**TINY))
+    (row,) = report.rows
+    assert row.error == ""
+    for timing in row.timings.values():
+        assert len(timing.seconds) == len(timing.busy_seconds) == 2
+        assert timing.processor_share > 0
+    assert report.peaks["CPU"].flops_per_second > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_all_are_given_the_same_number_of_threads(monkeypatch, threads):
+    """Also where this process was begun with other ones."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("XLA_FLAGS", "--of_the_user")
+    given = environment(threads)
+    assert {given[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")} == {
+        str(threads)
+    }
+    assert given["XLA_FLAGS"].split()[0] == "--of_the_user"
+    assert ("--xla_cpu_multi_thread_eigen=false" in given["XLA_FLAGS"]) == (threads == 1)
+    code = (
+        "import numpy, threadpoolctl, importlib.util as of\n"
+        "print({info['num_threads'] for info in threadpoolctl.threadpool_info()})\n"
+        "if of.find_spec('torch'):\n  import torch\n  assert torch.get_num_threads() == int(" + repr(str(threads)) + ")"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in (f"{{{threads}}}", "set()", "{1}")  # one on a machine with one core, none known
+
+
+def test_an_error_of_ours_comes_as_it_is_and_another_librarys_as_a_line(process):
+    with pytest.raises(ArgumentError, match="must be a whole number of at least 1, got 0"):
+        process.call("prepare", Case("TwoLayerNet", 0, 2), 0)
+    with pytest.raises(FailedError, match="^'no such network'$"):
+        process.call("prepare", Case("no such network", 3, 2), 0)
+    timings, _ = process.call("prepare", Case("TwoLayerNet", 3, 2), 0)  # and it goes on
+    assert list(timings) == ["training", "inference"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ends a process by a signal")
+def test_a_process_that_ends_is_told_and_begun_anew(process):
+    assert process.call("peak").flops_per_second > 0
+    first = process._process
+    first.kill()
+    first.wait()
+    with pytest.raises(FailedError, match=r"its process ended \(signal 9\)"):
+        process.call("peak")
+    assert process.call("peak").flops_per_second > 0
+    second = process._process
+    process.close()
+    assert second.poll() is not None
+    process.close()  # nothing to end
+
+
+def test_what_a_library_prints_is_no_answer(monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(2, b''); print(end='')\nimport atexit\n")
+    (tmp_path / "chatty_array_module.py").write_text(
+        "import os\nos.write(1, b'hello')\nprint('hello')\n"
+        "from array_api_strict import *\nfrom array_api_strict import __array_api_version__, __array_namespace_info__"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    chatty = Process(Entrant("chatty", "CPU", "", "chatty_array_module"), 1)
+    try:
+        timings, _ = chatty.call("prepare", Case("SimpleNetwork", 3, 2), 0)
+        assert list(timings) == ["inference"]
+    finally:
+        chatty.close()
+
+
 # --- what is asked for ----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +378,7 @@ def test_who_cannot_run_does_not_stop_the_others(quick, monkeypatch):
         ({"repeats": 0}, "repeats must be"),
         ({"budget": -1.0}, "budget must be"),
         ({"seed": -1}, "seed must be"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_had_is_said(options, message):

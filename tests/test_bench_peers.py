@@ -1,15 +1,15 @@
 """The rivals in the comparison of devices: each comes to xpnet's results, and is caught where it does not."""
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from xpnet import XpnetError
-from xpnet.bench import Options, measure, peers, run
+from xpnet.bench import Options, peers, run
 from xpnet.bench.check import DisagreementError, check_agreement, first_results, reference_results
-from xpnet.bench.peers import PEERS, load_peer
-from xpnet.bench.report import Peak
+from xpnet.bench.peers import PEERS, check_peer, load_peer
 from xpnet.bench.work import NETWORKS, Case, Workload, XpnetWorker
 
 
@@ -63,19 +63,13 @@ def test_a_peer_with_another_learning_rate_is_caught(peer, monkeypatch):
         check_agreement(first_results(peer(work), work), reference_results(work), work)
 
 
-def test_peers_are_timed_beside_xpnet(monkeypatch):
-    installed = []
-    for name in PEERS:
-        try:
-            load_peer(name)
-        except XpnetError:
-            continue
-        installed.append(name)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_peers_are_timed_beside_xpnet(threads):
+    installed = [name for name in PEERS if importlib.util.find_spec(name)]
     if not installed:
         pytest.skip("none of the peers is installed")
-    monkeypatch.setattr(measure, "_REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
-    report = run(Options(("numpy",), ("TwoLayerNet",), (5,), (4,), repeats=2, against=tuple(installed)))
+    options = Options(("numpy",), ("TwoLayerNet",), (5,), (4,), repeats=2, against=tuple(installed), threads=threads)
+    report = run(options)
     assert [row.backend for row in report.rows] == ["numpy", *installed]
     for row in report.rows:
         assert row.error == ""
@@ -86,5 +80,5 @@ def test_peers_are_timed_beside_xpnet(monkeypatch):
 
 def test_a_peer_that_is_not_installed_is_named_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(peers, "PEERS", {"no_such_package": (None, "its-name", "Its Title")})
-    with pytest.raises(XpnetError, match=r"needs Its Title, .*python -m pip install its-name"):
-        load_peer("no_such_package")
+    with pytest.raises(XpnetError, match=r"needs Its Title, .*`python -m pip install its-name`"):
+        check_peer("no_such_package")

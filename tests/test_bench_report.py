@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import pytest
 
@@ -141,36 +142,64 @@ def test_the_table_shows_a_row_for_each_and_errors_and_what_was_not_run_below(re
     assert table.endswith("Not run:\n  jax, SimpleNetwork")
 
 
-def test_the_picture_has_a_panel_a_width_and_a_star_where_lines_meet(report, tmp_path):
+def test_the_picture_has_a_panel_a_width_and_mode_and_a_star_where_lines_meet(report, tmp_path):
     report.rows += [Row("numpy", "CPU", Case("TwoLayerNet", 1000, 10), {"training": timing(3.0)})]
     figure = plot_report(report, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
-    first, second = figure.axes
-    assert [axes.get_title() for axes in figure.axes] == ["TwoLayerNet, width 50", "TwoLayerNet, width 1000"]
-    assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
-    lines = {line.get_label(): line for line in first.lines if line.get_marker() == "."}
-    assert sorted(lines) == ["cupy, inference", "cupy, training", "numpy, inference", "numpy, training"]
-    assert list(lines["numpy, training"].get_xdata()) == [10, 1000]
-    assert list(lines["numpy, training"].get_ydata()) == pytest.approx([1e5, 1e5])
-    stars = [line for line in first.lines if line.get_marker() == "*"]
-    assert [star.get_xdata()[0] for star in stars] == [pytest.approx(100.0)] * 2  # training and inference
-    assert not [line for line in second.lines if line.get_marker() == "*"]
+    assert [axes.get_title() for axes in figure.axes] == [
+        *("TwoLayerNet, width 50: training", "TwoLayerNet, width 1000: training"),
+        *("TwoLayerNet, width 50: inference", "TwoLayerNet, width 1000: inference"),
+    ]
+    training, narrow, inference, _ = figure.axes
+    for axes, speeds in ((training, [1e5, 1e5]), (inference, [2e5, 2e5])):
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "1,000"]
+        lines = {line.get_label(): line for line in axes.lines if line.get_label() in report.devices}
+        assert sorted(lines) == ["cupy", "numpy"]
+        assert list(lines["numpy"].get_xdata()) == [10, 1000]
+        assert list(lines["numpy"].get_ydata()) == pytest.approx(speeds)
+        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+        assert star.get_xdata()[0] == pytest.approx(100.0)
+    assert not [line for line in narrow.lines if line.get_marker() == "*"]
+    (legend,) = figure.legends  # one for all panels
+    assert [text.get_text() for text in legend.get_texts()] == ["numpy", "cupy"]
+
+
+def test_the_picture_shows_the_spread_and_who_was_disturbed(report, tmp_path):
+    case = Case("TwoLayerNet", 50, 10)
+    quiet, waited = timing(1.0, 1.1, 4.0, batch=10), timing(2.0, batch=10)
+    quiet.busy_seconds, waited.busy_seconds = quiet.seconds, [0.5 * waited.seconds[0]]
+    report.rows = [Row("numpy", "CPU", case, {"training": quiet}), Row("torch", "CPU", case, {"training": waited})]
+    (axes,) = plot_report(report, tmp_path / "bench.svg").axes
+    bars = [line for line in axes.lines if list(line.get_xdata()) == [10, 10]]
+    assert list(bars[0].get_ydata()) == pytest.approx([10 / 400e-6, 10 / 100e-6])
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_ydata()) for line in hollow] == [pytest.approx([10 / 200e-6])]
+
+
+def test_a_disturbed_row_is_marked_in_the_table_and_the_mark_is_explained(report):
+    assert "!" not in report.table() + report.closing_lines()
+    row = report.rows[0]
+    row.timings["training"] = timing(1.0, 1.3, 1.3, batch=10)
+    assert "130 (100-130) !" in report.table()
+    assert "\n! Disturbed: " in report.closing_lines()
+    records = [record for record in report.records() if record["backend"] == "numpy" and record["batch"] == 10]
+    assert [(record["disturbed"], record["processor_share"]) for record in records] == [(True, None), (False, None)]
 
 
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
-def test_the_command_prints_a_table_and_writes_its_files(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(measure, "_REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
+def test_the_command_prints_a_table_and_writes_its_files(tmp_path, capsys):
     files = {option: tmp_path / "new" / f"bench.{option}" for option in ("json", "csv")} | {"plot": tmp_path / "b.svg"}
     options = [part for option, path in files.items() for part in (f"--{option}", str(path))]
     grid = ["--backends", "numpy,array_api_strict", "--networks", "TwoLayerNet", "--widths", "3,4", "--batches", "2"]
-    assert main(["bench", *grid, "--repeats", "2", "--seed", "3", *options]) == 0
+    assert main(["bench", *grid, "--repeats", "2", "--seed", "3", "--threads", "2", *options]) == 0
     output = capsys.readouterr().out
     assert output.startswith("numpy ")
     assert len([line for line in output.splitlines() if line.split()[:2] == ["numpy", "TwoLayerNet"]]) == 2
-    assert "CPU: 1.0 GFLOP/s in a matrix product, 1.0 GB/s in a copy" in output
+    assert re.search(r"CPU: [0-9,.]+ GFLOP/s in a matrix product, [0-9,.]+ GB/s in a copy", output)
+    assert "with 2 threads on the processor" in output
     written = json.loads(files["json"].read_text())
     assert written["options"]["widths"] == [3, 4]
     assert written["options"]["seed"] == 3
@@ -208,15 +237,13 @@ def test_an_interrupt_ends_it_with_status_130_and_the_files_are_written(monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measure, "_measure_case", interrupted)
-    monkeypatch.setattr(measure, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    monkeypatch.setattr(measure, "_measure_peaks", lambda *_: None)
     assert main(["bench", "--backends", "numpy", "--json", str(tmp_path / "b.json")]) == 130
     read = json.loads((tmp_path / "b.json").read_text())
     assert read["interrupted"] is True
     assert len(read["not_run"]) == 27
 
 
-def test_several_in_one_process_are_warned_of():
-    alone = Report({}, {"numpy": "numpy on a processor"}, {})
-    several = Report({}, {"numpy": "numpy on a processor", "torch": "torch on the CPU"}, {})
-    assert "One process" not in alone.closing_lines()
-    assert "One process" in several.closing_lines()
+def test_how_many_threads_each_had_is_said():
+    for threads, says in ((1, "with 1 thread on"), (4, "with 4 threads on")):
+        assert says in Report({"threads": threads}, {"numpy": "numpy on a processor"}, {}).closing_lines()

@@ -160,8 +160,8 @@ def _two_wheels_warning(wheels: list[str]) -> str:
 def _add_bench(commands: Any) -> None:
     about = "the speed of each backend, in training and in inference"
     more = (
-        "All take turns in one process, after a full pass of each that is not timed. Lists are written with commas, as "
-        "in  --widths 50,1000 ."
+        "Each has a process of its own, and as many threads as the others. They take turns, after a full pass that is "
+        "not timed. Lists are written with commas, as in `--widths 50,1000`."
     )
     parser = commands.add_parser("bench", help=about, description=f"Measure {about}. {more}")
     parser.set_defaults(run=_bench)
@@ -176,6 +176,7 @@ def _add_bench(commands: Any) -> None:
     add("--repeats", "how often each is timed", default="5", metavar="N")
     add("--against", "peers to compare with, once their results agree: torch, jax, sklearn", "none")
     add("--budget", "begin nothing more after so many seconds", "no limit", metavar="SECONDS")
+    add("--threads", "how many each may have on the processor", default="1", metavar="N")
     add("--json", "a file for everything that was measured", "none", type=_path, metavar="FILE")
     add("--csv", "a file for the table", "none", type=_path, metavar="FILE")
     add("--plot", "a picture, such as bench.png or bench.svg; needs matplotlib", "none", type=_path, metavar="FILE")
@@ -210,6 +211,7 @@ def _measured(given: argparse.Namespace) -> int:
         against=_names(given.against),
         budget=None if given.budget is None else check_positive("--budget", given.budget),
         seed=_number("--seed", given.seed),
+        threads=_number("--threads", given.threads),
     )
     check_writable(*filter(None, (given.json, given.csv, given.plot)))
     if given.plot:

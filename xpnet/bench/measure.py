@@ -1,28 +1,30 @@
 """The comparison of devices, ``python -m xpnet bench``: training and inference over a grid of widths and batches.
 
-All who are compared take turns in one process, after a full pass that is not timed; medians and spreads are told.
-What it does on a GPU has not yet been run on one.
+Each one who is compared has a process of its own, and as many threads as the others. They take turns, after a full pass
+that is not timed; medians and spreads are told. What it does on a GPU has not yet been run on one.
 """
 
+import contextlib
+import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 import xpnet
-from xpnet.backend import Backend, asarray, get_backend
-from xpnet.bench.check import DisagreementError, Results, check_agreement, first_results, reference_results
-from xpnet.bench.device import forget_peak_memory, measure_peak, peak_memory
-from xpnet.bench.peers import load_peer
-from xpnet.bench.report import MODES, Peak, Report, Row, Timing
-from xpnet.bench.work import NETWORKS, Case, Worker, Workload, XpnetWorker, operations, place_of
+from xpnet.backend import asarray, get_backend
+from xpnet.bench.check import DisagreementError
+from xpnet.bench.contestant import Entrant
+from xpnet.bench.peers import check_peer
+from xpnet.bench.process import FailedError, Process
+from xpnet.bench.report import Peak, Report, Row
+from xpnet.bench.work import NETWORKS, Case, place_of
 from xpnet.checks import check_count, check_positive
-from xpnet.cupy_namespace import CupyNamespace
-from xpnet.errors import ArgumentError, BackendError
+from xpnet.errors import ArgumentError, BackendError, XpnetError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Deadline", "Options", "OutOfTimeError", "run"]
 
 Clock = Callable[[], float]
-
-_REPEAT_SECONDS = 0.03  # at least; steps are doubled until a repeat takes that long
-_MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Options:
         Seconds after which no further repeat is begun; None for no limit.
     seed
         Of the images, their order and the first weights.
+    threads
+        How many each may have on the processor.
     """
 
     backends: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Options:
     against: tuple[str, ...] = ()
     budget: float | None = None
     seed: int = 0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for name in self.networks:
@@ -71,7 +73,12 @@ class Options:
         for name in ("networks", "widths", "batches"):
             if not getattr(self, name):
                 raise ArgumentError(f"Nothing to time: --{name} is empty. Name at least one.")
-        for name, values in (("width", self.widths), ("batch", self.batches), ("repeats", [self.repeats])):
+        for name, values in (
+            ("width", self.widths),
+            ("batch", self.batches),
+            ("repeats", [self.repeats]),
+            ("threads", [self.threads]),
+        ):
             for value in values:
                 check_count(name, value)
         if self.budget is not None:
@@ -101,20 +108,25 @@ class Deadline:
             raise OutOfTimeError
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """One who is compared: a backend of xpnet's, or a peer."""
+class Calls(Protocol):
+    """Makes calls of a `Contestant`, wherever that is."""
 
-    name: str
-    place: str
-    device: str
-    make: Callable[[Workload], Worker]
-    version: tuple[str, str]
-    backend: Backend | None = None
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What the method gives."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+Competitors = list[tuple[Entrant, Calls]]
 
 
 def run(
-    options: Options, *, clock: Clock = time.perf_counter, announce: Callable[[str], None] = lambda _: None
+    options: Options,
+    *,
+    clock: Clock = time.perf_counter,
+    announce: Callable[[str], None] = lambda _: None,
+    start: Callable[[Entrant, int], Calls] = Process,
 ) -> Report:
     """Measure, until all is measured, the budget is spent, or the user interrupts.
 
@@ -123,9 +135,12 @@ def run(
     options
         What to compare.
     clock
-        Seconds.
+        Seconds, for the budget.
     announce
-        Called with a line on each device, before anything is timed.
+        Called with a line on each device, before anything is timed; and with one on each place of the grid when it is
+        done, unless a bar shows that.
+    start
+        Makes a contestant of an entrant and the number of its threads.
 
     Returns
     -------
@@ -145,19 +160,24 @@ def run(
     from tqdm.auto import tqdm
 
     deadline = Deadline(options.budget, clock)
-    entrants = _entrants(options)
     versions = {"python": platform.python_version(), "xpnet": xpnet.__version__, "numpy": np.__version__}
-    versions |= dict(entrant.version for entrant in entrants)
+    entrants = _entrants(options, versions)
     report = Report(asdict(options), {entrant.name: entrant.device for entrant in entrants}, versions)
     for line in report.devices.values():
         announce(line)
     cases = options.cases()
-    with tqdm(total=len(cases) * len(entrants) * options.repeats, unit="repeat", disable=None) as bar:
+    bar = tqdm(total=len(cases) * len(entrants) * options.repeats, unit="repeat", disable=None)
+    with contextlib.ExitStack() as ends:
+        ends.enter_context(bar)
         try:
-            _measure_peaks(report, entrants, deadline)
-            for case in cases:
-                bar.set_description(f"{case.network}, width {case.width}, batch {case.batch}")
-                _measure_case(report, Workload.of(case, options.seed), entrants, options.repeats, deadline, bar)
+            competitors = [(entrant, start(entrant, options.threads)) for entrant in entrants]
+            for _, calls in competitors:
+                ends.callback(calls.close)
+            _measure_peaks(report, competitors, deadline, bar)
+            for number, case in enumerate(cases, start=1):
+                _measure_case(report, case, competitors, deadline, bar)
+                if bar.disable:
+                    announce(f"{case}: done, {number} of {len(cases)}")
         except OutOfTimeError:
             pass
         except KeyboardInterrupt:
@@ -171,17 +191,18 @@ def run(
 # --- who takes part -------------------------------------------------------------------------------------------------
 
 
-def _entrants(options: Options) -> list[Entrant]:
-    backends = [_backend_entrant(name) for name in options.backends or _usable_backends()]
-    entrants = list({entrant.name: entrant for entrant in backends}.values())
+def _entrants(options: Options, versions: dict[str, str]) -> list[Entrant]:
+    """Those who were asked for; the versions of their libraries are added to `versions`."""
+    entrants = list(
+        {name: _backend_entrant(name, versions) for name in options.backends or _usable_backends()}.values()
+    )
     places = sorted({entrant.place for entrant in entrants})
     for name in dict.fromkeys(options.against):
-        make, library = load_peer(name)
+        package = check_peer(name)
+        versions[name] = importlib.metadata.version(package)
         for place in ["CPU"] if name == "sklearn" else places:
             title = name if place == "CPU" else f"{name} ({place})"
-            version = (name, str(library.__version__))
-            device = f"{name} {library.__version__} on the {place}"
-            entrants.append(Entrant(title, place, device, _peer_maker(make, library, place), version))
+            entrants.append(Entrant(title, place, f"{name} {versions[name]} on the {place}", name, is_peer=True))
     return entrants
 
 
@@ -193,26 +214,27 @@ def _usable_backends() -> list[str]:
     return ["numpy", "cupy"]
 
 
-def _backend_entrant(name: str) -> Entrant:
+def _backend_entrant(name: str, versions: dict[str, str]) -> Entrant:
     backend = get_backend(name)
+    versions[backend.name] = str(getattr(backend.xp, "__version__", "unknown"))
     place = place_of(asarray([0.0], dtype="float32", backend=backend))
-    version = (backend.name, str(getattr(backend.xp, "__version__", "unknown")))
-    return Entrant(backend.name, place, backend.describe(), lambda work: XpnetWorker(work, backend), version, backend)
-
-
-def _peer_maker(make: Callable[[Any, Workload, str], Worker], library: Any, place: str) -> Callable[[Workload], Worker]:
-    return lambda work: make(library, work, place)
+    return Entrant(backend.name, place, backend.describe(), backend.name)
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 
-def _measure_peaks(report: Report, entrants: list[Entrant], deadline: Deadline) -> None:
+def _measure_peaks(report: Report, competitors: Competitors, deadline: Deadline, bar: "tqdm[Any]") -> None:
     """The peak of each place is the best of all backends that run there."""
-    for entrant in entrants:
-        if entrant.backend is None:
+    for entrant, calls in competitors:
+        if entrant.is_peer:
             continue
-        peak, best = measure_peak(entrant.backend, deadline.clock, deadline.check), report.peaks.get(entrant.place)
+        deadline.check()
+        bar.set_description(f"{entrant.name}: peaks of its device")
+        try:
+            peak, best = calls.call("peak"), report.peaks.get(entrant.place)
+        except FailedError:
+            continue  # whatever it was, the rows will tell
         if best is not None:
             peak = Peak(
                 max(peak.flops_per_second, best.flops_per_second), max(peak.bytes_per_second, best.bytes_per_second)
@@ -220,75 +242,49 @@ def _measure_peaks(report: Report, entrants: list[Entrant], deadline: Deadline) 
         report.peaks[entrant.place] = peak
 
 
-def _measure_case(
-    report: Report, work: Workload, entrants: list[Entrant], repeats: int, deadline: Deadline, bar: "tqdm[Any]"
-) -> None:
-    """All entrants in turn: checked and warmed up first, then each repeat of one after the same repeat of another."""
-    deadline.check()
-    expected = reference_results(work)
-    ready: list[tuple[Row, Worker]] = []
-    for entrant in entrants:
+def _measure_case(report: Report, case: Case, competitors: Competitors, deadline: Deadline, bar: "tqdm[Any]") -> None:
+    """All in turn: checked and warmed up first, then each repeat of one after the same repeat of another."""
+    repeats, seed = report.options["repeats"], report.options["seed"]
+    ready: list[tuple[Row, Calls]] = []
+    for entrant, calls in competitors:
         deadline.check()
-        row = Row(entrant.name, entrant.place, work.case)
+        bar.set_description(f"{case}: {entrant.name}")
+        row = Row(entrant.name, entrant.place, case)
         report.rows.append(row)
-        try:
-            ready.append((row, _prepared(entrant, work, expected, row, deadline)))
-        except (OutOfTimeError, KeyboardInterrupt):
-            raise
-        except DisagreementError as error:
-            row.error = f"not timed, because it disagrees with xpnet in float64: {error}"
-        except Exception as error:  # of any library, such as too little memory; the others go on
-            row.error = f"cannot run: {' '.join(str(error).split()) or type(error).__name__}"
-    bar.update((len(entrants) - len(ready)) * repeats)
+        with _failures_told_in(row):
+            row.timings, row.peak_memory = calls.call("prepare", case, seed)
+            ready.append((row, calls))
+    bar.update((len(competitors) - len(ready)) * repeats)
     for _ in range(repeats):
-        for row, worker in ready:
+        for row, calls in ready:
             for mode, timing in row.timings.items():
                 deadline.check()
-                timing.seconds.append(worker.seconds(_does(worker, mode), timing.steps, deadline.clock))
+                with _failures_told_in(row):
+                    seconds, busy = calls.call("repeat", mode)
+                    timing.seconds.append(seconds)
+                    timing.busy_seconds.append(busy)
+                if row.error:
+                    break
             bar.update()
+        ready = [(row, calls) for row, calls in ready if not row.error]
 
 
-def _prepared(entrant: Entrant, work: Workload, expected: Results, row: Row, deadline: Deadline) -> Worker:
-    """A worker that agrees and is warm; its row gets its peak memory, and timings with no repeats yet."""
-    forget_peak_memory(entrant.backend)
-    before = peak_memory(entrant.backend, entrant.place)
-    worker = entrant.make(work)
-    check_agreement(first_results(worker, work), expected, work)
-    timings = {}
-    for mode in MODES if work.case.trains else MODES[1:]:
-        cost = work.case.training_cost() if mode == "training" else work.case.inference_cost()
-        fused = entrant.backend is not None and isinstance(entrant.backend.xp, CupyNamespace)
-        counted = operations(work.case.network, fused=fused)[mode] if entrant.backend else None
-        timings[mode] = Timing(work.case.batch, cost, counted, _steps_of_a_repeat(worker, mode, deadline))
-    after = peak_memory(entrant.backend, entrant.place)
-    row.peak_memory = None if before is None or after is None else after - before
-    row.timings = timings
-    return worker
-
-
-def _steps_of_a_repeat(worker: Worker, mode: str, deadline: Deadline) -> int:
-    """Enough that the clock is fine enough; the passes it takes to find out are the warm-up, the last a full one."""
-    steps = 1
-    while steps < _MAX_STEPS:
-        times = []
-        for _ in range(2):  # the faster counts: the first may have compiled something
-            deadline.check()
-            times.append(worker.seconds(_does(worker, mode), steps, deadline.clock))
-        if min(times) >= _REPEAT_SECONDS:
-            break
-        steps *= 2
-    return steps
-
-
-def _does(worker: Worker, mode: str) -> Callable[[int], Any]:
-    return worker.train if mode == "training" else worker.predict
+@contextlib.contextmanager
+def _failures_told_in(row: Row) -> Iterator[None]:
+    """What one cannot do is told in its row, and the others go on."""
+    try:
+        yield
+    except DisagreementError as error:
+        row.error = f"not timed, because it disagrees with xpnet in float64: {error}"
+    except (FailedError, XpnetError) as error:
+        row.error = f"cannot run: {error}"
 
 
 def _left_out(report: Report, cases: list[Case], entrants: list[Entrant], repeats: int) -> Iterator[str]:
     """A line for each place of the grid that was not measured, and for each that was, but not as often as asked."""
     rows = {(row.backend, row.case): row for row in report.rows}
     for case in cases:
-        where, missing = f"{case.network}, width {case.width}, batch {case.batch}", []
+        missing = []
         for entrant in entrants:
             row = rows.get((entrant.name, case), Row(entrant.name, entrant.place, case))
             if not row.error and not any(timing.seconds for timing in row.timings.values()):
@@ -296,6 +292,6 @@ def _left_out(report: Report, cases: list[Case], entrants: list[Entrant], repeat
                 continue
             for mode, timing in row.timings.items():
                 if len(timing.seconds) < repeats:
-                    yield f"{where}: {entrant.name}, {mode}, {len(timing.seconds)} of {repeats} repeats"
+                    yield f"{case}: {entrant.name}, {mode}, {len(timing.seconds)} of {repeats} repeats"
         if missing:
-            yield f"{where}: {', '.join(missing)}"
+            yield f"{case}: {', '.join(missing)}"

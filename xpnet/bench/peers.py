@@ -5,6 +5,7 @@ are imported when they are asked for. What is said of their GPUs has not yet bee
 """
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -15,7 +16,7 @@ import numpy as np
 from xpnet.bench.work import LEARNING_RATE, MINIBATCHES, Worker, Workload
 from xpnet.errors import ArgumentError
 
-__all__ = ["PEERS", "PeerMaker", "load_peer"]
+__all__ = ["PEERS", "PeerMaker", "check_peer", "load_peer"]
 
 _LARGE_RATE = 1e3
 
@@ -248,8 +249,8 @@ PEERS: Mapping[str, tuple[PeerMaker, str, str]] = {
 """By the name to import: who does the work, what to install, and what people call it."""
 
 
-def load_peer(name: str) -> tuple[PeerMaker, Any]:
-    """A peer and its library.
+def check_peer(name: str) -> str:
+    """The package that a peer is installed by.
 
     Raises
     ------
@@ -258,11 +259,14 @@ def load_peer(name: str) -> tuple[PeerMaker, Any]:
     """
     if name not in PEERS:
         raise ArgumentError(f"There is no peer {name!r} to compare with; there are {', '.join(PEERS)}.")
-    peer, package, title = PEERS[name]
-    try:
-        return peer, importlib.import_module(name)
-    except ImportError as error:
+    _, package, title = PEERS[name]
+    if importlib.util.find_spec(name) is None:
         raise ArgumentError(
-            f"--against {name} needs {title}, which cannot be imported here ({error}). "
-            f"Install it with  python -m pip install {package} ."
-        ) from error
+            f"`--against {name}` needs {title}, which is not installed. Install it: `python -m pip install {package}`."
+        )
+    return package
+
+
+def load_peer(name: str) -> tuple[PeerMaker, Any]:
+    """A peer and its library, which is imported."""
+    return PEERS[name][0], importlib.import_module(name)

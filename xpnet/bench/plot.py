@@ -12,6 +12,9 @@ from xpnet.errors import ArgumentError
 
 __all__ = ["check_plot", "crossover", "crossovers", "plot_report"]
 
+_MARKERS = "osD^vPX"
+_HOW_TO_READ = "Higher is faster. Lines: medians; bars: slowest to fastest repeat; hollow: disturbed by other programs."
+
 
 def crossover(batches: Sequence[float], a: Sequence[float], b: Sequence[float]) -> float | None:
     """The first batch at which two lines meet; between two batches as both are straight in a log-log picture.
@@ -63,21 +66,33 @@ def crossovers(rows: Sequence[Row], mode: str) -> list[tuple[str, str, float, fl
 def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
     """Draw and write the picture, in the format of the path's suffix; returns the matplotlib figure.
 
-    A row of panels a network and a column a width; training in whole lines, inference in dashed ones. A star marks
-    each place where the line of a CPU and that of a GPU meet.
+    A row of panels for the training of each network, one for its inference, and a column for each width. A line goes
+    through the medians, a bar from the slowest repeat to the fastest; a hollow marker was disturbed. A star marks each
+    place where the line of a CPU and that of a GPU meet.
     """
-    networks = list(dict.fromkeys(row.case.network for row in report.rows))
+    rows = [
+        (network, mode)
+        for network in dict.fromkeys(row.case.network for row in report.rows)
+        for mode in MODES
+        if any(row.case.network == network and mode in row.timings for row in report.rows)
+    ]
     widths = list(dict.fromkeys(row.case.width for row in report.rows))
-    shape = (max(1, len(networks)), max(1, len(widths)))
-    figure = new_figure(path, figsize=(4.5 * shape[1], 3.6 * shape[0] + 0.4), layout="constrained")
+    shape = (max(1, len(rows)), max(1, len(widths)))
+    figure = new_figure(path, figsize=(1.5 + 3.6 * shape[1], 1.5 + 2.7 * shape[0]), layout="constrained")
     panels = figure.subplots(*shape, squeeze=False)
-    colors = {name: f"C{i}" for i, name in enumerate(report.devices)}
-    for i, network in enumerate(networks):
+    styles = {name: (f"C{i}", _MARKERS[i % len(_MARKERS)]) for i, name in enumerate(report.devices)}
+    for i, (network, mode) in enumerate(rows):
         for j, width in enumerate(widths):
-            rows = [row for row in report.rows if (row.case.network, row.case.width) == (network, width)]
-            _draw_panel(panels[i, j], rows, colors)
-            panels[i, j].set_title(f"{network}, width {width}")
-    figure.suptitle("\n".join(report.devices.values()), fontsize=8)
+            of_panel = [row for row in report.rows if (row.case.network, row.case.width) == (network, width)]
+            _draw_panel(panels[i, j], of_panel, mode, styles)
+            panels[i, j].set_title(f"{network}, width {width}: {mode}", fontsize=10)
+        panels[i, 0].set_ylabel("samples a second")
+    for axes in panels[-1]:
+        axes.set_xlabel("batch")
+    handles = {handle.get_label(): handle for axes in panels.flat for handle in axes.get_legend_handles_labels()[0]}
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    figure.suptitle("\n".join([*report.devices.values(), _HOW_TO_READ]), fontsize=8)
     save_figure(figure, path)
     return figure
 
@@ -93,19 +108,34 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
 
 
-def _draw_panel(axes: Any, rows: Sequence[Row], colors: dict[str, str]) -> None:
-    for mode, style in zip(MODES, ("-", "--"), strict=True):
-        for (name, _), line in _lines(rows, mode).items():
-            batches = sorted(line)
-            label = f"{name}, {mode}"
-            axes.plot(batches, [line[n] for n in batches], style, marker=".", color=colors.get(name), label=label)
-        for on_cpu, on_gpu, at, speed in crossovers(rows, mode):
-            axes.plot(at, speed, "*", color="black", markersize=11)
-            axes.annotate(f"{on_gpu} meets {on_cpu}\nat batch {at:,.0f}", (at, speed), fontsize=7)
-    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="samples a second")
+def _draw_panel(axes: Any, rows: Sequence[Row], mode: str, styles: dict[str, tuple[str, str]]) -> None:
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    for (name, place), line in _lines(rows, mode).items():
+        batches = sorted(line)
+        of = {
+            row.case.batch: row.timings[mode]
+            for row in rows
+            if (row.backend, row.place) == (name, place) and row.timings
+        }
+        color, marker = styles[name]
+        axes.plot(batches, [line[n] for n in batches], marker=marker, color=color, label=name)
+        for n in batches:
+            timing = of[n]
+            speeds = [1e6 * n / timing.max_us, 1e6 * n / timing.min_us]
+            axes.plot([n, n], speeds, color=color, linewidth=3, alpha=0.35)
+            if timing.disturbed:
+                axes.plot([n], [line[n]], marker=marker, color=color, markerfacecolor="white", linestyle="")
+    for on_cpu, on_gpu, at, speed in crossovers(rows, mode):
+        axes.plot(at, speed, "*", color="black", markersize=11)
+        axes.annotate(f"{on_gpu} meets {on_cpu}\nat batch {at:,.0f}", (at, speed), fontsize=7)
+    axes.set(xscale="log", yscale="log")
+    batches = sorted({row.case.batch for row in rows})
+    axes.set_xticks(batches, [f"{n:,}" for n in batches])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(fontsize=7)
 
 
 def _lines(rows: Sequence[Row], mode: str) -> dict[tuple[str, str], dict[int, float]]:

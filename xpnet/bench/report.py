@@ -22,9 +22,18 @@ __all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing"]
 MODES = ("training", "inference")
 CSV_COLUMNS = (
     "backend", "place", "network", "width", "batch", "mode", "repeats", "steps_per_repeat", "median_us", "min_us",
-    "max_us", "samples_per_second", "flops", "bytes", "share_of_matmul_peak", "share_of_bandwidth", "operations",
-    "peak_memory_bytes", "error",
+    "max_us", "processor_share", "disturbed", "samples_per_second", "flops", "bytes", "share_of_matmul_peak",
+    "share_of_bandwidth", "operations", "peak_memory_bytes", "error",
 )  # fmt: skip
+
+# On a quiet machine repeats of 30 ms differ by less than this, and a process has the processor all the time.
+_MAX_SPREAD = 1.2  # the median, of the shortest
+_MIN_SHARE = 0.9  # of the time that passes
+
+_DISTURBED = (
+    "! Disturbed: it had a processor for less than 90 % of the time, or its median is more than 1.2 times its shortest "
+    "repeat.\n  Something else is running here; the shortest repeat (min) is nearest to the truth."
+)
 
 
 @dataclass
@@ -43,6 +52,8 @@ class Timing:
         How many steps each repeat makes.
     seconds
         How long each repeat took.
+    busy_seconds
+        For how much of it the process had a processor, all its threads together; None on a GPU.
 
     Examples
     --------
@@ -56,6 +67,29 @@ class Timing:
     operations: int | None
     steps: int = 1
     seconds: list[float] = field(default_factory=list)
+    busy_seconds: list[float | None] = field(default_factory=list)
+
+    @property
+    def processor_share(self) -> float | None:
+        """For how much of the time the process had a processor, 1 for each thread that did; None on a GPU."""
+        known = [busy for busy in self.busy_seconds if busy is not None]
+        return sum(known) / sum(self.seconds) if known else None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether something else on the machine slowed it down: it had to wait, or repeats differ much.
+
+        Examples
+        --------
+        >>> Timing(1, Cost(1, 1), None, seconds=[1.0, 1.1, 1.9], busy_seconds=[1.0, 1.1, 1.8]).disturbed
+        False
+        >>> Timing(1, Cost(1, 1), None, seconds=[1.0, 1.1, 1.9], busy_seconds=[0.5, 0.6, 0.9]).disturbed
+        True
+        >>> Timing(1, Cost(1, 1), None, seconds=[1.0, 1.5, 1.6], busy_seconds=[1.0, 1.5, 1.6]).disturbed
+        True
+        """
+        share = self.processor_share
+        return self.median_us > _MAX_SPREAD * self.min_us or (share is not None and share < _MIN_SHARE)
 
     @property
     def median_us(self) -> float:
@@ -151,7 +185,7 @@ class Report:
                 if timing.seconds:
                     shares = self.shares(row, timing)
                     measured |= dict(zip(("share_of_matmul_peak", "share_of_bandwidth"), shares, strict=True))
-                    of_times = ("median_us", "min_us", "max_us", "samples_per_second")
+                    of_times = ("median_us", "min_us", "max_us", "samples_per_second", "processor_share", "disturbed")
                     measured |= {name: getattr(timing, name) for name in of_times}
                 records.append(dict.fromkeys(CSV_COLUMNS) | same | measured)
             if not row.timings:
@@ -170,9 +204,8 @@ class Report:
         lines, errors = [], []
         for row in self.rows:
             case = row.case
-            where = f"{row.backend}, {case.network}, width {case.width}, batch {case.batch}"
             if row.error:
-                errors.append(f"{where}: {row.error}")
+                errors.append(f"{row.backend}, {case}: {row.error}")
             measured = {mode: timing for mode, timing in row.timings.items() if timing.seconds}
             times = [cell for mode in MODES for cell in _cells(measured.get(mode))]
             first = next(iter(measured.values()), None)
@@ -197,12 +230,13 @@ class Report:
         ]
         ended = "interrupted after" if self.interrupted else "measured in"
         memory = "Peak MB: how far the peak of the process rose, or on a GPU the pool; memory used again is not seen."
-        shared = (
-            ["One process: on a CPU the threads of one library can slow another's. benchmarks/ gives each its own."]
-            if len(self.devices) > 1
-            else []
+        threads = self.options.get("threads", 1)
+        alone = (
+            f"Each had a process of its own, with {threads} thread{'s' * (threads > 1)} on the processor (--threads)."
         )
-        return "\n".join([*peaks, memory, *shared, f"{ended.capitalize()} {self.seconds:.1f} s"])
+        disturbed = any(of.seconds and of.disturbed for row in self.rows for of in row.timings.values())
+        marks = [_DISTURBED] if disturbed else []
+        return "\n".join([*peaks, memory, alone, *marks, f"{ended.capitalize()} {self.seconds:.1f} s"])
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything, each repeat too, as one JSON object."""
@@ -234,7 +268,8 @@ def _cells(timing: Timing | None) -> tuple[str, str]:
     median, low, high = (
         f"{us:,.0f}" if us >= 100 else f"{us:.1f}" for us in (timing.median_us, timing.min_us, timing.max_us)
     )
-    return f"{median} ({low}-{high})", f"{timing.samples_per_second:,.0f}"
+    mark = " !" if timing.disturbed else ""
+    return f"{median} ({low}-{high}){mark}", f"{timing.samples_per_second:,.0f}"
 
 
 # --- where it was measured ------------------------------------------------------------------------------------------

@@ -68,6 +68,9 @@ class Case:
     width: int
     batch: int
 
+    def __str__(self) -> str:
+        return f"{self.network}, width {self.width}, batch {self.batch}"
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """Inputs, hidden units, classes."""

@@ -1,0 +1,127 @@
+"""A contestant in a process of its own, so that no library's threads, memory or settings disturb another's."""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import xpnet
+from xpnet.bench.check import DisagreementError
+from xpnet.bench.contestant import Contestant, Entrant
+from xpnet.errors import XpnetError
+
+__all__ = ["FailedError", "Process", "environment", "serve"]
+
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NPROC",  # XLA's, and so JAX's
+)  # fmt: skip
+
+
+class FailedError(Exception):
+    """What another library raised, or how the process ended, in a line."""
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables of the process of a contestant who is to have so many threads on the processor."""
+    kept = dict(os.environ)
+    flags = [kept.get("XLA_FLAGS", ""), *(["--xla_cpu_multi_thread_eigen=false"] if threads == 1 else [])]
+    paths = [str(Path(xpnet.__file__).parents[1]), *filter(None, [kept.get("PYTHONPATH")])]
+    return (
+        kept
+        | dict.fromkeys(_THREADS, str(threads))
+        | {"XLA_FLAGS": " ".join(filter(None, flags)), "PYTHONPATH": os.pathsep.join(paths)}
+        | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # else JAX takes most of a GPU's memory from the others
+    )
+
+
+class Process:
+    """Makes calls of a `Contestant` in its process, which is begun at the first call and again after it has died."""
+
+    def __init__(self, entrant: Entrant, threads: int) -> None:
+        self.entrant, self.threads = entrant, threads
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What the method of the contestant returns, or raises.
+
+        Raises
+        ------
+        FailedError
+            Where another library raised something, or the process has ended.
+        """
+        try:
+            if self._process is None:
+                self._start()
+            answer = self._ask((method, arguments))
+        except (EOFError, OSError) as error:
+            raise FailedError(f"its process ended ({self._end()})") from error
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _start(self) -> None:
+        # Without -c's own entry for the working folder (-P), whose files could have the names of modules.
+        command = [sys.executable, "-P", "-c", "from xpnet.bench.process import serve; serve()"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(self.threads),
+            start_new_session=True,  # a Ctrl-C is for the program that compares, which then ends this one
+        )  # fmt: skip
+        answer = self._ask(self.entrant)
+        if isinstance(answer, BaseException):
+            self.close()
+            raise answer
+
+    def _ask(self, what: Any) -> Any:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        pickle.dump(what, process.stdin)
+        process.stdin.flush()
+        return pickle.load(process.stdout)
+
+    def _end(self) -> str:
+        """End the process, and say how it did: ``status 1``, ``signal 9``."""
+        process, self._process = self._process, None
+        if process is None:
+            return "it could not be started"
+        assert process.stdin is not None
+        with process, contextlib.suppress(BrokenPipeError):  # of what it has not read
+            process.stdin.close()  # at which it ends if it has not
+        return f"status {process.returncode}" if process.returncode >= 0 else f"signal {-process.returncode}"
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+
+def serve() -> None:
+    """Answer a `Process`: read calls from the standard input, and write what comes of them to the standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # whatever a library prints is no answer
+        contestant: Any = None
+        while True:
+            try:
+                asked = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            try:
+                if contestant is None:
+                    contestant, answer = Contestant(asked), None
+                else:
+                    method, arguments = asked
+                    answer = getattr(contestant, method)(*arguments)
+            except (XpnetError, DisagreementError) as error:
+                answer = error
+            except Exception as error:  # of any library, such as too little memory
+                answer = FailedError(" ".join(str(error).split()) or type(error).__name__)
+            pickle.dump(answer, answers)
+            answers.flush()
