@@ -96,3 +96,15 @@ def test_numbers_too_large_for_float32():
         network.gradient(x, LABELS)
     exec(remedies(told.value)[0], {"network": network})
     network.gradient(x, LABELS)
+
+
+def test_labels_read_as_text():
+    network, t = TwoLayerNet(12, 6, 7, seed=0), np.eye(7)[LABELS].astype(str)
+    with pytest.raises(XpnetError) as told:
+        Trainer(network, PIXELS, t, None, None)
+    names = {"t": t}
+    exec(remedies(told.value)[0], names)
+    Trainer(network, PIXELS, names["t"], None, None)
+    words = {"t": np.array(list("abcdefg"))[LABELS].reshape(-1, 1)}
+    exec(remedies(told.value)[1], words)
+    Trainer(network, PIXELS, words["t"], None, None)

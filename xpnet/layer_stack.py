@@ -319,7 +319,7 @@ class LayerStack:
             When the file cannot be written.
         """
         arrays = {key: to_numpy(value) for key, value in self._live().items()}
-        save_weights(path, arrays, description=repr(self))
+        save_weights(path, arrays, description=repr(self), metadata=self._metadata())
 
     def load(self, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote, by any network of the same shapes; returns the network.
@@ -331,5 +331,16 @@ class LayerStack:
             is changed then.
         """
         expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self._live().items()}
-        arrays, _ = load_expected_weights(path, expected)
-        return self.set_weights(arrays)
+        arrays, metadata = load_expected_weights(path, expected)
+        take_metadata = self._read_metadata(metadata)
+        self.set_weights(arrays)
+        take_metadata()
+        return self
+
+    def _metadata(self) -> dict[str, str]:
+        """What a file of weights says of the network besides: text by name."""
+        return {}
+
+    def _read_metadata(self, metadata: Mapping[str, str]) -> Callable[[], None]:  # noqa: ARG002 - here there is none
+        """Check what `_metadata` gave; the function that is returned puts it in place."""
+        return lambda: None

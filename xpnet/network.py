@@ -1,12 +1,13 @@
 """A network: layers in order and a last layer that gives the loss."""
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, accepts_out, asarray, copied, get_array_module
+from xpnet.backend import Array, accepts_out, asarray, copied, get_array_module, to_numpy
 from xpnet.checks import (
     check_count,
     check_finite,
@@ -17,7 +18,8 @@ from xpnet.checks import (
     check_shape,
     check_together,
 )
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.class_names import are_words, check_classes, class_indices
+from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
@@ -25,6 +27,7 @@ from xpnet.layer_stack import LayerStack
 from xpnet.layers import (
     Layer,
     LossLayer,
+    SigmoidWithLoss,
     SoftmaxWithLoss,
     check_loss_layer,
     checked,
@@ -76,6 +79,9 @@ class Network(LayerStack):
         What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
     buffers
         The two arrays in which `params` and their gradients lie; None until `flatten` is called.
+    classes
+        The names of the classes, in the order of the outputs; None where they have none. A `Trainer` that is given
+        words as labels sets them. They are copied with the network and saved with its weights.
     recordable
         Whether a training step makes the same array operations each time, so that it can be recorded.
 
@@ -83,8 +89,8 @@ class Network(LayerStack):
     -----
     Everywhere `x` is a batch (N, ...) or one sample, (D,) or of the shape given as `input_shape`, of floats or of uint8
     pixels, which count as 1/255 each; floats of another precision are converted to the network's. `t` are class indices
-    (N,), rows (N, C) that sum to 1 (one-hot, or the probability of each class), or for a regression the target outputs.
-    All must be arrays of the network's own backend.
+    (N,), words (N,) where the network has `classes`, rows (N, C) that sum to 1 (one-hot, or the probability of each
+    class), or for a regression the target outputs. All must be arrays of the network's own backend.
 
     Examples
     --------
@@ -97,6 +103,7 @@ class Network(LayerStack):
     """
 
     recordable: bool = True
+    _classes: tuple[str, ...] | None = None
     weight_decay_lambda: float = checked(check_not_negative)
 
     def __init__(
@@ -137,6 +144,37 @@ class Network(LayerStack):
         check_loss_layer("last_layer", last_layer)
         self._pass = Pass.through(list(self._layers.values()), last_layer)
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the outputs; None where they have none."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, classes: Sequence[str] | None) -> None:
+        names = None if classes is None else check_classes(classes)
+        if names is not None and self._input_shape is not None:
+            self.check_class_count(names, self.output_shape(self._input_shape)[-1])
+        self._classes = names
+
+    @property
+    def has_exclusive_classes(self) -> bool:
+        """Whether each output is a class, and a sample has one of them."""
+        return self.last_layer.classifies and not isinstance(self.last_layer, SigmoidWithLoss)
+
+    def check_class_count(self, classes: Sequence[str], outputs: int) -> None:
+        """That there is an output for each class."""
+        if not self.has_exclusive_classes:
+            raise ArgumentError(
+                f"The outputs of {self.last_layer} are no classes that exclude each other, so they have no names. Use "
+                "`SoftmaxWithLoss()` as last layer."
+            )
+        if len(classes) != outputs:
+            raise ArgumentError(
+                f"Expected {outputs} classes, one for each output of the network, got {len(classes)}: "
+                f"{', '.join(map(repr, classes)):.200}. Give the names of all in the order of the outputs with "
+                f"`network.classes = [...]`, or make a network with {len(classes)} outputs."
+            )
+
     def _divide(self) -> None:
         super()._divide()
         in_order = list(self._layers.values())
@@ -171,6 +209,39 @@ class Network(LayerStack):
         if not hasattr(self.last_layer, "probabilities"):
             raise ArgumentError(f"{self.last_layer} gives no probabilities; its outputs are  network.predict(x) .")
         return self.last_layer.probabilities(self.predict(x, batch_size=batch_size))
+
+    def predict_labels(self, x: Array, *, batch_size: int | None = None) -> Any:
+        """The class with the highest score: its name where the network has `classes`, else its index.
+
+        On the host: a NumPy array (N,) of words or of int64 for a batch, a word or an int for one sample. Scores that
+        are NaN are a DataError.
+
+        Examples
+        --------
+        >>> from xpnet import Affine
+        >>> network = Network([Affine(np.eye(2), np.zeros(2))])
+        >>> network.predict_labels(np.array([[1.0, 3.0], [2.0, 0.0]]))
+        array([1, 0])
+        >>> network.classes = ["cat", "dog"]
+        >>> network.predict_labels(np.array([1.0, 3.0]))
+        'dog'
+        """
+        if not self.has_exclusive_classes:
+            instead = "predict_proba(x) > 0.5" if self.last_layer.classifies else "predict(x)"
+            raise ArgumentError(
+                f"The outputs of {self.last_layer} are no classes that exclude each other. Use `network.{instead}`."
+            )
+        scores = to_numpy(self.predict(x, batch_size=batch_size))
+        if self._classes is not None:
+            self.check_class_count(self._classes, scores.shape[-1])
+        if (bad := np.isnan(scores).any(axis=-1)).any():
+            raise DataError(
+                f"The scores of {np.count_nonzero(bad)} of {bad.size} samples are NaN, so they have no class. Look for "
+                "NaN among the inputs and the parameters."
+            )
+        labels = scores.argmax(axis=-1)
+        named = labels if self._classes is None else np.array(self._classes)[labels]
+        return named if scores.ndim > 1 else named.item()
 
     def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
         """The mean loss, a scalar of the backend (``float(...)`` fetches it), weight decay included.
@@ -321,12 +392,32 @@ class Network(LayerStack):
     def _enter_with_targets(self, x: Array, t: Array, *, mark_wrong: bool = True) -> tuple[Array, Array]:
         """Check inputs and targets; see `LossLayer.prepare_targets`."""
         x, single = self._enter(x)
+        t = self._without_words(t)
         if single:
             t = asarray(t, like=self.anchor)[None, ...]
         check_together("t", t, self.anchor)
         scores_shape = (x.shape[0], *self.output_shape(tuple(x.shape[1:])))
         t = self.last_layer.prepare_targets(t, scores_shape, self.anchor.dtype, mark_wrong=mark_wrong)
         return x, t
+
+    def _without_words(self, t: Any) -> Any:
+        """Class indices in the place of words, where the classes have names; other targets as they are."""
+        if self._classes is None:
+            return t
+        words = np.asarray(t) if isinstance(t, str) else t
+        return asarray(class_indices(words, self._classes), like=self.anchor) if are_words(words) else t
+
+    def _metadata(self) -> dict[str, str]:
+        return {} if self._classes is None else {"classes": json.dumps(self._classes)}
+
+    def _read_metadata(self, metadata: Mapping[str, str]) -> Callable[[], None]:
+        if "classes" not in metadata:
+            return super()._read_metadata(metadata)
+        try:
+            classes = check_classes(json.loads(metadata["classes"]))
+        except ValueError as error:
+            raise DataError(f"The file names the classes in another way than xpnet does: {error}") from error
+        return lambda: setattr(self, "classes", classes)
 
     def output_shape(self, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the scores of one sample of that shape, or the ShapeError of the layer that it does not fit."""

@@ -28,7 +28,15 @@ from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, constants, parts
 from xpnet.threads import blas_threads
-from xpnet.training_data import Samples, check_augmentation, check_minibatches, checked, warn_of_scales, with_validation
+from xpnet.training_data import (
+    Samples,
+    check_augmentation,
+    check_minibatches,
+    checked,
+    classes_for,
+    warn_of_scales,
+    with_validation,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -74,8 +82,9 @@ class Trainer:
         Trained where it lives: the data are moved there once, uint8 images as they are, to become floats a minibatch at
         a time.
     x_train, t_train, x_test, t_test
-        Arrays of any backend: inputs (N, ...), uint8 pixels or floats; labels (N,) or one-hot (N, C), or the targets of
-        a regression. The test set may be None, None. All are checked before anything is moved.
+        Arrays of any backend: inputs (N, ...), uint8 pixels or floats; labels (N,), class indices or words, or rows
+        (N, C) that sum to 1, or the targets of a regression. The different words, sorted, become the network's
+        `classes` unless it has some. The test set may be None, None. All are checked before anything is moved.
     epochs
         How many times to go through the training set.
     mini_batch_size
@@ -199,16 +208,18 @@ class Trainer:
         self.callbacks = check_callbacks(callbacks)
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         self._rng = random_streams(seed).order
-        train, test = checked(network, "train", x_train, t_train), None
+        classes = classes_for(network, t_train)
+        train, test = checked(network, "train", x_train, t_train, classes), None
         if x_test is not None:
-            test = checked(network, "test", x_test, t_test)
-        train, held_out = with_validation(network, train, validation, self._rng)
+            test = checked(network, "test", x_test, t_test, classes)
+        train, held_out = with_validation(network, train, validation, self._rng, classes)
         self.drop_last = check_minibatches(network, train, self.mini_batch_size, sampling, drop_last)
         self._drops_one_sample = drop_last is None and self.drop_last
         sets = {"train": train, "test": test, "val": held_out}
         warn_of_scales(sets)
         with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
             self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
+        network.classes = classes
         self.x_train, self.t_train = self._sets["train"]
         self.augmentation = augmentation
         no_test: tuple[Array, Array] = (None, None)

@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnet.backend import Array, asarray, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
 from xpnet.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
+from xpnet.class_names import are_words, class_indices, classes_in
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.functions import as_inputs
 from xpnet.layers import values_per_statistic
@@ -22,6 +23,7 @@ __all__ = [
     "check_augmentation",
     "check_minibatches",
     "checked",
+    "classes_for",
     "split_validation",
     "warn_of_scales",
     "with_validation",
@@ -47,8 +49,19 @@ class Samples(NamedTuple):
         return self._replace(x=x, t=t)
 
 
-def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
-    """Look at everything, on the host where need be, before anything is moved or learned; `name` is for messages."""
+def classes_for(network: Network, t_train: Any) -> tuple[str, ...] | None:
+    """The network's classes, or those of labels that are words, for it to be given; None for other targets."""
+    if network.classes is not None or not network.has_exclusive_classes or not are_words(t_train):
+        return network.classes
+    with _named("t_train"):
+        return classes_in(t_train)
+
+
+def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str, ...] | None = None) -> Samples:
+    """Look at everything, on the host where need be, before anything is moved or learned; `name` is for messages.
+
+    `classes` are the names of the classes, for labels that are words.
+    """
     _check_arrays({f"x_{name}": x, f"t_{name}": t})
     if name == "test" and 0 in x.shape[:1]:
         raise ShapeError(f"The batch is empty: x_test has shape {tuple(x.shape)}. Give  None, None  for no test set.")
@@ -58,6 +71,9 @@ def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
     check_finite(f"x_{name}", x)
     check_range(f"x_{name}", x, network.dtype)
     with _named(f"t_{name}"):
+        if classes is not None and are_words(t):
+            network.check_class_count(classes, scores_shape[-1])
+            t = class_indices(t, classes)
         targets = network.last_layer.check_targets(to_numpy(t), scores_shape)
     check_finite(f"t_{name}", targets)
     check_range(f"t_{name}", targets, network.dtype)
@@ -66,13 +82,17 @@ def checked(network: Network, name: str, x: Array, t: Array) -> Samples:
 
 
 def with_validation(
-    network: Network, train: Samples, validation: Any, seed: "np.random.Generator"
+    network: Network,
+    train: Samples,
+    validation: Any,
+    seed: "np.random.Generator",
+    classes: tuple[str, ...] | None = None,
 ) -> tuple[Samples, Samples | None]:
     """The training set and the validation set that `validation` asks for (see `Trainer`), checked; None for none."""
     if validation is None:
         return train, None
     if isinstance(validation, tuple) and len(validation) == 2:
-        return train, checked(network, "val", *validation)
+        return train, checked(network, "val", *validation, classes)
     share = float(validation) if isinstance(validation, Real) else math.nan
     if not 0 < share < 1:
         got = validation if isinstance(validation, Real | str) else type(validation).__name__

@@ -1,0 +1,76 @@
+"""The names of a network's classes: labels that are words, and the class indices that they stand for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnet.errors import ArgumentError, LabelError, ShapeError
+
+__all__ = ["are_words", "check_classes", "class_indices", "classes_in"]
+
+
+def are_words(t: Any) -> bool:
+    """Whether labels are words: a NumPy array of strings, or of objects of which one is a string."""
+    if not isinstance(t, np.ndarray):
+        return False
+    return t.dtype.kind in "UT" or (t.dtype.kind == "O" and any(isinstance(word, str) for word in t.flat))
+
+
+def check_classes(classes: Any) -> tuple[str, ...]:
+    """The names of classes as a tuple: different words, at least one."""
+    words = () if isinstance(classes, str) or not hasattr(classes, "__iter__") else tuple(classes)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise ArgumentError(f"classes must be a list of words, such as ['cat', 'dog'], got {classes!r:.80}.")
+    if len(set(words)) < len(words):
+        twice = next(word for word in words if words.count(word) > 1)
+        raise ArgumentError(f"classes must be different words, got {twice!r} twice.")
+    return tuple(str(word) for word in words)
+
+
+def classes_in(t: np.ndarray) -> tuple[str, ...]:
+    """The different words in labels, sorted, as scikit-learn numbers them."""
+    return tuple(np.unique(_words(t)).tolist())
+
+
+def class_indices(t: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The index among `classes` of each word, int64; a LabelError for a word that is not among them.
+
+    Examples
+    --------
+    >>> class_indices(np.array(["dog", "cat", "dog"]), ("dog", "cat")).tolist()
+    [0, 1, 0]
+    """
+    words, names = _words(t), np.array(classes)
+    order = np.argsort(names)
+    places = order[np.searchsorted(names, words, sorter=order).clip(max=len(names) - 1)]
+    unknown = names[places] != words
+    if unknown.any():
+        first = int(np.argmax(unknown))
+        raise LabelError(
+            f"Expected labels among the network's classes, {_shown(classes)}, got {str(words.flat[first])!r} at index "
+            f"{first} ({np.count_nonzero(unknown)} of {words.size} labels are wrong)."
+        )
+    return places.astype(np.int64)
+
+
+def _words(t: np.ndarray) -> np.ndarray:
+    """Labels that are words as strings of one length, which NumPy sorts and searches; checked."""
+    if t.ndim > 1:
+        raise ShapeError(
+            f"Expected a word for each sample, shape (N,), got {t.shape}. If these are numbers read as text use "
+            "`t = t.astype('float64')`, and if they are a column `t = t.reshape(-1)`."
+        )
+    if t.dtype.kind == "O":
+        others = [i for i, word in enumerate(t.flat) if not isinstance(word, str)]
+        if others:
+            raise LabelError(
+                f"Expected words as labels, got {t.flat[others[0]]!r} at index {others[0]} ({len(others)} of {t.size} "
+                "labels are no words). Keep the samples with a label, `[isinstance(word, str) for word in t]`, of the "
+                "inputs and of the labels."
+            )
+    return t if t.dtype.kind == "U" else np.array(t.tolist(), dtype=str)
+
+
+def _shown(classes: Sequence[str], most: int = 10) -> str:
+    return ", ".join(map(repr, classes[:most])) + (f" and {len(classes) - most} more" if len(classes) > most else "")
