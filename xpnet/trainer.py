@@ -107,8 +107,8 @@ class Trainer:
         Functions that are called with the trainer after each evaluation; ``trainer.stop()`` ends the training there.
         See `EarlyStopping` and `BestModel`.
     validation
-        A validation set: what share of the training set to hold out for it (see `split_validation`), or a pair
-        ``(x_val, t_val)``; None for none.
+        A validation set: what share of the training set to hold out for it (see `split_validation`), of class indices
+        and words the same share of each class, or a pair ``(x_val, t_val)``; None for none.
     augmentation
         What changes the inputs of each minibatch of the training set at random, as an `Augmentation` does; None for
         nothing. It is given floats. With a function of one's own steps are made one by one, unless it has an attribute

@@ -100,7 +100,8 @@ def with_validation(
             "validation must be a share of the training set above 0 and below 1, or a pair; got "
             f"{got!r}. Say  validation=0.2  or  validation=(x_val, t_val) ."
         )
-    train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed))
+    are_classes = network.has_exclusive_classes and train.t.ndim == 1
+    train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed, stratify=are_classes))
     return train, held_out
 
 
@@ -214,7 +215,12 @@ def _named(name: str) -> Iterator[None]:
 
 
 def split_validation(
-    x: Array, t: Array, share: float = 0.2, *, seed: "int | np.random.Generator | None" = None
+    x: Array,
+    t: Array,
+    share: float = 0.2,
+    *,
+    seed: "int | np.random.Generator | None" = None,
+    stratify: bool = False,
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Set part of the samples aside, drawn at random: to choose hyper-parameters by, since the test set must not be.
 
@@ -225,7 +231,10 @@ def split_validation(
     share
         How much of them becomes the validation set, above 0 and below 1; at least one sample, and not all.
     seed
-        A whole number, for the same samples each time and on every backend.
+        A whole number, for the same samples each time and on every backend; or a generator, which draws on.
+    stratify
+        Whether to take the same share of each class, as near as whole samples allow. `t` are then labels (N,), numbers
+        or words. A class of one sample stays in the training set.
 
     Returns
     -------
@@ -238,6 +247,9 @@ def split_validation(
     >>> (x_train, t_train), (x_val, t_val) = split_validation(x, t, 0.2, seed=0)
     >>> x_train.shape, sorted([*t_train.tolist(), *t_val.tolist()]) == t.tolist()
     ((8, 1), True)
+    >>> _, (_, t_val) = split_validation(x, np.array(list("aaaaaaabbb")), 0.4, seed=0, stratify=True)
+    >>> sorted(t_val.tolist())
+    ['a', 'a', 'a', 'b']
     """
     _check_arrays({"x": x, "t": t})
     share = check_between("share", check_positive("share", share), 0, 1, below=True)
@@ -250,8 +262,33 @@ def split_validation(
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"seed must be a whole number of at least 0, or None, got {seed!r}.") from error
     count = min(max(1, round(share * n)), n - 1)
+    if check_flag("stratify", stratify):
+        if t.ndim > 1:
+            raise ShapeError(f"stratify=True needs labels of shape (N,), got {tuple(t.shape)}.")
+        order = _stratified(order, to_numpy(t), count)
     parts = []
     for indices in (order[count:], order[:count]):
         parts.append(tuple(get_array_module(a).take(a, asarray(indices, like=a), axis=0) for a in (x, t)))
     (x_train, t_train), (x_val, t_val) = parts
     return (x_train, t_train), (x_val, t_val)
+
+
+def _stratified(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The order with other samples among the first `count`: of each class its share, by the largest remainders.
+
+    Each class keeps a sample among the others, unless too few would be left for that.
+    """
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = count * sizes / labels.size
+    most = sizes - 1 if count <= (sizes - 1).sum() else sizes
+    taken = np.minimum(np.floor(shares).astype(int), most)
+    while (missing := count - taken.sum()) > 0:
+        open_to_more = np.flatnonzero(taken < most)
+        by_remainder = open_to_more[np.argsort((taken - shares)[open_to_more], kind="stable")]
+        taken[by_remainder[:missing]] += 1
+    # How many samples of its class stand before each in the order: the first of each class are taken.
+    by_class = order[np.argsort(classes[order], kind="stable")]
+    rank = np.empty(labels.size, dtype=int)
+    rank[by_class] = np.arange(labels.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = rank[order] < taken[classes[order]]
+    return np.concatenate([order[chosen], order[~chosen]])
