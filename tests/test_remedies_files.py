@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import TwoLayerNet, load_mnist, load_weights
+from xpnet import Trainer, TwoLayerNet, load_digits, load_mnist, load_weights
 from xpnet.errors import DataError
 
 PARAMS = {name: to.astype("f4") for name, to in {"W1": np.arange(6.0).reshape(2, 3), "b1": np.ones(3)}.items()}
@@ -220,6 +220,19 @@ def test_a_file_that_is_too_large_for_load_weights(here, monkeypatch):
     saved.save("weights.safetensors")
     exec(remedy("weights.safetensors"), {"network": network})
     equal(network.params, saved.params)
+
+
+def test_a_network_that_has_diverged(here):
+    (x, t), _ = load_digits()
+    network = TwoLayerNet(64, 5, 10, seed=0, backend="numpy")
+    network.set_params({**network.params, "b1": np.full(5, np.nan)})
+    with pytest.raises(DataError, match="is not written: the network holds b1, in which 5 of 5 numbers") as caught:
+        network.save("w.safetensors")
+    network = TwoLayerNet(64, 5, 10, seed=0, backend="numpy")
+    code = f"Trainer(network, x, t, None, None, epochs=1, verbose=False, {str(caught.value).split('`')[1]}).train()"
+    exec(code, {"Trainer": Trainer, "network": network, "x": x, "t": t})
+    network.save("w.safetensors")
+    equal(load_weights("w.safetensors"), network.params)
 
 
 def test_mnist_that_is_missing(monkeypatch):
