@@ -193,8 +193,8 @@ def test_a_file_that_is_cut_short_is_refused(protocol, tmp_path):
 
 def test_what_is_no_file_of_parameters_is_refused_with_what_mends_it(tmp_path, monkeypatch):
     path = tmp_path / "params.pkl"
-    refused(path, r"cannot be read \(.*No such file.* load_weights\('folder/params\.pkl'\)`")
-    refused(tmp_path, r"cannot be read \(it is a folder.* load_weights\('folder/params\.pkl'\)`")
+    refused(path, r"cannot be read \(.*No such file.*`load_weights\('folder/params\.pkl'\)`")
+    refused(tmp_path, r"cannot be read \(it is a folder.*`load_weights\('folder/params\.pkl'\)`")
     for content, says in (
         (b"W1 = 0.5\nb1 = 0\n", "no pickle.* Copy or download it once more"),
         (b"<html>404: Not Found</html>", "is a web page.* Download the file itself"),

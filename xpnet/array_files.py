@@ -94,7 +94,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def _remedy(path: Path, error: DataError) -> str:
     """What is to be done about a file of weights that could not be read; nothing where the error says it."""
     if not path.is_file():
-        return "Give the path of a file of parameters, such as the book's: `load_weights('folder/params.pkl')`"
+        return "Give the path of a file of parameters, such as the book's: `load_weights('folder/params.pkl')`."
     if path.stat().st_size > _LARGEST:
         return "`network.load('weights.safetensors')` reads larger files that a network has saved."
     if isinstance(error, DamagedFileError):
