@@ -3,7 +3,7 @@
 import functools
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from xpnet.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet.errors import CaptureError
 
-__all__ = ["OTHER_NUMBERS", "Attributes", "Carried"]
+__all__ = ["OTHER_NUMBERS", "Attributes", "Carried", "Constants"]
 
 OTHER_NUMBERS = (
     "the step, whose recording gives other numbers: something in it changes from step to step that is neither kept in "
@@ -74,6 +74,14 @@ class Attributes:
             for name, array in self.arrays().items()
             if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
         }
+
+    def written(self, before: Mapping[str, Any]) -> set[str]:
+        """The names of the places that hold another object now than in `before`, which `values` gave."""
+        return {name for name, value in self.values().items() if before.get(name) is not value}
+
+    def values(self) -> dict[str, Any]:
+        """Whatever there is, by the names of the places."""
+        return {name: value for name, _, _, value in self.places()}
 
     def snapshot(self, *, numbers: bool = True) -> Callable[[], None]:
         """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too if wanted."""
@@ -140,6 +148,49 @@ class Carried:
         for own, container, key, value in fresh:
             own[...] = value
             container[key] = own
+
+
+class Constants:
+    """What a recording takes for constant: arrays by where they are, everything else by its value.
+
+    Made right after the recording. An attribute that has another value later, or is new, was set from outside.
+
+    Parameters
+    ----------
+    attributes
+        All attributes that a step may read.
+    arrays
+        The names of the arrays that the recording reads or writes where they are. Others do not count.
+    varying
+        The names of what the steps write, or are given anew.
+    """
+
+    def __init__(self, attributes: Attributes, *, arrays: Collection[str], varying: Collection[str]) -> None:
+        self._attributes = attributes
+        self._varying = varying
+        self._values = {name: v for name, v in self._all().items() if not _is_array(v) or name in arrays}
+        self._names = self._all().keys()
+
+    def hold(self) -> bool:
+        """Whether nothing has been set since."""
+        now = self._all()
+        return now.keys() == self._names and all(_same(v, now[name]) for name, v in self._values.items())
+
+    def _all(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, _, _, value in self._attributes.places()
+            if name not in self._varying and not name.endswith(".train") and type(value) not in (dict, list)
+        }
+
+
+def _same(a: Any, b: Any) -> bool:
+    """The same object, or the same number, string or tuple of such."""
+    if a is b:
+        return True
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and isinstance(a, (int, float, str, np.generic)) and bool(a == b)
 
 
 def _attributes(owner: object) -> dict[str, Any]:

@@ -36,6 +36,9 @@ class Runner(Protocol):
     def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
         """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""
 
+    def is_current(self) -> bool:
+        """Whether all that the recording takes for constant is as it was."""
+
     def close(self) -> None:
         """Give back what the recording holds."""
 
@@ -90,12 +93,22 @@ class GraphedSteps:
 
         like, owners = step.network.anchor, step.owners()
         self._graph = CudaGraphRunner(
-            step.block, batch_size=batch_size, numbers=len(numbers), steps=steps, like=like, owners=owners
+            step.block,
+            batch_size=batch_size,
+            numbers=len(numbers),
+            steps=steps,
+            like=like,
+            owners=owners,
+            varying=step.varying(),
         )
 
     def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
         """A block of steps; adds its losses."""
         losses.add_block(self._graph.run(indices, numbers))
+
+    def is_current(self) -> bool:
+        """Whether all that the graph takes for constant is as it was."""
+        return self._graph.is_current()
 
     def close(self) -> None:
         """Give back the graph and its memory."""
@@ -131,6 +144,7 @@ class Steps:
         self, step: TrainingStep, batch_size: int, choice: bool | str, *, planned: int, at_once: int, work: float
     ) -> None:
         self.step = step
+        self._network_settings = step.network_settings()
         self._batch_size = batch_size
         self._runner: Runner | None = None
         self._block, self._least = int(min(_BLOCK, max(1, _BLOCK_WORK // max(1, work)))), 1
@@ -161,6 +175,12 @@ class Steps:
     def recorded(self) -> bool:
         """Whether there is a recording."""
         return self._runner is not None
+
+    def is_current(self) -> bool:
+        """Whether the step, and a recording of it, are still what the layers and the optimizer would do if called."""
+        if self._runner is None:
+            return True
+        return self._runner.is_current() and self._network_settings == self.step.network_settings()
 
     def make(self, order: Array, first: int, losses: Losses) -> Iterator[None]:
         """Make the steps of an order of samples (n,), the first one being number `first`.

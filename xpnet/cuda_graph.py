@@ -12,12 +12,12 @@ import gc
 import linecache
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from xpnet.arrays import Array, get_array_module
-from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried
+from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried, Constants
 from xpnet.cublas import Cublas
 from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import CaptureError, ShapeError
@@ -56,6 +56,8 @@ class CudaGraphRunner:
         Layers, optimizer: what holds the arrays that a step changes in place, which must stay where they are as long as
         the runner is used. An array among their attributes (also in a dictionary or list) for which the steps put
         another of the same form is carried from block to block, if that matters, as running statistics are.
+    varying
+        The names of attributes that reach a step through `numbers` alone, such as ``"SGD.lr"``.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class CudaGraphRunner:
         steps: int,
         like: Array,
         owners: Sequence[object],
+        varying: Collection[str] = (),
     ) -> None:
         self._xp: CupyNamespace = get_array_module(like)
         self._cuda = self._xp.cuda
@@ -100,7 +103,7 @@ class CudaGraphRunner:
                 self._numbers = self._xp.ones((steps, numbers), dtype=like.dtype)
                 self._losses = self._xp.empty((steps,), dtype=like.dtype)
                 self._order[...] = self._xp.arange(batch_size)
-                self._prepare_and_capture(Attributes(owners))
+                self._prepare_and_capture(Attributes(owners), varying)
         except MemoryError as error:
             traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
             what = f"the block of {steps} steps of {batch_size} samples"
@@ -128,6 +131,10 @@ class CudaGraphRunner:
             self._numbers[...] = numbers
             self._resources.graph.launch(stream)
             return self._losses.copy()
+
+    def is_current(self) -> bool:
+        """Whether all that the graph takes for constant is as it was."""
+        return self._constants.hold()
 
     def close(self) -> None:
         """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
@@ -163,16 +170,20 @@ class CudaGraphRunner:
 
     # --- making the graph --------------------------------------------------------------------------------------------
 
-    def _prepare_and_capture(self, attributes: Attributes) -> None:
+    def _prepare_and_capture(self, attributes: Attributes, varying: Collection[str]) -> None:
         """Warm up, put everything back, capture; put everything back as well where that fails."""
         resources, restore = self._resources, attributes.snapshot()
         try:
             with self._xp.capturing(resources.cublas):
+                values = attributes.values()
                 with self._private_memory():
                     rebound, called = self._warm_up(attributes)
+                written = attributes.written(values)
                 # Most of what is made anew is there for a layer's backward, and no later step reads it.
                 if not any(self._rehearse(attributes, names, called, restore) for names in (set(), rebound)):
                     raise CaptureError(OTHER_NUMBERS)
+                in_place = called.keys() - rebound
+                self._constants = Constants(attributes, arrays=in_place, varying=written.union(varying))
                 with self._private_memory(), _no_garbage_collected():
                     self._capture()
             resources.graph.upload(resources.stream)

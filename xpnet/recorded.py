@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried
+from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried, Constants
 from xpnet.errors import CaptureError
 from xpnet.recorder import RecordedArray, wrapped
 from xpnet.step import Losses, TrainingStep
@@ -36,6 +36,7 @@ class RecordedSteps:
             self._check(step, attributes, restore, np.asarray(numbers, dtype=np.float64))
         finally:
             restore()
+        self._constants = Constants(attributes, arrays=self._read, varying=self._written | step.varying())
 
     def _check(
         self, step: TrainingStep, attributes: Attributes, restore: Callable[[], None], numbers: np.ndarray
@@ -46,6 +47,7 @@ class RecordedSteps:
         indices = np.stack([samples, (samples[::-1] + len(samples)) % step.x.shape[0]])
         rows = np.stack([numbers, 0.5 * numbers])
         arrays, slots = attributes.arrays(), Attributes([step.optimizer]).arrays().keys()
+        values = attributes.values()
         called = [step(indices[0], rows[0].tolist())]
         scalars = attributes.scalars()
         called.append(step(indices[1], rows[1].tolist()))
@@ -57,6 +59,7 @@ class RecordedSteps:
                 )
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
         rebound = attributes.rebound(arrays)
+        self._written = attributes.written(values)
         after = attributes.contents(in_place | rebound)
         restore()
         self._carried = Carried(attributes, rebound)
@@ -80,6 +83,7 @@ class RecordedSteps:
             except Exception as error:  # of whatever kind: as it is the step has just been made without one
                 raise CaptureError(f"{type(error).__name__}: {error}") from error
         self._calls, self._loss = tape.calls, loss.array
+        self._read = {name for name, array in attributes.arrays().items() if tape.was_read(array)}
         # Of what is made anew only what was read is needed again; the rest is what layers keep for their backward.
         own = self._carried.own = {name: a for name, a in self._carried.own.items() if tape.was_read(a)}
         made = {name: array for name, array in attributes.arrays().items() if name in own and array is not own[name]}
@@ -103,6 +107,10 @@ class RecordedSteps:
             k = len(indices)
         finally:  # after an exception too: the trainer is told which steps are complete
             losses.add_block(made[:k])
+
+    def is_current(self) -> bool:
+        """Whether all that the recording takes for constant is as it was."""
+        return self._constants.hold()
 
     def close(self) -> None:
         """Give back the memory of the recording."""

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from xpnet import kernels
-from xpnet.attributes import Attributes
 from xpnet.backend import Array, get_array_module, to_numpy
 from xpnet.errors import CaptureError
 from xpnet.layers import has_own_methods, methods_of, with_inner_layers
 from xpnet.network import Network
 from xpnet.optimizers import Optimizer, bind
 
-__all__ = ["Losses", "TrainingStep", "constants", "parts"]
+__all__ = ["Losses", "TrainingStep", "parts"]
 
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 _GATHERED_ELSEWHERE = 2**22  # and 16 MB in a GPU's
@@ -149,6 +148,14 @@ class TrainingStep:
                 stop = min(i + size, x.shape[0])
                 yield x[i:stop, ...], t[i:stop, ...]
 
+    def network_settings(self) -> dict[str, Any]:
+        """The numbers and strings among the network's own attributes, such as its weight decay."""
+        return {name: v for name, v in vars(self.network).items() if isinstance(v, int | float | str | np.generic)}
+
+    def varying(self) -> set[str]:
+        """The attributes of the optimizer that reach a step through `numbers` alone, named as by `Attributes`."""
+        return {f"{type(self.optimizer).__name__}.{name}" for name in getattr(self.optimizer, "varying", ())}
+
     def owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
         layers = list(with_inner_layers(self.network.layers.values()))
@@ -157,20 +164,9 @@ class TrainingStep:
 
 
 def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any]:
-    """The objects and the arrays that a recording of a step works on: with others it must be made anew."""
-    slots = (getattr(optimizer, name, {}) for name in getattr(optimizer, "slots", ()))
-    arrays = [*network.kept_arrays(), *(array for slot in slots for array in slot.values())]
+    """The objects that a step is made of: with others it must be made anew."""
     used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
-    return [*used, *arrays, *methods_of(_every_layer(network))]
-
-
-def constants(network: Network, optimizer: Optimizer, augmentation: Any) -> dict[str, Any]:
-    """What a recording would keep as it was; the attributes that reach a step through `numbers` are not among them."""
-    varying = {f"{type(optimizer).__name__}.{name}" for name in getattr(optimizer, "varying", ())}
-    others = [part for part in (optimizer, augmentation) if part is not None]
-    owners = [network, *with_inner_layers(network.layers.values()), network.last_layer, *others]
-    scalars = Attributes(owners).scalars()
-    return {name: v for name, v in scalars.items() if name not in varying and not name.endswith(".train")}
+    return [*used, *methods_of(_every_layer(network))]
 
 
 def _every_layer(network: Network) -> list[Any]:

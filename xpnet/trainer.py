@@ -26,7 +26,7 @@ from xpnet.memory import memory_for
 from xpnet.network import Network, check_network
 from xpnet.optimizers import Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
-from xpnet.step import Losses, TrainingStep, constants, parts
+from xpnet.step import Losses, TrainingStep, parts
 from xpnet.threads import blas_threads
 from xpnet.training_data import (
     Samples,
@@ -51,7 +51,7 @@ _KEEP_SECONDS = 0.1
 _KEEP_COST = 100  # times as long as it takes to keep the state
 
 _ANOTHER = (
-    "Make another trainer, with the new value among its arguments: "
+    "When this training has ended make another trainer, with the new value among its arguments: "
     "`Trainer(trainer.network, x_train, t_train, x_test, t_test, optimizer=trainer.optimizer)`."
 )
 
@@ -241,7 +241,6 @@ class Trainer:
         self._started = 0.0
         self._steps: Steps | None = None
         self._made_of: list[Any] = []
-        self._constants: dict[str, Any] = {}
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
         )
@@ -298,15 +297,15 @@ class Trainer:
             bar = at_the_end.enter_context(self._display.bar(len(self.history.loss), self._left))
             self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
             at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
-            for callback in self.callbacks:
-                getattr(callback, "begin", _nothing)(self)
-                at_the_end.callback(getattr(callback, "finish", _nothing), self)
+            begun: list[Callable[[Trainer], None]] = []
+            self._begin_callbacks(begun, at_the_end)
             self._display.head()
             if self._drops_one_sample:
                 self.say("Each epoch leaves out one sample, since batch normalization needs two in a minibatch.")
             while True:
                 if self._evaluation_is_due():
                     self._evaluate(bar, interrupts)
+                self._begin_callbacks(begun, at_the_end)  # those that were added under way
                 while self._callbacks_due:
                     self._callbacks_due.pop(0)(self)
                 if self._stop or not self._left:
@@ -322,6 +321,14 @@ class Trainer:
                 f"with {self.network.backend.describe()}"
             )
         return self.history
+
+    def _begin_callbacks(self, begun: list[Callable[["Trainer"], None]], at_the_end: contextlib.ExitStack) -> None:
+        """Call ``begin`` of each callback that has not begun, and have its ``finish`` called at the end."""
+        for callback in self.callbacks:
+            if not any(callback is other for other in begun):
+                getattr(callback, "begin", _nothing)(self)
+                begun.append(callback)
+                at_the_end.callback(getattr(callback, "finish", _nothing), self)
 
     def train_step(self, x: Array, t: Array) -> Array:
         """One step on a minibatch, beside the network, in its dtype and augmented; returns the loss, on the device.
@@ -477,18 +484,13 @@ class Trainer:
     def _current_steps(self) -> Steps:
         """What makes the steps; made anew where a callback has changed what was recorded."""
         makers = self.network, self.optimizer, self.augmentation
-        now = constants(*makers)
         own = getattr(self.train_step, "__func__", self.train_step), self.capture, self.fuses
         others = [id(part) for part in [*parts(*makers), *own]] != [id(part) for part in self._made_of]
-        # Where nothing is recorded no number is out of date.
-        if self._steps is None or others or (self._steps.recorded and now != self._constants):
+        if self._steps is None or others or not self._steps.is_current():
             self._forget_steps()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
-            self._made_of, self._constants = (
-                [*parts(*makers), *own],
-                now,
-            )  # now with the slots that the optimizer has made
+            self._made_of = [*parts(*makers), *own]
         return self._steps
 
     def _forget_steps(self) -> None:
