@@ -307,7 +307,9 @@ class Trainer:
                     self._evaluate(bar, interrupts)
                 self._begin_callbacks(begun, at_the_end)  # those that were added under way
                 while self._callbacks_due:
-                    self._callbacks_due.pop(0)(self)
+                    callback = self._callbacks_due.pop(0)
+                    if callback in self.callbacks:  # it may have been removed, because it failed
+                        callback(self)
                 if self._stop or not self._left:
                     break
                 interrupts.check()
