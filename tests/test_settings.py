@@ -67,8 +67,22 @@ TAKES_EFFECT = {
     "train_step": lambda trainer: lambda x, t: Trainer.train_step(trainer, 0.5 * x, t),
 }
 ONLY_HOW = {"capture": False, "verbose": True, "fuses": False}  # these change no number
-FIXED = ["network", "x_train", "t_train", "x_test", "t_test", "mini_batch_size", "drop_last", "train_size",
-         "iterations_per_epoch", "history", "validation", "train_loss_list", "train_acc_list", "test_acc_list"]  # fmt: skip
+FIXED = [
+    "network",
+    "x_train",
+    "t_train",
+    "x_test",
+    "t_test",
+    "mini_batch_size",
+    "drop_last",
+    "train_size",
+    "iterations_per_epoch",
+    "history",
+    "validation",
+    "train_loss_list",
+    "train_acc_list",
+    "test_acc_list",
+]
 ARE_METHODS = {"train", "stop", "step", "steps", "say", "operations_a_step", "operations_of_a_layer"}
 NOT_KEPT = {"self", "epochs", "optimizer_param", "seed"}  # arguments of the constructor alone
 
