@@ -1,6 +1,7 @@
 """A training that is interrupted has made each step whole or not at all, and goes on to the same bits."""
 
 import _thread
+import copy
 import itertools
 import signal
 import threading
@@ -275,8 +276,8 @@ class Pressing(Layer):
 
 @pytest.mark.parametrize(("presses", "made"), [(1, 5), (2, 4)])
 def test_a_step_is_completed_at_the_first_and_undone_at_the_second(presses, made):
-    network = TwoLayerNet(12, 6, 7, seed=0)
-    network = Network([*network.layers.values(), Pressing(4, presses)])
+    layers = copy.deepcopy(list(TwoLayerNet(12, 6, 7, seed=0).layers.values()))
+    network = Network([*layers, Pressing(4, presses)])
     trainer = make(network, epochs=3, capture=False)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
