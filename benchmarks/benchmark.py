@@ -5,15 +5,22 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from job import Job
 from taking_turns import HERE, PEERS, Entrant, Runs, ratio
 
-__all__ = ["RESULTS", "RIVALS", "Benchmark", "Options", "Verdict", "compared", "measurement", "rivals"]
+__all__ = ["RESULTS", "RIVALS", "Benchmark", "Options", "Verdict", "compared", "faster", "measurement", "rivals"]
 
 RESULTS = HERE / "results"
 RIVALS = {"torch": "PyTorch eager", "jax": "JAX scan", "sklearn": "scikit-learn fit"}
+
+ONE_THREAD = ", 1 thread"  # what the name of an entrant ends with that has one
+# XLA, and so JAX, has its own variables.
+OF_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1") | {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"
+}
 
 
 @dataclass(frozen=True)
@@ -116,17 +123,31 @@ def measurement(measure: str, job: Job, **options: Any) -> tuple[str, ...]:
 
 
 def rivals(job: Job, peers: Sequence[str], group: str, prefix: str = "") -> list[Entrant]:
-    """The peers, with the threads that they take by themselves, on the processor."""
+    """The peers on the processor, with the threads that they take by themselves and with one, as xpnet has.
+
+    Beside another program several threads wait for one another, which is many times slower than one.
+    """
     return [
-        Entrant(prefix + RIVALS[peer], measurement(peer, job), {"JAX_PLATFORMS": "cpu"}, group)
+        Entrant(prefix + RIVALS[peer] + threads, measurement(peer, job), {"JAX_PLATFORMS": "cpu", **environment}, group)
         for peer in peers
-    ]  # fmt: skip
+        for threads, environment in (("", {}), (ONE_THREAD, OF_ONE_THREAD))
+    ]
+
+
+def faster(runs: Runs, rival: str) -> str:
+    """The rival's name, or its name with one thread where that was faster."""
+    measured = [name for name in (rival, rival + ONE_THREAD) if runs.get(name)]
+    return min(measured, key=lambda name: median(run["seconds"] for run in runs[name]), default=rival)
 
 
 def compared(
     what: str, runs: Runs, ours: str, theirs: str, at_most: float | None = None, *, rival: str = ""
 ) -> list[Verdict]:
-    """The ratio of two entrants' times in the rounds that both have finished; nothing where there are none."""
+    """The ratio of two entrants' times in the rounds that both have finished; nothing where there are none.
+
+    A rival has as many threads as it is faster with.
+    """
+    theirs = faster(runs, theirs) if rival else theirs
     rounds = min(len(runs.get(name, [])) for name in (ours, theirs))
     if not rounds:
         return []

@@ -6,7 +6,7 @@ python benchmarks/grid.py
 import sys
 from statistics import median
 
-from benchmark import RIVALS, Benchmark, Options, Verdict, compared, measurement, rivals
+from benchmark import RIVALS, Benchmark, Options, Verdict, compared, faster, measurement, rivals
 from program import main
 from taking_turns import Entrant, Runs
 
@@ -41,7 +41,7 @@ def verdicts(runs: Runs) -> list[Verdict]:
     said = []
     for (hidden, batch), (_, at_most) in CELLS.items():
         cell = cell_name(hidden, batch)
-        names = [name for peer in COMPARED if (name := f"{cell}: {RIVALS[peer]}") in runs]
+        names = [name for peer in COMPARED if (name := faster(runs, f"{cell}: {RIVALS[peer]}")) in runs]
         if names:
             fastest = min(names, key=lambda name: median(run["seconds"] for run in runs[name]))
             rival = fastest.removeprefix(f"{cell}: ")

@@ -201,6 +201,31 @@ def test_ratios_are_of_medians_and_by_round():
     assert benchmark.compared("ours", runs, "we", "nobody") == []
 
 
+def test_a_rival_has_as_many_threads_as_it_is_faster_with():
+    runs = {"we": [run(2.0)] * 3, "they": [run(s) for s in (9.0, 1.0, 8.0)], "they, 1 thread": [run(4.0)] * 3}
+    assert benchmark.faster(runs, "they") == "they, 1 thread"
+    (verdict,) = benchmark.compared("ours", runs, "we", "they", rival="they")
+    assert (verdict.figure, verdict.by_round) == (0.5, [0.5] * 3)
+    runs["they, 1 thread"] = [run(9.0)] * 3
+    assert benchmark.faster(runs, "they") == "they"
+    (verdict,) = benchmark.compared("of itself", runs, "we", "they")  # no rival: who is named is meant
+    assert verdict.figure == 0.25
+    cell = grid.cell_name(500, 100)
+    runs = {f"{cell}: xpnet": [run(1.0)], f"{cell}: JAX scan": [run(9.0)], f"{cell}: JAX scan, 1 thread": [run(2.0)]}
+    (verdict,) = grid.verdicts(runs)
+    assert (verdict.figure, verdict.rival) == (0.5, "JAX scan, 1 thread")
+
+
+def test_a_disturbed_time_is_marked():
+    made = {"benchmark": "main_job", "runs": {}}
+    for name, seconds in (("quiet", (1.0, 1.1, 3.0)), ("disturbed", (1.0, 1.3, 1.3))):
+        made["runs"][name] = record.summary_of(Entrant(name, ()), [run(s) for s in seconds])
+    quiet, disturbed = table._times(made).splitlines()[2:]
+    assert "| 1 to 3 " in quiet
+    assert "| 1 to 1.3 ! " in disturbed
+    assert "!" not in quiet
+
+
 def test_steps_and_samples_a_second_are_by_the_median():
     summary = record.summary_of(Entrant("we", (), {"A": "1"}), [run(s) for s in OURS])
     assert (summary["us_per_step"], summary["samples_per_second"]) == (200.0, 500_000.0)
@@ -365,10 +390,11 @@ def test_steps_are_fused_or_not_as_is_asked(monkeypatch):
 def test_a_peer_learns_what_xpnet_learns(peer):
     if importlib.util.find_spec(peer) is None:
         pytest.skip(f"{turns.PEERS[peer][0]} is not installed")
-    (rival,) = benchmark.rivals(TINY, [peer], "all")
-    ours, theirs = measure.measured("xpnet", TINY), turns.in_a_process(rival)
-    turns.check_agreement([Entrant("xpnet", (), group="all"), rival], {"xpnet": ours, rival.name: theirs})
-    assert theirs["seconds"] > 0
+    entrants = benchmark.rivals(TINY, [peer], "all")
+    assert [rival.name.removeprefix(benchmark.RIVALS[peer]) for rival in entrants] == ["", ", 1 thread"]
+    ours, theirs = measure.measured("xpnet", TINY), {rival.name: turns.in_a_process(rival) for rival in entrants}
+    turns.check_agreement([Entrant("xpnet", (), group="all"), *entrants], {"xpnet": ours, **theirs})
+    assert all(taken["seconds"] > 0 for taken in theirs.values())
     assert (len(ours["losses"]), ours["steps"], ours["batch"]) == (peers.FIRST, TINY.iterations, TINY.batch)
 
 
