@@ -270,10 +270,14 @@ def test_layers_inside_know_whether_this_is_training() -> None:
     assert dropout.train
     assert normalization.train
     before = normalization.running_mean.copy()
-    network.predict(x)
-    assert not dropout.train
-    assert not normalization.train
-    key = dropout.key.copy()
+    key, in_inference = dropout.key.copy(), network.copy()
+    in_inference.set_train(False)
+    y = x
+    for layer in in_inference.layers.values():
+        y = layer.forward(y)
+    assert np.array_equal(network.predict(x), y)
+    assert dropout.train  # as training left it: a prediction has flags of its own
+    assert normalization.train
     network.loss(x, t, train=True)  # as in training, and leaves all as it was
     assert np.array_equal(normalization.running_mean, before)
     assert np.array_equal(dropout.key, key)

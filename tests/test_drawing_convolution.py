@@ -199,7 +199,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     }
     assert {row[0]: row[1] for row in rows} == shapes
     y, tolerance = be.put(IMAGES[3].reshape(1, 1, 8, 8) / 255), 100 * np.finfo(be.dtype).eps
-    network.predict(y)  # from now on the layers work as in inference
+    network.set_train(False)
     for (layer_name, _, axes), layer in zip(rows, [None, *network.layers.values()], strict=True):
         y = y if layer is None else layer.forward(y)
         expected = to_numpy(y)[0]

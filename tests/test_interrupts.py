@@ -23,7 +23,7 @@ from interruptions import (
 from small_training import make
 
 from xpnet import SGD, Augmentation, History, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
-from xpnet.errors import ArgumentError
+from xpnet.errors import BusyError
 from xpnet.interrupts import deferred_interrupts
 
 # Python reports an exception that it drops in a finalizer.
@@ -462,7 +462,7 @@ def test_a_network_is_trained_by_one_at_a_time():
 
     def train_too(trainer):
         for other in (second, trainer):
-            with pytest.raises(ArgumentError, match=r"is being trained already.*network\.copy\(\)") as raised:
+            with pytest.raises(BusyError, match=r"is being trained already.*network\.copy\(\)") as raised:
                 other.train()
             errors.append(raised.value)
         make(network.copy(), optimizer=SGD(0.1), epochs=1).train()

@@ -73,9 +73,11 @@ def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndar
     if xp is np:
         from xpnet.recorded import RecordedSteps
 
-        return RecordedSteps(step, batch_size, numbers)
+        with step.network.lock:  # meanwhile recorded arrays stand in the layers, and steps are made and taken back
+            return RecordedSteps(step, batch_size, numbers)
     if isinstance(xp, CupyNamespace):
-        return GraphedSteps(step, batch_size, steps, numbers)
+        with step.network.lock:
+            return GraphedSteps(step, batch_size, steps, numbers)
     return None
 
 

@@ -56,8 +56,9 @@ def snapshot(step: TrainingStep) -> Callable[[], None]:
     restore_others = Attributes([owner for owner in step.owners() if id(owner) not in declaring]).snapshot()
 
     def restore() -> None:
-        restore_network()
-        restore_others()
+        with network.lock:
+            restore_network()
+            restore_others()
 
     return restore
 

@@ -4,6 +4,7 @@ __all__ = [
     "ArgumentError",
     "ArrayMixError",
     "BackendError",
+    "BusyError",
     "CaptureError",
     "DamagedFileError",
     "DataError",
@@ -22,6 +23,10 @@ class XpnetError(Exception):
 
 class BackendError(XpnetError, RuntimeError):
     """A backend that was asked for is unknown, or cannot run here."""
+
+
+class BusyError(XpnetError, RuntimeError):
+    """A network that is being trained in one thread was to be trained, or to give its gradients, in another."""
 
 
 class CaptureError(XpnetError, RuntimeError):

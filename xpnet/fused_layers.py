@@ -53,26 +53,26 @@ class ConvolutionPooling(Layer):
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W)."""
         xp, layer = get_array_module(x), self.convolution
-        layer.x = framed(x, layer.pad)
-        self.pooling.x = self.pooling.y = None  # an evaluation's, which would be kept beside these
-        self.parts = [filtered(windows, layer.W, layer.b) for windows in self._windows()]
-        self.y = self.parts[0]
-        for part in self.parts[1:]:
-            self.y = xp.maximum(self.y, part)
-        return as_batch(self.y)
+        x = framed(x, layer.pad)
+        parts = [filtered(windows, layer.W, layer.b) for windows in self._windows(x)]
+        y = parts[0]
+        for part in parts[1:]:
+            y = xp.maximum(y, part)
+        layer.x, self.parts, self.y = x, parts, y
+        return as_batch(y)
 
     def backward(self, dout: Array) -> None:
         """Set the convolution's dW and db, by the first largest number of each window."""
         xp, layer = get_array_module(dout), self.convolution
         dout = batch_innermost(dout)
         layer.db = xp.sum(xp.reshape(dout, (dout.shape[0], -1)), axis=1, **layer.out("db"))
-        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(), strict=True)
+        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(layer.x), strict=True)
         layer.dW = sum((filter_gradient(share, windows) for share, windows in pairs), start=xp.zeros_like(layer.W))
-        self.parts, self.y = [], None  # not kept beside an evaluation's
+        self.parts, self.y = [], None  # large, and not kept while the network is evaluated
 
-    def _windows(self) -> list[Array]:
+    def _windows(self, x: Array) -> list[Array]:
         """For each place in a pooling window the convolution's windows there, (C, FH, FW, OH, OW, N)."""
-        windows = self.convolution.windows()
+        windows = self.convolution.windows(x)
         (_, oh, ow), (down, right) = self.pooling.output_shape((1, *windows.shape[3:5])), self.pooling.stride
         return [
             windows[:, :, :, i : i + (oh - 1) * down + 1 : down, j : j + (ow - 1) * right + 1 : right, :]
@@ -134,8 +134,9 @@ class AffineRelu(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, H) for a batch (N, D) or (N, a, b, ...) with a*b*... = D."""
-        self.y = bias_relu(_product(self.affine, x), self.affine.b)
-        return self.y
+        y = bias_relu(_product(self.affine, x), self.affine.b)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """The gradient by the input; sets the affine layer's dW and db."""
@@ -187,9 +188,9 @@ class AffineSoftmaxWithLoss(LossLayer):
 def _product(affine: Affine, x: Array) -> Array:
     """X W, the bias still to be added; leaves in the affine layer what its own ``backward`` needs."""
     xp = get_array_module(x)
-    affine.x_shape = x.shape
-    affine.x = x if x.ndim == 2 else xp.reshape(x, (x.shape[0], -1))
-    return xp.matmul(affine.x, affine.W)
+    rows = x if x.ndim == 2 else xp.reshape(x, (x.shape[0], -1))
+    affine.x, affine.x_shape = rows, x.shape
+    return xp.matmul(rows, affine.W)
 
 
 def _widths(affine: Affine) -> str:

@@ -2,18 +2,22 @@
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Self
 
 from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, is_writable, to_numpy
 from xpnet.checks import check_network_dtype, check_parameter, check_together
-from xpnet.errors import ArgumentError, DtypeError
-from xpnet.layers import Layer, check_layer, with_inner_layers
+from xpnet.errors import ArgumentError, BusyError, DtypeError
+from xpnet.layers import Layer, check_layer, layer_view, names_of_inner_layers, with_inner_layers
 from xpnet.params import Flat, FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 from xpnet.weights import load_expected_weights, save_weights
 
 __all__ = ["LayerStack"]
+
+_SECONDS_BETWEEN_LOOKS = 0.05  # while waiting for another thread's gradient
 
 
 def _named(layers: Any) -> dict[str, Layer]:
@@ -39,6 +43,10 @@ class LayerStack:
 
     There its attributes `params`, `statistics` and `buffers` are described as well.
 
+    Any number of threads may ask one network at a time, for predictions, a loss, an accuracy or a copy: what a forward
+    pass keeps on its way is kept in views of the layers (`layer_views`), which no other call sees. One thread at a time
+    may train it (`training`).
+
     Parameters
     ----------
     layers
@@ -49,6 +57,7 @@ class LayerStack:
         self._layers = _named(layers)
         self._every_layer = list(with_inner_layers(self._layers.values()))
         self._check_layers()
+        self._prepare_for_threads()
         self._every_place = parameter_places(self._layers)
         if not self._every_place:
             raise ArgumentError("A network needs at least one layer with parameters, such as Affine.")
@@ -94,6 +103,14 @@ class LayerStack:
         for layer, name in self._kept_places:
             value = getattr(layer, name)
             setattr(layer, name, value if is_writable(value) else copied(value))
+
+    def _prepare_for_threads(self) -> None:
+        """Set what is this object's own, and neither copied nor saved with it."""
+        self.lock = threading.RLock()
+        self._training_lock = threading.RLock()
+        self._in_training = False
+        named = ((layer, names_of_inner_layers(layer)) for layer in self._every_layer)
+        self._inner_names = {id(layer): names for layer, names in named if names}
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
@@ -192,6 +209,57 @@ class LayerStack:
             self._place_parameters({key: copied(value) for key, value in self._every_parameter.items()})
         return self
 
+    # --- several threads ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Inside a ``with`` block this thread alone may train the network; all threads may ask it.
+
+        Raises
+        ------
+        BusyError
+            Where another thread, or this one, is inside such a block.
+        """
+        with self._own_gradients():
+            if self._in_training:
+                raise self._busy()
+            self._in_training = True
+            try:
+                yield
+            finally:
+                self._in_training = False
+
+    @contextmanager
+    def _own_gradients(self) -> Iterator[None]:
+        """Inside a ``with`` block the layers' gradients and flags are this thread's; waits for those of a moment."""
+        while not self._training_lock.acquire(timeout=_SECONDS_BETWEEN_LOOKS):
+            if self._in_training:
+                raise self._busy()
+        try:
+            yield
+        finally:
+            self._training_lock.release()
+
+    def _busy(self) -> BusyError:
+        return BusyError(
+            f"{self!r} is being trained already, in another thread or by the trainer whose callback this is. Use a "
+            "copy, `network.copy()`, or wait until that training has ended."
+        )
+
+    def layer_views(self, *, train: bool = False) -> list[Layer]:
+        """Views of the layers in order, to call ``forward`` of: they share the parameters and keep all else.
+
+        `train`: as in a training step, with copies of the statistics and counters, which such a step changes.
+        """
+        inner_names = self._inner_names
+        with self.lock:
+            views = [layer_view(layer, inner_names, train=train) for layer in self._layers.values()]
+        if train:
+            for view in with_inner_layers(views):
+                for name in (*view.statistic_names, *view.counter_names):
+                    setattr(view, name, copied(getattr(view, name)))
+        return views
+
     # --- where and how the parameters lie ----------------------------------------------------------------------------
 
     def flatten(self) -> Self:
@@ -232,12 +300,13 @@ class LayerStack:
 
     def _place_parameters(self, values: Mapping[str, Array]) -> None:
         """Put other arrays in the place of all parameters, laid flat anew where they were."""
-        flat, self.buffers = self.buffers is not None, None
-        for key, (layer, name) in self._every_place.items():
-            layer._buffer_views, layer._out = {}, {}
-            layer.__dict__.update({name: values[key], f"d{name}": None})
-        if flat:
-            self.flatten()
+        with self.lock:
+            flat, self.buffers = self.buffers is not None, None
+            for key, (layer, name) in self._every_place.items():
+                layer._buffer_views, layer._out = {}, {}
+                layer.__dict__.update({name: values[key], f"d{name}": None})
+            if flat:
+                self.flatten()
 
     def _place_what_is_kept(self) -> None:
         """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
@@ -256,19 +325,24 @@ class LayerStack:
 
     def copy(self) -> Self:
         """A network of its own with the same parameters."""
-        return copy.deepcopy(self)
+        with self.lock:
+            return copy.deepcopy(self)
 
     __copy__ = copy  # a shallow copy would share its layers, and with them the buffers, with the original
 
     def __getstate__(self) -> dict[str, Any]:
         # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
-        return {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
+        state = {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
+        for name in ("lock", "_training_lock", "_in_training", "_inner_names"):
+            del state[name]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         flat = state.pop("flat")
         self.__dict__.update(state)
         self._make_plain()
         self._take_layers()
+        self._prepare_for_threads()
         if flat:
             self.flatten()
 
@@ -276,7 +350,8 @@ class LayerStack:
 
     def weights(self) -> dict[str, Array]:
         """Parameters, frozen ones too, and statistics by name, all that inference needs; arrays of the caller's own."""
-        return {key: copied(value) for key, value in self._live().items()}
+        with self.lock:
+            return {key: copied(value) for key, value in self._live().items()}
 
     def _live(self) -> dict[str, Array]:
         """Parameters and statistics by name, themselves."""
@@ -318,7 +393,8 @@ class LayerStack:
         WriteError
             When the file cannot be written.
         """
-        arrays = {key: to_numpy(value) for key, value in self._live().items()}
+        with self.lock:
+            arrays = {key: to_numpy(value) for key, value in self._live().items()}
         save_weights(path, arrays, description=repr(self), metadata=self._metadata())
 
     def load(self, path: str | os.PathLike[str]) -> Self:

@@ -1,9 +1,10 @@
 """A network: layers in order and a last layer that gives the loss."""
 
+import copy
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -77,6 +78,9 @@ class Network(LayerStack):
         The parameters that are not learned, after `freeze`: a live view as well.
     statistics
         What layers gather in training for inference, ``running_mean1 running_var1 ...``: a live view as well.
+    lock
+        What a thread holds while the layers' arrays are exchanged for others, as to record a step, and for the moment
+        in which a prediction looks at the layers.
     buffers
         The two arrays in which `params` and their gradients lie; None until `flatten` is called.
     classes
@@ -198,11 +202,18 @@ class Network(LayerStack):
         A large `x` goes through in batches, so that 60,000 images need little more than their scores: of `batch_size`
         samples, or of 1,000, or of so many fewer as keep the layers' outputs small, on NumPy enough for a cache.
         """
-        x, single = self._enter(x)
-        scores = list(self._batches_of_scores(x, batch_size))
-        if single:
-            return scores[0][0, ...]
-        return scores[0] if len(scores) == 1 else get_array_module(x).concat(scores)
+        with self.lock:
+            x, single = self._enter(x)
+            layers, dtype = self.layer_views(), self.anchor.dtype
+        at_once = self._samples_at_once(x, batch_size)
+        try:
+            if x.shape[0] <= at_once:
+                scores = _scores(layers, as_inputs(x, dtype))
+            else:
+                scores = get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, at_once)))
+        except MemoryError as error:
+            _raise_out_of_memory(error, at_once)
+        return scores[0, ...] if single else scores
 
     def predict_proba(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The probabilities, softmax of the scores: (N, C) for a batch, (C,) for one sample."""
@@ -248,18 +259,12 @@ class Network(LayerStack):
 
         `train`: as in a training step, with dropout and with the batch's own statistics, all of them left as they were.
         """
-        x, t = self._enter_with_targets(x, t)
-        if not train:
-            return self._with_penalty(loss_of_checked(self.last_layer, self.predict(x), t))
-        restore = self.snapshot(parameters=False)
-        try:
-            y = as_inputs(x, self.anchor.dtype)
-            self.set_train(True)
-            for layer in self._layers.values():
-                y = layer.forward(y)
-            return self._with_penalty(loss_of_checked(self.last_layer, y, t))
-        finally:
-            restore()
+        with self.lock:
+            x, t = self._enter_with_targets(x, t)
+            last_layer = copy.copy(self.last_layer)
+            layers, dtype = self.layer_views(train=True) if train else [], self.anchor.dtype
+        y = _scores(layers, as_inputs(x, dtype)) if train else self.predict(x)
+        return self._with_penalty(loss_of_checked(last_layer, y, t))
 
     def _with_penalty(self, loss: Array) -> Array:
         """The loss with 0.5 * lambda * sum(W**2) added to it."""
@@ -277,49 +282,48 @@ class Network(LayerStack):
         """
         if not self.last_layer.classifies:
             raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use  network.loss(x, t) .")
-        x, t = self._enter_with_targets(x, t, mark_wrong=False)
-        right, start = 0, 0
-        for scores in self._batches_of_scores(x, batch_size):
-            end = start + scores.shape[0]
-            right = right + self.last_layer.count_right(scores, t[start:end, ...])
-            start = end
+        with self.lock:
+            x, t = self._enter_with_targets(x, t, mark_wrong=False)
+            layers, dtype = self.layer_views(), self.anchor.dtype
+        at_once, right, start = self._samples_at_once(x, batch_size), 0, 0
+        try:
+            for scores in _batches_of_scores(layers, x, dtype, at_once):
+                end = start + scores.shape[0]
+                right = right + self.last_layer.count_right(scores, t[start:end, ...])
+                start = end
+        except MemoryError as error:
+            _raise_out_of_memory(error, at_once)
         xp = get_array_module(t)
         if xp is not np and (fits := self.last_layer.fitting(t, scores.shape)) is not None:
             right = xp.where(xp.all(fits), right, -1)  # on the device, so that one number is waited for
         count = float(right)
         return count / x.shape[0] if count >= 0 else math.nan
 
-    def _batches_of_scores(self, x: Array, batch_size: int | None) -> Iterator[Array]:
-        if batch_size is None:
-            numbers = _CACHED_NUMBERS if get_array_module(x) is np else _MOST_NUMBERS
-            batch_size = min(_MOST_SAMPLES, max(1, numbers // self._widest(tuple(x.shape[1:]))))
-        check_count("batch_size", batch_size)
-        self.set_train(False)
-        xp, dtype, block = get_array_module(x), self.anchor.dtype, None
-        try:
-            if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
-                block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
-            for start in range(0, x.shape[0], batch_size):
-                y = as_inputs(x[start : min(start + batch_size, x.shape[0]), ...], dtype, block)
-                for layer in self._layers.values():
-                    y = layer.forward(y)
-                yield y
-        except MemoryError as error:
-            fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
-            raise_out_of_memory(error, f"a forward pass of batch_size={batch_size} samples", fewer)
+    def _samples_at_once(self, x: Array, batch_size: int | None) -> int:
+        """How many samples go through the layers at a time."""
+        if batch_size is not None:
+            return check_count("batch_size", batch_size)
+        if x.shape[0] == 1:
+            return 1
+        numbers = _CACHED_NUMBERS if get_array_module(x) is np else _MOST_NUMBERS
+        return min(_MOST_SAMPLES, max(1, numbers // self._widest(tuple(x.shape[1:]))))
 
     # --- gradients ---------------------------------------------------------------------------------------------------
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """The gradients of the loss by backpropagation, by the names of the parameters; arrays of the caller's own."""
-        x, t = self._enter_with_targets(x, t)
-        if get_array_module(x) is np:
-            check_finite("x", x)  # elsewhere a look at the values would wait for the device
-            check_range("x", x, self.dtype)
-        self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
-        if self.buffers is None:
-            return dict(self._grads)
-        return {key: copied(grad) for key, grad in self._grads.items()}
+        """The gradients of the loss by backpropagation, by the names of the parameters; arrays of the caller's own.
+
+        Called in several threads, one call waits for the other; a BusyError while another thread trains the network.
+        """
+        with self._own_gradients():
+            x, t = self._enter_with_targets(x, t)
+            if get_array_module(x) is np:
+                check_finite("x", x)  # elsewhere a look at the values would wait for the device
+                check_range("x", x, self.dtype)
+            self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
+            if self.buffers is None:
+                return dict(self._grads)
+            return {key: copied(grad) for key, grad in self._grads.items()}
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """One forward and one backward pass: leaves the gradients in the layers and returns the loss.
@@ -374,8 +378,10 @@ class Network(LayerStack):
         Computed in float64, on a copy, whatever the network's dtype, and given back in the network's. Works on every
         backend, also where arrays cannot be written in place.
         """
-        x, t = self._enter_with_targets(x, t)
-        return numerical_network_gradient(self, as_inputs(x, self.anchor.dtype), t, h)
+        with self.lock:
+            x, t = self._enter_with_targets(x, t)
+            dtype = self.anchor.dtype
+        return numerical_network_gradient(self, as_inputs(x, dtype), t, h)
 
     # --- the door ----------------------------------------------------------------------------------------------------
 
@@ -463,3 +469,25 @@ class Network(LayerStack):
         frozen = sum(layer.frozen_count for layer in self._layers.values())
         counts = f"{self.parameter_count:,} parameters" + (f", {frozen:,} frozen" if frozen else "")
         return f"{type(self).__name__}({sizes}, {counts}, {self.dtype} on {self.backend.name})"
+
+
+def _scores(layers: Iterable[Layer], x: Array) -> Array:
+    """What layers in order make of a batch of inputs."""
+    for layer in layers:
+        x = layer.forward(x)
+    return x
+
+
+def _batches_of_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Iterator[Array]:
+    """What layers in order make of inputs, for so many samples at a time."""
+    xp, block = get_array_module(x), None
+    if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
+        block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)
+    for start in range(0, x.shape[0], batch_size):
+        batch = x[start : min(start + batch_size, x.shape[0]), ...]
+        yield _scores(layers, as_inputs(batch, dtype, block))
+
+
+def _raise_out_of_memory(error: MemoryError, batch_size: int) -> NoReturn:
+    fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
+    raise_out_of_memory(error, f"a forward pass of batch_size={batch_size} samples", fewer)

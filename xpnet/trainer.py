@@ -1,11 +1,9 @@
 """The training loop: minibatches, steps, evaluations, and what is shown meanwhile."""
 
 import contextlib
-import threading
 import time
 import traceback
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -285,10 +283,10 @@ class Trainer:
         an error it makes those that were left; set `iterations` for another number.
         """
         with contextlib.ExitStack() as at_the_end:
-            at_the_end.enter_context(_training_alone(self.network))
+            at_the_end.enter_context(self.network.training())
             interrupts = at_the_end.enter_context(deferred_interrupts())
             # A warning names the layer whose numbers are not finite; NumPy's own would come many times before.
-            at_the_end.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
+            at_the_end.enter_context(np.errstate(all="ignore"))
             self.network.flatten()
             if not self._unfinished:
                 self._unfinished, self._left, self._stop = True, self.iterations, False
@@ -570,23 +568,3 @@ def _check_choice(name: str, value: Any, *choices: Any) -> Any:
         *others, last = map(repr, choices)
         raise ArgumentError(f"{name} must be {', '.join(others)} or {last}, got {value!r}.")
     return value
-
-
-_trained: "weakref.WeakSet[Network]" = weakref.WeakSet()
-_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _training_alone(network: Network) -> Iterator[None]:
-    """Refuse to train a network that another trainer, or this one, is training."""
-    with _lock:
-        if network in _trained:
-            raise ArgumentError(
-                f"{network!r} is being trained already, in another thread or by the trainer whose callback this is. "
-                "Train a copy: `Trainer(network.copy(), ...)`, or train again when that training has ended."
-            )
-        _trained.add(network)
-    try:
-        yield
-    finally:
-        _trained.discard(network)

@@ -182,7 +182,7 @@ def plot_activations(
     -------
     matplotlib.figure.Figure
     """
-    rows, outputs = _activations(network.copy(), x, check_count("channels", channels))
+    rows, outputs = _activations(network, x, check_count("channels", channels))
     columns = max(_FEWEST_COLUMNS, *(len(row.pictures) for row in rows))
     heights = [0.35 if row.is_strip else 1.0 for row in rows] + [1.6] * len(outputs)
     figure = new_figure(path, figsize=(columns + 2.6, 1.12 * sum(heights) + 0.6), layout="constrained")
@@ -214,10 +214,10 @@ def plot_activations(
 def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row], dict[str, np.ndarray]]:
     """The input and what each layer makes of it; and of classes, where there are such, the probabilities or scores."""
     x = _as_batch_of_one(network, asarray(x, like=network.anchor))
-    scores = network.predict(x)  # which also says that x does not fit, and tells all layers that this is no training
+    scores = network.predict(x)  # which also says that x does not fit
     y = as_inputs(x, network.anchor.dtype)
     rows = [_input_row(to_numpy(y)[0], channels)]
-    for name, layer in network.layers.items():
+    for name, layer in zip(network.layers, network.layer_views(), strict=True):
         y = layer.forward(y)
         rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy: a layer may use its memory again
     if scores.ndim != 2 or not network.last_layer.classifies:

@@ -33,9 +33,9 @@ class Relu(Layer):
 
     def forward(self, x: Array) -> Array:
         """max(x, 0); any shape, the dtype of `x`."""
-        xp = get_array_module(x)
-        self.y = xp.maximum(x, 0)
-        return self.y
+        y = get_array_module(x).maximum(x, 0)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """`dout` where the input was positive, else 0."""
@@ -66,8 +66,9 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array) -> Array:
         """1 / (1 + exp(-x)); any shape, the dtype of `x`."""
-        self.y = sigmoid(x)
-        return self.y
+        y = sigmoid(x)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Dout * y * (1 - y)."""
@@ -89,8 +90,9 @@ class Tanh(Layer):
 
     def forward(self, x: Array) -> Array:
         """tanh(x); any shape, the dtype of `x`."""
-        self.y = get_array_module(x).tanh(x)
-        return self.y
+        y = get_array_module(x).tanh(x)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Dout * (1 - y**2)."""
@@ -124,8 +126,9 @@ class LeakyRelu(Layer):
 
     def forward(self, x: Array) -> Array:
         """max(x, slope * x); any shape, the dtype of `x`."""
+        y = get_array_module(x).maximum(x, self.slope * x)
         self.x = x
-        return get_array_module(x).maximum(x, self.slope * x)
+        return y
 
     def backward(self, dout: Array) -> Array:
         """`dout` where the input was positive, else slope * `dout`."""
@@ -155,9 +158,10 @@ class Gelu(Layer):
     def forward(self, x: Array) -> Array:
         """0.5 x (1 + tanh(u)) with u = sqrt(2/pi) (x + 0.044715 x**3); any shape, the dtype of `x`."""
         xp = get_array_module(x)
-        self.x = x
-        self.tanh = xp.tanh(_GELU_SCALE * (x + _GELU_CUBE * x * x * x))
-        return 0.5 * x * (1 + self.tanh)
+        tanh = xp.tanh(_GELU_SCALE * (x + _GELU_CUBE * x * x * x))
+        y = 0.5 * x * (1 + tanh)
+        self.x, self.tanh = x, tanh
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Dout * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""

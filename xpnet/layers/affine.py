@@ -57,10 +57,10 @@ class Affine(Layer):
     def forward(self, x: Array) -> Array:
         """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
         xp = get_array_module(x)
-        self.x_shape = x.shape
-        self.x = _rows(x)
-        y = xp.matmul(self.x, self.W)
+        rows = _rows(x)
+        y = xp.matmul(rows, self.W)
         y += self.b
+        self.x, self.x_shape = rows, x.shape
         return y if x.ndim > 1 else y[0, ...]
 
     def backward(self, dout: Array) -> Array:

@@ -77,8 +77,9 @@ class ExpLayer:
     def forward(self, x: Array) -> Array:
         """The exponential."""
         xp, x = as_floating(x)
-        self.y = xp.exp(x)
-        return self.y
+        y = xp.exp(x)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Dout * exp(x)."""
@@ -99,8 +100,9 @@ class ReciprocalLayer:
 
     def forward(self, x: Array) -> Array:
         """One over x."""
-        self.y = 1 / operand(x)
-        return self.y
+        y = 1 / operand(x)
+        self.y = y
+        return y
 
     def backward(self, dout: Array) -> Array:
         """-dout / x**2, from the output: -dout * y**2."""

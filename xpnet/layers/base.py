@@ -1,11 +1,12 @@
 """What every layer has: forward, backward, and the names of its parameters."""
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from xpnet.backend import Array
+from xpnet.backend import Array, copied
 from xpnet.checks import check_flag, check_form, check_parameter
 from xpnet.errors import ArgumentError
 
@@ -15,9 +16,11 @@ __all__ = [
     "checked",
     "first_that_learns",
     "has_own_methods",
+    "layer_view",
     "methods_of",
     "methods_of_class",
     "multiplications",
+    "names_of_inner_layers",
     "settled_shape",
     "values_per_statistic",
     "with_inner_layers",
@@ -101,8 +104,9 @@ class Layer:
     frozen
         Whether the layer is used as it is, in training too, and not learned; set by ``Network.freeze``.
     train
-        Whether this is training; set by the network and by nothing else: by ``gradient``, after which a layer that is
-        called by hand goes on as in training, and by ``predict``.
+        Whether this is training; set by the network and by nothing else. ``gradient`` sets it, after which a layer that
+        is called by hand goes on as in training. ``predict`` leaves it: there a copy of the layer is called (see
+        `layer_view`), whose flag is False.
     needs_input_gradient
         Whether anything needs what ``backward`` returns. The network clears it for its first layer that learns: there
         is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.
@@ -185,9 +189,10 @@ class Layer:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
-        return {
-            key: value for key, value in self.__dict__.items() if key not in ("_buffer_views", "_out", "_in_network")
-        }
+        attributes = self.__dict__.copy()  # at once, while a thread that trains may add one
+        for name in ("_buffer_views", "_out", "_in_network"):
+            attributes.pop(name, None)
+        return attributes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -242,6 +247,72 @@ def _hides_layers(value: Any, *, inside: bool = False) -> bool:
     else:  # an object, such as a network; what it refers to may go on without end
         parts = vars(value).values()
     return any(_hides_layers(part, inside=True) for part in parts)
+
+
+def names_of_inner_layers(layer: Layer) -> tuple[str, ...]:
+    """The attributes of a layer that hold layers, also in lists and tuples."""
+    return tuple(name for name, value in vars(layer).items() if next(with_inner_layers([value]), None) is not None)
+
+
+def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train: bool = False) -> Layer:
+    """A shallow copy of a layer: the same parameters, and a `train` flag and intermediate results of its own.
+
+    What its ``forward`` keeps and what another thread keeps in the layer itself do not overwrite each other. Arrays
+    that are written in place are shared. Where ``forward`` was set on the layer, the layer itself is called.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    inner_names
+        For each layer that is made of layers, by its ``id``, the attributes that hold them, from
+        `names_of_inner_layers`: in the copy these are copies as well.
+    train
+        The flag of the copy; frozen layers always have False.
+    """
+    view = object.__new__(type(layer))
+    attributes = view.__dict__
+    attributes.update(layer.__dict__)
+    attributes["train"] = train and not layer._frozen
+    for name in inner_names.get(id(layer), ()):
+        attributes[name] = _inner_view(attributes[name], inner_names, train=train)
+    if "forward" in attributes:
+        attributes["forward"] = _with_flags(layer, attributes["forward"], train=train)
+    return view
+
+
+def _inner_view(value: Any, inner_names: Mapping[int, Sequence[str]], *, train: bool) -> Any:
+    """The view of a layer, or a list or tuple of the views of layers; anything else as it is."""
+    if isinstance(value, Layer):
+        return layer_view(value, inner_names, train=train)
+    if not isinstance(value, list | tuple):
+        return value
+    views = [_inner_view(part, inner_names, train=train) for part in value]
+    if isinstance(value, tuple):
+        return getattr(type(value), "_make", type(value))(views)  # a named tuple has no other way to be made of a list
+    same_kind = copy.copy(value)
+    same_kind[:] = views
+    return same_kind
+
+
+def _with_flags(layer: Layer, forward: Callable[[Array], Array], *, train: bool) -> Callable[[Array], Array]:
+    """A ``forward`` that was set on a layer, and may be bound to it, with the layer as in a view during each call."""
+
+    def called(x: Array) -> Array:
+        layers = list(with_inner_layers([layer]))
+        before: list[tuple[Layer, str, Any]] = [(each, "train", each.train) for each in layers]
+        if train:
+            kept = ((each, name) for each in layers for name in (*each.statistic_names, *each.counter_names))
+            before += [(each, name, copied(getattr(each, name))) for each, name in kept]
+        for each in layers:
+            each.train = train and not each.frozen
+        try:
+            return forward(x)
+        finally:
+            for each, name, value in before:
+                setattr(each, name, value)
+
+    return called
 
 
 def first_that_learns(layers: Sequence[Layer]) -> int:

@@ -89,25 +89,27 @@ class Convolution(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""
-        self.x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
-        return as_batch(filtered(self.windows(), self.W, self.b))
+        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
+        y = as_batch(filtered(self.windows(x), self.W, self.b))
+        self.x = x
+        return y
 
     def backward(self, dout: Array) -> Array:
         """The gradient by x; sets dW, the sum over all windows of `dout` times the window, and db, that of `dout`."""
         xp = get_array_module(dout)
         dout = batch_innermost(dout)
         self.db = xp.sum(xp.reshape(dout, (self.W.shape[0], -1)), axis=1, **self.out("db"))
-        self.dW = filter_gradient(dout, self.windows())
+        self.dW = filter_gradient(dout, self.windows(self.x))
         return self._input_gradient(dout) if self.needs_input_gradient else None
 
-    def windows(self) -> Array:
-        """The windows of the images of the last ``forward``, (C, FH, FW, OH, OW, N)."""
-        return sliding_windows(self.x, self.W.shape[2:], self.stride)
+    def windows(self, x: Array) -> Array:
+        """The windows (C, FH, FW, OH, OW, N) of images (C, H, W, N)."""
+        return sliding_windows(x, self.W.shape[2:], self.stride)
 
     def _input_gradient(self, dout: Array) -> Array:
         """`dout` times the filters, at each window's place, summed where windows overlap."""
         xp, row = get_array_module(dout), dout.shape[2] * dout.shape[3]
-        windows, count = self.windows(), self.W.shape[0]
+        windows, count = self.windows(self.x), self.W.shape[0]
         filters, dout, dx = xp.reshape(self.W, (count, -1)), xp.reshape(dout, (count, -1)), xp.zeros_like(self.x)
         for first, last in _pieces(windows):
             dcolumns = xp.matmul(filters.T, dout[:, first * row : last * row])

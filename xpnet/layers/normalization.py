@@ -116,11 +116,11 @@ class BatchNormalization(_Normalization):
             self._keep(mean, var, n)
         else:
             centred, var = x - self.running_mean, self.running_var
-        self.scale = 1 / xp.sqrt(var + self.eps)
-        centred *= self.scale
-        self.normal = centred
-        y = self.gamma * self.normal
+        scale = 1 / xp.sqrt(var + self.eps)
+        centred *= scale
+        y = self.gamma * centred
         y += self.beta
+        self.normal, self.scale = centred, scale
         return y if y.ndim == 2 else xp.permute_dims(y, (0, 3, 1, 2))
 
     def backward(self, dout: Array) -> Array:
@@ -206,11 +206,11 @@ class LayerNormalization(_Normalization):
         d = x.shape[-1]
         centred = x - xp.sum(x, axis=-1, keepdims=True) / d
         var = xp.sum(centred * centred, axis=-1, keepdims=True) / d
-        self.scale = 1 / xp.sqrt(var + self.eps)
-        centred *= self.scale
-        self.normal = centred
-        y = self.gamma * self.normal
+        scale = 1 / xp.sqrt(var + self.eps)
+        centred *= scale
+        y = self.gamma * centred
         y += self.beta
+        self.normal, self.scale = centred, scale
         return y
 
     def backward(self, dout: Array) -> Array:

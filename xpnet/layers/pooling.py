@@ -80,12 +80,12 @@ class Pooling(_WindowPooling):
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""
         xp = get_array_module(x)
-        self.x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.windows
-        windows = sliding_windows(self.x, self.size, self.stride)
+        x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.windows
+        windows = sliding_windows(x, self.size, self.stride)
         y = windows[:, 0, 0, ...]
         for i, j in self.places()[1:]:
             y = xp.maximum(y, windows[:, i, j, ...])
-        self.y = y
+        self.x, self.y = x, y
         return as_batch(y)
 
     def backward(self, dout: Array) -> Array:
@@ -137,9 +137,9 @@ class AveragePooling(_WindowPooling):
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""
         x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
-        self.x_shape = x.shape
         windows = sliding_windows(x, self.size, self.stride)
         total = get_array_module(x).sum(windows, axis=(1, 2))
+        self.x_shape = x.shape
         return as_batch(total / (self.size[0] * self.size[1]))
 
     def backward(self, dout: Array) -> Array:

@@ -56,13 +56,14 @@ class Dropout(Layer):
         xp = get_array_module(x)
         if not self.train:
             return x if self.inverted else x * (1 - self.dropout_ratio)
-        self.key = next_key(asarray(self.key, like=x))
+        key = next_key(asarray(self.key, like=x))
         # The bits are a number from -2**31 to 2**31, below this limit with the given probability.
         limit = min(round(self.dropout_ratio * 2**32), 2**32 - 1) - 2**31
-        self.mask = xp.astype(random_bits(x.shape, self.key) >= limit, x.dtype)
+        mask = xp.astype(random_bits(x.shape, key) >= limit, x.dtype)
         if self.inverted:
-            self.mask *= 1 / (1 - self.dropout_ratio)
-        return x * self.mask
+            mask *= 1 / (1 - self.dropout_ratio)
+        self.key, self.mask = key, mask
+        return x * mask
 
     def backward(self, dout: Array) -> Array:
         """Dout times the same mask; without one, after inference, as the input was scaled."""
