@@ -208,13 +208,13 @@ class Differentiable(Protocol):
 
 
 def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: float | None) -> dict[str, Array]:
-    """The numerical gradient of a network's loss by each parameter.
+    """The numerical gradient of a network's loss by each parameter, for inputs `x` in the network's dtype.
 
     Computed in float64 on a copy, whose parameters are replaced and not written to: so it works on every backend. Given
     back in the network's own dtype.
     """
     exact = network.copy().to(dtype="float64")
-    x = asarray(x, like=x, dtype="float64")
+    own_dtype, x = dtype_name(x), asarray(x, like=x, dtype="float64")
     grads = {}
     for key, parameter in exact.params.items():
 
@@ -224,7 +224,7 @@ def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: f
 
         values = np.array(to_numpy(parameter))
         grad = numerical_gradient(loss_with, values, h)
-        grads[key] = asarray(grad, like=parameter, dtype=dtype_name(network.params[key]))
+        grads[key] = asarray(grad, like=parameter, dtype=own_dtype)
         exact.params[key] = asarray(values, like=parameter)  # as before; `parameter` may be a view that was written to
     return grads
 

@@ -263,15 +263,18 @@ class Network(LayerStack):
             x, t = self._enter_with_targets(x, t)
             last_layer = copy.copy(self.last_layer)
             layers, dtype = self.layer_views(train=True) if train else [], self.anchor.dtype
+            weights = self._weights_that_decay()
         y = _scores(layers, as_inputs(x, dtype)) if train else self.predict(x)
-        return self._with_penalty(loss_of_checked(last_layer, y, t))
+        return self._with_penalty(loss_of_checked(last_layer, y, t), weights)
 
-    def _with_penalty(self, loss: Array) -> Array:
-        """The loss with 0.5 * lambda * sum(W**2) added to it."""
-        if self.weight_decay_lambda:
-            xp = get_array_module(loss)
-            for layer in self._weighted:
-                loss = loss + 0.5 * self.weight_decay_lambda * xp.sum(layer.W * layer.W)
+    def _weights_that_decay(self) -> list[Array]:
+        return [layer.W for layer in self._weighted] if self.weight_decay_lambda else []
+
+    def _with_penalty(self, loss: Array, weights: Iterable[Array]) -> Array:
+        """The loss with 0.5 * lambda * sum(W**2) added to it for each of the weights."""
+        xp = get_array_module(loss)
+        for W in weights:
+            loss = loss + 0.5 * self.weight_decay_lambda * xp.sum(W * W)
         return loss
 
     def accuracy(self, x: Array, t: Array, *, batch_size: int | None = None) -> float:
@@ -348,7 +351,7 @@ class Network(LayerStack):
             dW = layer.dW
             dW += self.weight_decay_lambda * layer.W
             layer.dW = dW
-        return self._with_penalty(loss)
+        return self._with_penalty(loss, self._weights_that_decay())
 
     def set_train(self, train: bool) -> None:
         """Say to the layers whether this is training; to those that are frozen it never is."""

@@ -207,7 +207,7 @@ def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
     for layer in layers:
         if isinstance(layer, Layer):
             yield layer
-            yield from with_inner_layers(vars(layer).values())
+            yield from with_inner_layers(list(vars(layer).values()))  # a thread that trains may add an attribute
         elif isinstance(layer, list | tuple):
             yield from with_inner_layers(layer)
 
