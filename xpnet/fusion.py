@@ -14,6 +14,7 @@ from xpnet.layers import (
     LossLayer,
     Pooling,
     Relu,
+    Residual,
     SoftmaxWithLoss,
     first_that_learns,
     loss_of_checked,
@@ -89,10 +90,20 @@ class Pass:
 
     def checked(self) -> Self:
         """The same pass, in which a layer that gives outputs or gradients of a wrong shape is an error."""
-        layers = {id(layer): layer if isinstance(layer, _FUSED) else _CheckedLayer(layer) for layer in self.forward}
+        layers = {id(layer): _with_checks(layer) for layer in self.forward}
         return replace(
             self, forward=tuple(layers.values()), backward=tuple(layers[id(layer)] for layer in self.backward)
         )
+
+
+def _with_checks(layer: Layer) -> Layer:
+    if isinstance(layer, _FUSED):
+        return layer
+    if type(layer) is Residual:
+        checked = Residual(*([_with_checks(inner) for inner in way] for way in (layer.branch, layer.shortcut)))
+        checked.needs_input_gradient = layer.needs_input_gradient
+        return _CheckedLayer(checked)
+    return _CheckedLayer(layer)
 
 
 class _CheckedLayer(Layer):
@@ -100,20 +111,27 @@ class _CheckedLayer(Layer):
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
+        self.needs_input_gradient = layer.needs_input_gradient
 
     def forward(self, x: Array) -> Array:
         y = self.layer.forward(x)
-        self.x_shape = tuple(x.shape)
-        self.y_shape = (x.shape[0], *self.layer.output_shape(tuple(x.shape[1:])))
-        check_given_shape(f"The forward of {self.layer!r} must give an output", y, self.y_shape)
+        self.x_shape, self.y_shape = tuple(x.shape), (x.shape[0], *self.output_shape(tuple(x.shape[1:])))
+        check_given_shape(f"The forward of {self!r} must give an output", y, self.y_shape)
         return y
 
     def backward(self, dout: Array) -> Array:
-        check_given_shape(f"The layer after {self.layer!r} must give a gradient", dout, self.y_shape)
+        check_given_shape(f"The layer after {self!r} must give a gradient", dout, self.y_shape)
+        self.layer.needs_input_gradient = self.needs_input_gradient
         dx = self.layer.backward(dout)
-        if self.layer.needs_input_gradient or dx is not None:
-            check_given_shape(f"The backward of {self.layer!r} must give a gradient", dx, self.x_shape)
+        if self.needs_input_gradient or dx is not None:
+            check_given_shape(f"The backward of {self!r} must give a gradient", dx, self.x_shape)
         return dx
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.layer.output_shape(shape)
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
 
 
 def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True) -> Pass:

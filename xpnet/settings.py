@@ -5,11 +5,19 @@ from typing import Any
 
 from xpnet.errors import ArgumentError
 
-__all__ = ["checked_setting", "fixed_setting"]
+__all__ = ["Setting", "checked_setting", "fixed_setting"]
 
 
-class _Setting:
-    """An attribute in the object's ``__dict__``, read plainly; setting it goes through a function."""
+class Setting:
+    """An attribute in the object's ``__dict__``, read plainly; setting it goes through a function.
+
+    It has no ``__get__``, so that reading costs what reading any attribute costs.
+
+    Parameters
+    ----------
+    check
+        Called with the object, the attribute's name and what it is set to; what it returns is kept.
+    """
 
     def __init__(self, check: Callable[[Any, str, Any], Any]) -> None:
         self._check = check
@@ -23,7 +31,7 @@ class _Setting:
 
 def checked_setting(check: Callable[[Any, Any], Any]) -> Any:
     """An attribute that keeps what ``check(instance, value)`` returns for each value that it is set to."""
-    return _Setting(lambda instance, _, value: check(instance, value))
+    return Setting(lambda instance, _, value: check(instance, value))
 
 
 def fixed_setting(remedy: str) -> Any:
@@ -48,4 +56,4 @@ def fixed_setting(remedy: str) -> Any:
             raise ArgumentError(f"`{name}` cannot be changed once the {kind} is made. {remedy}")
         return value
 
-    return _Setting(check)
+    return Setting(check)

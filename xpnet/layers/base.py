@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from xpnet.backend import Array, copied
 from xpnet.checks import check_flag, check_form, check_parameter
 from xpnet.errors import ArgumentError
+from xpnet.settings import Setting
 
 __all__ = [
     "Layer",
@@ -52,25 +53,6 @@ class Parameter:
             view[...] = value
 
 
-class _Checked:
-    """An attribute that is checked whenever it is set. Without ``__get__``, for the same reason as `Parameter`."""
-
-    def __init__(self, check: Callable[[str, Any], Any], *, fixed: bool) -> None:
-        self.check, self.fixed = check, fixed
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __set__(self, owner: Any, value: Any) -> None:
-        value = self.check(self.name, value)
-        if self.fixed and owner._in_network and value != owner.__dict__[self.name]:
-            raise ArgumentError(
-                f"{self.name} of {owner!r} cannot change, since the network has checked its shapes. Make a network of "
-                "other layers."
-            )
-        owner.__dict__[self.name] = value
-
-
 def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
     """An attribute that holds what `check` makes of its name and of what it is set to, at any time.
 
@@ -81,7 +63,17 @@ def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
     fixed
         Whether it may not change once the layer is part of a network, because shapes depend on it.
     """
-    return _Checked(check, fixed=fixed)
+
+    def checked_value(owner: Any, name: str, value: Any) -> Any:
+        value = check(name, value)
+        if fixed and owner._in_network and value != vars(owner)[name]:
+            raise ArgumentError(
+                f"`{name}` of {owner!r} cannot change, since the network has checked its shapes. Make a network of "
+                "other layers."
+            )
+        return value
+
+    return Setting(checked_value)
 
 
 class Layer:
