@@ -78,6 +78,7 @@ ENTRIES = {
     "Graph.variable": lambda x: Graph().variable("x", x),
     "Graph.apply": lambda x: Graph().apply(xpnet.ExpLayer(), x),
     "gradient_descent": lambda x: xpnet.gradient_descent(lambda v: (np.asarray(v) ** 2).sum(), x, step_num=1),
+    "numerical_gradient": lambda x: xpnet.numerical_gradient(lambda v: (np.asarray(v) ** 2).sum(), x),
     "split_validation": lambda x: xpnet.split_validation(x, T),
     "split_validation t": lambda x: xpnet.split_validation(X, x),
     "predict": lambda x: network().predict(x),
