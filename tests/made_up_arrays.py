@@ -73,7 +73,7 @@ def matrix(x):
 # How each is made of an array of float32, and the code in the message that makes one of it again.
 FOREIGN = {
     "matrix": (matrix, "numpy.asarray(x)"),
-    "masked array": (lambda x: np.ma.masked_greater(x, 0.5), "x.filled(0)"),
+    "masked array": (lambda x: np.ma.masked_greater(x, 0.4), "x.filled(0)"),
     "masked array without a mask": (np.ma.asarray, "x.filled(0)"),
     "record array": (lambda x: x.view(np.recarray), "numpy.asarray(x)"),
     "quantity": (lambda x: x.view(Quantity), "numpy.asarray(x)"),

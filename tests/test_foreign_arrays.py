@@ -21,7 +21,7 @@ from xpnet import (
 from xpnet.augmentation import add_noise, rotate, shift
 from xpnet.errors import ArrayMixError, DtypeError, XpnetError
 
-X = np.linspace(0.1, 1, 12, dtype="float32").reshape(3, 4)
+X = np.array([[1, 2, 3, 2], [0, 4, 3, 1], [5, 1, 1, 1]], "float32") / 8  # inputs, and the probabilities of classes
 T = np.array([0, 1, 2])
 W = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 b = np.zeros(3, "float32")
