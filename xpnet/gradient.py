@@ -98,7 +98,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
 def _changeable(x: Any) -> Array:
     """`x` itself if it is an array of floats that can be written, a new array if it is a number or a list."""
     if not is_array(x) or isinstance(x, np.generic):
-        x = np.array(x)
+        x = np.array(asarray(x, backend="numpy"))
         if x.dtype.kind in "iub":
             x = x.astype(np.float64)
     check_plain(x)
