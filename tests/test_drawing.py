@@ -1,9 +1,11 @@
 """Pictures: what is on the axes is what was given."""
 
+import math
+
 import numpy as np
 import pytest
 
-from xpnet import load_digits
+from xpnet import History, load_digits
 from xpnet.drawing import (
     plot_confusions,
     plot_digits,
@@ -18,7 +20,7 @@ from xpnet.drawing import (
     save_figure,
     smooth_curve,
 )
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.errors import ArgumentError, DtypeError, LabelError, ShapeError
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 
@@ -69,20 +71,117 @@ def test_scores_are_bars_and_the_highest_tells_right_from_wrong(be, label, color
     assert ("a 5" in picture.get_title()) == (label == 5)
 
 
+def confusions(figure):
+    """The images of the only axes by their cells, with what is written below each, and whether its frame is green."""
+    [axes] = figure.axes
+    seen = {}
+    for image, frame, text in zip(axes.images, axes.patches, axes.texts, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert frame.get_bbox().bounds == pytest.approx((left, top, right - left, bottom - top))
+        row, column = round((bottom + top) / 2), round((left + right) / 2)
+        said, is_ = (axis.get_ticklabels()[i].get_text() for axis, i in ((axes.xaxis, column), (axes.yaxis, row)))
+        assert text.get_position()[0] == column
+        assert bottom < text.get_position()[1] < row + 0.5
+        right = frame.get_edgecolor()[1] > frame.get_edgecolor()[0]  # green, else red
+        seen[int(is_), int(said)] = image.get_array(), text.get_text(), right
+    return seen
+
+
 def test_confusions_show_an_image_of_each_kind_and_how_many_there_are(tmp_path):
     labels = np.array([0, 0, 0, 1, 1, 2])
     predicted = np.array([0, 2, 2, 1, 0, 2])
-    figure = plot_confusions(IMAGES[:6], labels, predicted, classes=3, path=tmp_path / "c.png")
+    seen = confusions(plot_confusions(IMAGES[:6], labels, predicted, classes=3, path=tmp_path / "c.png"))
     kinds = {(0, 0): (0, 1), (0, 2): (1, 2), (1, 1): (3, 1), (1, 0): (4, 1), (2, 2): (5, 1)}
-    for place, axes in zip(np.ndindex(3, 3), figure.axes, strict=True):
-        if place not in kinds:
-            assert not shown(axes)
-            continue
-        first, count = kinds[place]
-        assert np.array_equal(shown(axes)[0].ravel(), IMAGES[first])
-        assert axes.get_xlabel() == str(count)
-        right = axes.spines["left"].get_edgecolor()[1] > axes.spines["left"].get_edgecolor()[0]
-        assert right == (place[0] == place[1])  # green on the diagonal, red elsewhere
+    assert seen.keys() == kinds.keys()
+    for (is_, said), (first, count) in kinds.items():
+        image, text, right = seen[is_, said]
+        assert np.array_equal(image.ravel(), IMAGES[first])
+        assert text == str(count)
+        assert right == (is_ == said)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 26, 30])
+def test_the_confusions_of_any_number_of_classes(classes, tmp_path):
+    """None are passed over, whether their number is told or not; what is written fits into the picture."""
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, classes, (2, 200))
+    labels[-1] = classes - 1
+    expected = {(i, j): np.sum((labels == i) & (predicted == j)) for i in range(classes) for j in range(classes)}
+    for options in ({}, {"classes": classes}):
+        figure = plot_confusions(rng.random((200, 16)), labels, predicted, **options, path=tmp_path / "c.png")
+        seen = {kind: int(text) for kind, (_, text, _) in confusions(figure).items()}
+        assert seen == {kind: count for kind, count in expected.items() if count}
+        assert overlaps(figure) == []
+        assert outside(figure) == []
+
+
+def test_the_confusions_of_a_thousand_classes_are_the_most_frequent(tmp_path):
+    labels, predicted = np.arange(1000).repeat(2), np.arange(1000).repeat(2)
+    for error, (is_, said) in enumerate([(999, 17), (3, 500), (500, 3), *((i, i + 1) for i in range(100, 130, 2))]):
+        times = max(1, 10 - error)
+        labels, predicted = np.append(labels, [is_] * times), np.append(predicted, [said] * times)
+    figure = plot_confusions(np.ones((len(labels), 16)), labels, predicted, path=tmp_path / "c.png")
+    seen = confusions(figure)
+    errors = {kind: text for kind, (_, text, _) in seen.items() if kind[0] != kind[1]}
+    first = {(999, 17): "10", (3, 500): "9", (500, 3): "8"}
+    more = {(i, i + 1): str(max(1, 7 - (i - 100) // 2)) for i in range(100, 116, 2)}
+    assert errors == first | more
+    assert seen.keys() - errors.keys() == {(k, k) for k in (3, 17, 500, 999, *range(100, 116))}
+    told = " ".join(figure.get_supxlabel().split())
+    hidden, total = 7, 10 + 9 + 8 + sum(max(1, 7 - i) for i in range(15))
+    assert told.endswith(
+        "Here are the 20 of 1,000 classes with the most frequent errors; "
+        f"{hidden} of {total} errors have other classes."
+    )
+    assert outside(figure) == []
+
+
+def test_confusions_in_color(tmp_path):
+    images = np.random.default_rng(0).random((2, 3, 4, 6))
+    seen = confusions(plot_confusions(images, np.array([0, 1]), np.array([0, 0]), path=tmp_path / "c.png"))
+    assert np.array_equal(seen[1, 0][0], images[1].transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "error"),
+    [
+        ([0, 10], [0, 1], LabelError),
+        ([0, 1], [0, 10], LabelError),
+        ([0, -1], [0, 1], LabelError),
+        ([0], [0, 1], ShapeError),
+        ([0.0, 1.0], [0, 1], DtypeError),
+    ],
+)
+def test_labels_that_confusions_cannot_have(labels, predicted, error, tmp_path):
+    with pytest.raises(error):
+        plot_confusions(IMAGES[:2], np.array(labels), np.array(predicted), classes=10, path=tmp_path / "c.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def outside(figure):
+    """The texts that the picture cuts off."""
+    boxes, (width, height) = written(figure), figure.canvas.get_width_height()
+    return [text for text, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 20, 26, 1000])
+def test_the_scores_of_any_number_of_classes(classes, tmp_path):
+    from matplotlib.colors import to_rgba
+
+    scores = np.linspace(0, 1, classes) ** 2 * 0.004
+    figure = plot_scores(IMAGES[0], scores, label=classes - 1, path=tmp_path / "s.png")
+    chart = figure.axes[1]
+    assert [bar.get_facecolor() == to_rgba("tab:green") for bar in chart.patches] == [False] * (classes - 1) + [True]
+    assert chart.texts[-1].get_text() == {1: "0.00"}.get(classes, "0.004")
+    assert overlaps(figure) == outside(figure) == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_no_score_is_the_highest_where_one_is_nan(bad, tmp_path):
+    scores = np.array([0.5, bad, 0.7])
+    figure = plot_scores(IMAGES[0], scores, label=1, path=tmp_path / "s.png")
+    expected = "highest score: 1" if bad == math.inf else "no highest score: not all are numbers"
+    assert figure.axes[1].get_title() == expected
 
 
 def drawn(axes):
@@ -95,8 +194,8 @@ def legend(axes_or_figure):
     return [text.get_text() for one in legends for text in one.get_texts()]
 
 
-def overlaps(figure):
-    """Pairs of texts that lie one on the other."""
+def written(figure):
+    """The texts that are drawn, and where."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
@@ -107,10 +206,15 @@ def overlaps(figure):
         id(tick.label1)
         for axis, (low, high) in axes_with_limits
         for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        if not low <= tick.get_loc() <= high
+        if not (axis.axes.axison and low <= tick.get_loc() <= high)
     }
     texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in beyond]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    return [(text.get_text(), text.get_window_extent()) for text in texts]
+
+
+def overlaps(figure):
+    """Pairs of texts that lie one on the other."""
+    boxes = written(figure)
     return [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if box.overlaps(other)]
 
 
@@ -288,7 +392,7 @@ def test_contour_lines_of_a_quadratic_are_equally_far_apart(tmp_path):
     ("f", "paths", "error", "message"),
     [
         (np.hypot, {}, ArgumentError, "no path was given"),
-        (np.hypot, {"SGD": [1, 2]}, ShapeError, r"'SGD' must be points .*got shape \(2,\)"),
+        (np.hypot, {"SGD": [1, 2]}, ShapeError, r"'SGD' to be points .*got shape \(2,\)"),
         (lambda x, y: 1.0, {"SGD": [(1, 2)]}, ShapeError, "f must give a number a point"),
     ],
 )
@@ -382,3 +486,82 @@ def test_without_a_path_it_is_pyplots_to_be_shown():
     figure = plot_digits(IMAGES[:1])
     assert plt.gcf() is figure
     plt.close(figure)
+
+
+# --- what is not finite, or not there -------------------------------------------------------------------------------
+
+
+def test_a_history_with_points_that_are_not_finite_says_how_many(tmp_path):
+    nan = math.nan
+    figure = plot_learning_curves(
+        [2.0, nan, math.inf], [0, 1], [0.5, nan], [0.5, 0.6], val_loss=[nan, nan], iterations=[0, 3],
+        path=tmp_path / "l.png",
+    )  # fmt: skip
+    left, right = figure.axes
+    assert legend(left) == ["each minibatch (2 of 3 not finite)", "validation: nan at last (2 of 2 not finite)"]
+    assert legend(right) == ["train: nan at last (1 of 2 not finite)", "test: 0.6000 at last"]
+    assert left.lines[0].get_marker() == "."  # or a point between two that are not finite would not be seen
+
+
+def test_a_history_without_a_loss_says_so(tmp_path):
+    assert History().plot(tmp_path / "l.png").axes[0].get_title() == "Loss: none recorded"
+    assert History(loss=[1.0]).plot(tmp_path / "l.png").axes[0].lines[0].get_marker() == "."
+
+
+def test_learning_curves_are_taken_as_arrays(tmp_path):
+    lists = [2.0, 1.0], [0, 1], [0.5, 0.6], [0.5, 0.7], [0.1, 0.2]
+    options = {"val_loss": [1.0, 2.0], "iterations": [0, 2]}
+    first, second = (
+        plot_learning_curves(*map(kind, lists), **{k: kind(v) for k, v in options.items()}, path=tmp_path / "l.png")
+        for kind in (list, np.array)
+    )
+    assert [drawn(axes) for axes in first.axes] == [drawn(axes) for axes in second.axes]
+
+
+def test_learning_curves_say_of_how_many_samples_they_are(tmp_path):
+    figure = plot_learning_curves([2.0], [0], [0.5], [0.5], evaluated_samples=1000, path=tmp_path / "l.png")
+    assert figure.axes[1].get_title() == "Accuracy on 1,000 samples of each set"
+
+
+def test_accuracies_of_other_lengths_are_an_error(tmp_path):
+    with pytest.raises(ShapeError, match="Expected a number in train_acc for each of the 2 epochs, got 1"):
+        plot_learning_curves([2.0], [0, 1], [0.5], [0.5, 0.6], path=tmp_path / "l.png")
+    with pytest.raises(ShapeError, match="Expected a number in val_loss for each of the 0 iterations, got 1"):
+        plot_learning_curves([2.0], [0], [0.5], [0.5], val_loss=[1.0], path=tmp_path / "l.png")
+
+
+def test_runs_with_points_that_are_not_finite_say_how_many(tmp_path):
+    runs = {"a": [1.0, math.nan, 3.0], "b": [1.0, 2.0, 3.0]}
+    [axes] = plot_runs(runs, path=tmp_path / "r.png").axes
+    assert legend(axes) == ["a (1 of 3 not finite)", "b"]
+    figure = plot_grid_of_runs({"p": runs, "q": {"b": [1.0]}}, path=tmp_path / "r.png")
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["a (1 of 3 not finite)", ""]
+    assert legend(figure) == ["a", "b"]
+
+
+@pytest.mark.parametrize("count", [20, 26, 1000])
+def test_a_legend_of_many_runs_fits_into_the_picture(count, tmp_path):
+    runs = {f"run {i}": [0.1, 0.2] for i in range(count)}
+    for figure in (plot_runs(runs, path=tmp_path / "r.png"), plot_grid_of_runs({"p": runs}, path=tmp_path / "r.png")):
+        [made] = figure.legends or [figure.axes[0].get_legend()]
+        assert len(made.get_texts()) == 20
+        assert made.get_title().get_text() == ("" if count == 20 else f"the first 20 of {count:,}")
+        assert outside(figure) == []
+        assert len(figure.axes[0].lines) == count
+
+
+def test_what_is_empty_is_an_error_or_said(tmp_path):
+    path = tmp_path / "p.png"
+    with pytest.raises(ShapeError, match="There is nothing to draw: images of shape"):
+        plot_digits(np.empty((0, 16)), path=path)
+    with pytest.raises(ShapeError, match=r"points \(x, y\), shape \(N, 2\), got shape \(0, 2\)"):
+        plot_paths(lambda x, y: x + y, {"a": np.empty((0, 2))}, path=path)
+    [axes] = plot_histograms({"a": np.empty(0)}, path=path).axes
+    assert axes.texts[0].get_text() == "no values"
+
+
+def test_a_logarithmic_axis_has_no_place_for_zero(tmp_path):
+    scores = [0.1, 0.2]
+    with pytest.raises(ArgumentError, match="no place for 0, a value of lr. Leave 'lr' out of `log`"):
+        plot_search({"lr": [0.0, 0.1]}, scores, log=["lr"], path=tmp_path / "s.png")
+    plot_search({"lr": [0.0, 0.1]}, scores, log=[], path=tmp_path / "s.png")

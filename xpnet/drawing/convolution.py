@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from xpnet.network import Network
 
 __all__ = ["plot_activations", "plot_filters"]
 
+_MAX_NAMED = 20  # classes whose names stand below their bars
 _FEWEST_COLUMNS = 6  # of the maps' width, so that strips and bars have a place where there are few maps
 
 
@@ -75,11 +77,13 @@ def plot_filters(
         _draw_filters(part, filters[:shown], channel, (rows, columns))
         part.suptitle(name)
     told = [f"the first {shown} of {count} filters"] if shown < count else []
+    unknown = sum(np.count_nonzero(~np.isfinite(filters[:shown])) for filters in sides.values())
+    told += [f"{unknown:,} weights are not finite"] if unknown else []
     if channels == 3 and channel is None:
         told.append("channels as red, green, blue: grey is 0")
     elif channels > 1:
         told.append(f"channel {channel or 0} of {channels} (from 0)")
-    figure.supxlabel(", ".join(told), fontsize=9)
+    figure.supxlabel(textwrap.fill(", ".join(told), int(14 * figsize[0])), fontsize=9)
     figure.suptitle(title)
     return finished(figure, path)
 
@@ -192,6 +196,8 @@ def plot_activations(
         below = " × ".join(map(str, row.shape))
         if len(row.pictures) < math.prod(row.shape[:-2]) and row.pictures.ndim == 3:
             below += f", first {len(row.pictures)}"
+        unknown = np.count_nonzero(~np.isfinite(row.pictures))
+        below += f"\n{unknown:,} not finite" if unknown else ""
         _write_name(figure.add_subplot(grid[i, 0]), row.name, below)
         places = [grid[i, 1:-1]] if row.is_strip else [grid[i, j + 1] for j in range(len(row.pictures))]
         _draw_row([figure.add_subplot(place) for place in places], figure.add_subplot(grid[i, -1]), row)
@@ -203,10 +209,12 @@ def plot_activations(
         axes = figure.add_subplot(grid[-1, 1:-1])
         highest = add_score_bars(axes, values, label)
         axes.margins(y=0.2)
+        told = f"no highest {name}: not all are numbers" if highest is None else f"highest {name}: {called[highest]}"
         known = "" if label is None else f"; it is {called[label]}"
-        axes.set(xlabel=f"highest {name}: {called[highest]}{known}", xlim=(-0.5, len(values) - 0.5))
-        if class_names:
-            axes.set_xticks(range(len(called)), called)
+        axes.set(xlabel=f"{told}{known}", xlim=(-0.5, len(values) - 0.5))
+        if len(class_names) and len(called) <= _MAX_NAMED:
+            long = sum(map(len, called)) > 10 * columns
+            axes.set_xticks(range(len(called)), called, rotation=90 if long else 0)
     figure.suptitle(title)
     return finished(figure, path)
 

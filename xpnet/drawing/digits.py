@@ -3,7 +3,8 @@
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 _RIGHT, _WRONG = "tab:green", "tab:red"
+_MAX_CONFUSED, _CONFUSED_OF_MANY = 30, 20  # classes of which all confusions are drawn; how many of them, of more
+_MAX_LARGE_CELLS = 12  # classes whose confusions have cells of 0.85 inches
+_MIN_INCHES = 4.0  # of a figure's width, so that there is a place for what it says
 _MOST_NUMBERED = 20  # classes that have a number at each bar; those of more would lie one on the other
 _MOST_BARS = 10  # classes that are shown beside an image that is misclassified
 
@@ -58,7 +62,10 @@ def plot_digits(
     matplotlib.figure.Figure
     """
     pictures = _as_pictures(images)
-    rows, columns = -(-len(pictures) // columns), min(columns, len(pictures))
+    if not len(pictures):
+        raise ShapeError(f"There is nothing to draw: images of shape {tuple(images.shape)} are none.")
+    columns = min(check_count("columns", columns), len(pictures))
+    rows = -(-len(pictures) // columns)
     figure = new_figure(path, figsize=(0.9 * columns, 1.1 * rows + 0.4), layout="constrained")
     for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.set_axis_off()
@@ -103,19 +110,28 @@ def plot_scores(
     left.set_axis_off()
     left.set_title("the image" if label is None else f"the image, a {label}")
     highest = add_score_bars(right, np.ravel(to_numpy(scores)), label)
-    right.set(title=f"highest {name}: {highest}", xlabel="class", ylabel=name)
+    told = f"no highest {name}: not all are numbers" if highest is None else f"highest {name}: {highest}"
+    right.set(title=told, xlabel="class", ylabel=name)
     figure.suptitle(title)
     return finished(figure, path)
 
 
-def add_score_bars(axes: Any, values: np.ndarray, label: int | None = None) -> int:
-    """A bar a class, the highest in green, or in red where it is not at the label; returns its class."""
-    highest = int(values.argmax())
+def add_score_bars(axes: Any, values: np.ndarray, label: int | None = None) -> int | None:
+    """Draw a bar a class, the highest in green, or in red where it is not at the label.
+
+    Returns the class of the highest; None, where one is NaN, and none is higher than the others.
+    """
+    highest = None if np.isnan(values).any() else int(values.argmax())
     color = _RIGHT if label is None or highest == label else _WRONG
-    bars = axes.bar(range(len(values)), values, color=[color if i == highest else "0.7" for i in range(len(values))])
+    heights = np.where(np.isfinite(values), values, 0)
+    bars = axes.bar(range(len(values)), heights, color=[color if i == highest else "0.7" for i in range(len(values))])
     few = len(values) <= _MOST_NUMBERED
-    numbers = [f"{value:.2f}" if few or i == highest else "" for i, value in enumerate(values)]
-    axes.bar_label(bars, numbers, fontsize=8, padding=2)
+    numbers = [f"{value:.2f}" if few else "" for value in values]
+    if highest is not None:
+        numbers[highest] = _rounded(values[highest])
+    axes.bar_label(bars, numbers, fontsize=8 if len(values) <= 12 or not few else 6, padding=2)
+    if not few and highest is not None:
+        bars[highest].set(edgecolor=color, linewidth=1)  # of 1,000 bars each is thinner than a pixel
     axes.axhline(0, color="black", linewidth=0.8)
     axes.margins(y=0.12)
     if few:
@@ -123,53 +139,104 @@ def add_score_bars(axes: Any, values: np.ndarray, label: int | None = None) -> i
     return highest
 
 
+def _rounded(value: float) -> str:
+    """Two places; of what would be 0.00 in them two digits."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.1g}"
+
+
 def plot_confusions(
     images: Array,
     labels: Array,
     predicted: Array,
     *,
-    classes: int = 10,
+    classes: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
     """One image of each kind: a row for what it is, a column for what was said; with how many there are of the kind.
 
-    Those on the diagonal are right (green), all others are the kinds of error that occur (red) (course row 7).
+    Those on the diagonal are right (green), all others are the kinds of error that occur (red) (course row 7). Of more
+    than 30 classes the 20 with the most frequent errors are shown, and the figure says how many errors are not.
 
     Parameters
     ----------
     images
-        N images, in a form that `plot_digits` takes.
+        N images, in a form that `plot_digits` takes, or in color, (N, 3, H, W).
     labels, predicted
         What each is and what was said of it, class indices (N,).
     classes
-        The number of classes.
+        The number of classes; None for as many as occur.
     title, path
         As for `xpnet.drawing.plot_learning_curves`.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    LabelError
+        Where `labels` or `predicted` has a class below 0 or not below `classes`.
     """
-    pictures, labels, predicted = _as_pictures(images), to_numpy(labels), to_numpy(predicted)
-    figure = new_figure(path, figsize=(0.85 * classes, 0.95 * classes), layout="constrained")
-    grid = figure.subplots(classes, classes, squeeze=False)
-    for is_, said in np.ndindex(classes, classes):
-        axes, found = grid[is_, said], np.flatnonzero((labels == is_) & (predicted == said))
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        if found.size:
-            axes.imshow(pictures[found[0]], cmap="gray_r")
-            axes.spines[:].set(visible=True, color=_RIGHT if is_ == said else _WRONG, linewidth=1.5)
-            axes.set_xlabel(f"{found.size:,}", fontsize=7, labelpad=1)
-        if is_ == 0:
-            axes.set_title(str(said))
-        if said == 0:
-            axes.set_ylabel(str(is_), rotation=0, labelpad=10, va="center", fontsize=12)
-    figure.supxlabel("the network says (above each column); below each image, how many there are of its kind")
-    figure.supylabel("it is")
+    pictures, is_, said = as_colours_or_grey(to_numpy(images)), to_numpy(labels), to_numpy(predicted)
+    if classes is None:
+        classes = int(max(is_.max(initial=0), said.max(initial=0))) + 1
+    check_count("classes", classes)
+    for indices in (is_, said):
+        check_labels(indices, (len(pictures), classes))
+    kinds, firsts, counts = np.unique(is_.astype(np.int64) * classes + said, return_index=True, return_counts=True)
+    kinds_of_two = [(int(kind) // classes, int(kind) % classes) for kind in kinds]
+    of_kind = dict(zip(kinds_of_two, zip(firsts.tolist(), counts.tolist(), strict=True), strict=True))
+    shown = _most_confused(of_kind, classes)
+    size = 0.85 if len(shown) <= _MAX_LARGE_CELLS else 0.55
+    width = max(_MIN_INCHES, size * len(shown) + 1.0)
+    figure = new_figure(path, figsize=(width, size * len(shown) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    for (row, first), (column, second) in product(enumerate(shown), repeat=2):
+        if (first, second) in of_kind:
+            index, count = of_kind[first, second]
+            _draw_kind(axes, row, column, pictures[index], count, small=size < 0.85)
+    places = range(len(shown))
+    axes.set(xlim=(-0.5, len(shown) - 0.5), ylim=(len(shown) - 0.5, -0.5), aspect="equal")
+    axes.set_xticks(places, shown, rotation=90 if classes > 100 else 0)
+    axes.set_yticks(places, shown)
+    axes.set(xlabel="the network says", ylabel="it is")
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    told = "Below each image: how many there are of its kind."
+    if len(shown) < classes:
+        errors = {kind: count for kind, (_, count) in of_kind.items() if kind[0] != kind[1]}
+        hidden = sum(count for kind, count in errors.items() if not set(kind) <= set(shown))
+        told += f" Here are the {len(shown)} of {classes:,} classes with the most frequent errors;"
+        told += f" {hidden:,} of {sum(errors.values()):,} errors have other classes."
+    figure.supxlabel(textwrap.fill(told, int(14 * width)), fontsize=9)
     figure.suptitle(title)
     return finished(figure, path)
+
+
+def _most_confused(of_kind: Mapping[tuple[int, int], tuple[int, int]], classes: int) -> list[int]:
+    """The classes to show: all, where they are few, else those of the kinds of error that are most frequent."""
+    if classes <= _MAX_CONFUSED:
+        return list(range(classes))
+    errors = sorted((kind for kind in of_kind if kind[0] != kind[1]), key=lambda kind: -of_kind[kind][1])
+    by_frequency = dict.fromkeys([*(k for kind in errors for k in kind), *range(classes)])
+    return sorted(list(by_frequency)[:_CONFUSED_OF_MANY])
+
+
+def _draw_kind(axes: Any, row: int, column: int, picture: np.ndarray, count: int, *, small: bool) -> None:
+    """An image in its frame, at a place of one by one, and the number below it."""
+    from matplotlib.patches import Rectangle
+
+    height, width = (0.36 * length / max(picture.shape[:2]) for length in picture.shape[:2])
+    middle = row - 0.1
+    extent = (column - width, column + width, middle + height, middle - height)
+    axes.imshow(picture, cmap="gray_r", extent=extent)
+    color = _RIGHT if row == column else _WRONG
+    frame = Rectangle((extent[0], extent[3]), 2 * width, 2 * height, fill=False, edgecolor=color, linewidth=1.5)
+    axes.add_patch(frame)
+    axes.text(column, middle + height + 0.04, f"{count:,}", ha="center", va="top", fontsize=5 if small else 7)
 
 
 def plot_misclassified(
@@ -288,7 +355,7 @@ def _draw_classes(axes: Any, values: np.ndarray, called: Sequence[str], label: i
     shown = sorted([int(label), *others[: _MOST_BARS - 1]])
     colors = {int(predicted): _WRONG, int(label): _RIGHT}
     bars = axes.barh(range(len(shown)), values[shown], color=[colors.get(k, "0.7") for k in shown])
-    axes.bar_label(bars, [f"{values[k]:.2f}" if k in colors else "" for k in shown], fontsize=7, padding=1)
+    axes.bar_label(bars, [_rounded(values[k]) if k in colors else "" for k in shown], fontsize=7, padding=1)
     axes.set_yticks(range(len(shown)), [called[k] for k in shown], fontsize=7)
     for k, text in zip(shown, axes.get_yticklabels(), strict=True):
         text.set(color=colors.get(k, "black"), weight="bold" if k in colors else "normal")

@@ -89,6 +89,7 @@ def _draw_histogram(axes: Any, values: np.ndarray, bins: int, bounds: tuple[floa
     outside = {f"below {low:g}": values < low, f"above {high:g}": values > high, "nan": np.isnan(values)}
     counts = {where: int(np.count_nonzero(there)) for where, there in outside.items()}
     told = [f"{_share(n, values.size)} {where}" for where, n in counts.items() if n]
+    told += [] if values.size else ["no values"]
     axes.text(0.97, 0.95, "\n".join(told), transform=axes.transAxes, ha="right", va="top", fontsize=8)
     axes.tick_params(labelsize=8)
 

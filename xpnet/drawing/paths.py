@@ -55,8 +55,8 @@ def plot_paths(
     if not points:
         raise ArgumentError("There is nothing to draw: no path was given. Give some as  {'SGD': [(-7, 2), ...]} .")
     for name, way in points.items():
-        if way.ndim != 2 or way.shape[1] != 2:
-            raise ShapeError(f"The path {name!r} must be points (x, y), shape (N, 2), got shape {way.shape}.")
+        if way.ndim != 2 or way.shape[1] != 2 or not len(way):
+            raise ShapeError(f"Expected the path {name!r} to be points (x, y), shape (N, 2), got shape {way.shape}.")
     x, y = np.meshgrid(np.linspace(*xlim, _POINTS), np.linspace(*ylim, _POINTS))
     height = np.asarray(f(x, y), dtype=float)
     if height.shape != x.shape:

@@ -69,7 +69,7 @@ def plot_search(
         axes.plot(at[best], score[best], "*", color="tab:red", markersize=14, markeredgecolor="white", zorder=3)
         axes.set_xlabel(name)
         if name in log:
-            _make_logarithmic(axes, at[order])
+            _make_logarithmic(name, axes, at[order])
         if words:
             axes.set_xticks(range(len(words)), words)
             axes.margins(x=0.2)
@@ -138,10 +138,14 @@ def plot_search_curves(
     return finished(figure, path)
 
 
-def _make_logarithmic(axes: Any, values: np.ndarray) -> None:
+def _make_logarithmic(name: str, axes: Any, values: np.ndarray) -> None:
     """A logarithmic axis; where it has few powers of ten, numbers between them are written out."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+    if values.min() <= 0:
+        raise ArgumentError(
+            f"A logarithmic axis has no place for {values.min():g}, a value of {name}. Leave {name!r} out of `log`."
+        )
     axes.set_xscale("log")
     orders = np.log10(values.max() / values.min())
     if orders < 2:

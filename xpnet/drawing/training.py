@@ -14,6 +14,9 @@ __all__ = ["plot_grid_of_runs", "plot_learning_curves", "plot_runs", "smooth_cur
 
 _MARKERS = "osD^vXP*"
 _MARKERS_A_LINE = 15
+_MAX_NAMED_RUNS = 20  # in a legend, which would else be higher than the figure
+_MAX_TOLD_RUNS = 4  # in a small panel, whose points are not finite
+_MAX_DOTTED = 50  # points of a loss that have a dot each: one point alone has no line
 
 
 class _Quantity(NamedTuple):
@@ -40,6 +43,7 @@ def plot_learning_curves(
     *,
     val_loss: Sequence[float] = (),
     iterations: Sequence[int] = (),
+    evaluated_samples: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
@@ -55,6 +59,8 @@ def plot_learning_curves(
         The accuracies, 0 to 1; each may be empty. Where all are, there is no place for them.
     val_loss, iterations
         The loss on the validation set, and after how many iterations it was taken.
+    evaluated_samples
+        Of how many samples of each set the accuracies are, where those are not all: the figure says so.
     path
         Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
 
@@ -62,18 +68,26 @@ def plot_learning_curves(
     -------
     matplotlib.figure.Figure
     """
+    accuracies = {"train_acc": train_acc, "test_acc": test_acc, "val_acc": val_acc}
+    _check_lengths("epochs", epochs, accuracies)
+    _check_lengths("iterations", iterations, {"val_loss": val_loss})
     figure = new_figure(path, figsize=(10, 4), layout="constrained")
-    classes = any((train_acc, test_acc, val_acc))
+    classes = any(len(values) for values in accuracies.values())
     left, *others = np.atleast_1d(figure.subplots(1, 2 if classes else 1))
-    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, color="tab:blue", label="each minibatch")
-    left.set(title="Loss", xlabel="iteration", ylabel="loss")
+    marker = "." if len(loss) <= _MAX_DOTTED or _not_finite(loss) else None
+    label = f"each minibatch{_not_finite(loss)}"
+    left.plot(range(1, len(loss) + 1), loss, linewidth=0.6, marker=marker, color="tab:blue", label=label)
+    left.set(title="Loss" if len(loss) else "Loss: none recorded", xlabel="iteration", ylabel="loss")
     left.set_ylim(bottom=0)
-    if val_loss:
-        label = f"validation: {val_loss[-1]:.4f} at last"
+    if len(val_loss):
+        label = f"validation: {val_loss[-1]:.4f} at last{_not_finite(val_loss)}"
         left.plot(iterations, val_loss, "-.", marker=".", color="tab:green", label=label)
+    if len(val_loss) or _not_finite(loss):
         left.legend(loc="upper right")
     for right in others:
         _plot_accuracies(right, epochs, train_acc, test_acc, val_acc)
+        if evaluated_samples is not None:
+            right.set_title(f"Accuracy on {evaluated_samples:,} samples of each set")
     for axes in (left, *others):
         axes.grid(alpha=0.3)
     if title:
@@ -89,11 +103,23 @@ def _plot_accuracies(
         (test_acc, "test", "--", "tab:orange"),
         (val_acc, "validation", "-.", "tab:green"),
     ):
-        if accuracies:
-            label = f"{name}: {accuracies[-1]:.4f} at last"
+        if len(accuracies):
+            label = f"{name}: {accuracies[-1]:.4f} at last{_not_finite(accuracies)}"
             axes.plot(epochs, accuracies, style, marker=".", color=color, label=label)
     axes.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
     axes.legend(loc="lower right")
+
+
+def _check_lengths(name: str, places: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
+    for curve, values in curves.items():
+        if len(values) not in (0, len(places)):
+            raise ShapeError(f"Expected a number in {curve} for each of the {len(places)} {name}, got {len(values)}.")
+
+
+def _not_finite(values: Sequence[float]) -> str:
+    """What the name of a curve says of its points that cannot be drawn; nothing where there are none."""
+    count = np.count_nonzero(~np.isfinite(np.asarray(values, dtype=float)))
+    return f" ({count:,} of {len(values):,} not finite)" if count else ""
 
 
 def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
@@ -165,7 +191,10 @@ def plot_runs(
     _draw_runs(axes, runs, what, x, smooth, dashed, markers=True)
     axes.set(xlabel=xlabel or _QUANTITIES[what].xlabel, ylabel=ylabel or what, title=title)
     axes.set_ylim(*(ylim or _QUANTITIES[what].ylim))
-    axes.legend(loc=_QUANTITIES[what].corner)
+    named = axes.get_legend_handles_labels()
+    heading = f"the first {_MAX_NAMED_RUNS} of {len(runs):,}" if len(runs) > _MAX_NAMED_RUNS else None
+    many = {"ncols": 2, "fontsize": 7} if len(runs) > _MAX_NAMED_RUNS // 2 else {}
+    axes.legend(*(part[:_MAX_NAMED_RUNS] for part in named), loc=_QUANTITIES[what].corner, title=heading, **many)
     return finished(figure, path)
 
 
@@ -215,10 +244,29 @@ def plot_grid_of_runs(
     for axes, (caption, runs) in zip(grid, panels.items(), strict=True):
         _draw_runs(axes, runs, what, x, smooth, dashed, names=names)
         axes.set_title(caption, fontsize=9)
+        told = [f"{name}{_not_finite(y)}" for name, y in runs.items() if _not_finite(y)]
+        axes.text(0.03, 0.97, "\n".join(told[:_MAX_TOLD_RUNS]), transform=axes.transAxes, va="top", fontsize=6)
         axes.tick_params(labelsize=8)
     grid[0].set_ylim(*(ylim or _QUANTITIES[what].ylim))
-    lines = {line.get_label(): line for axes in grid for line in axes.lines}
-    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=min(len(names), columns))
+    lines = {
+        name: line
+        for axes, runs in zip(grid, panels.values(), strict=True)
+        for name, line in zip(runs, axes.lines, strict=True)
+    }
+    named = names[:_MAX_NAMED_RUNS]
+    beside = min(len(named), columns)
+    if len(named) > 2 * columns:  # small, and each line of it adds to the height
+        beside = min(columns, len(panels))
+        figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(named) // beside))
+    heading = f"the first {_MAX_NAMED_RUNS} of {len(names):,}" if len(names) > len(named) else None
+    figure.legend(
+        [lines[name] for name in named],
+        named,
+        loc="outside lower center",
+        ncols=beside,
+        title=heading,
+        fontsize=7 if len(named) > 2 * columns else None,
+    )
     figure.suptitle(title)
     return finished(figure, path)
 
@@ -267,5 +315,5 @@ def _draw_runs(
         if markers:
             style |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
             style["markevery"] = max(1, len(y) // _MARKERS_A_LINE)
-        axes.plot(at, smooth_curve(y, smooth), label=name, **style)
+        axes.plot(at, smooth_curve(y, smooth), label=f"{name}{_not_finite(y)}", **style)
     axes.grid(alpha=0.3)
