@@ -125,7 +125,7 @@ def load_idx(
     first = _first_label(first_label, files[1], int(t_train.min()), files[3], int(t_test.min()))
     t_train, t_test = t_train.astype(np.int64) - first, t_test.astype(np.int64) - first
     if not upright:
-        x_train, x_test = (np.ascontiguousarray(x.swapaxes(-1, -2)) for x in (x_train, x_test))
+        x_train, x_test = (x.swapaxes(-1, -2) for x in (x_train, x_test))
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
         raise DataError(
             f"The images in {files[0]} are {x_train.shape[1:]} {x_train.dtype}, those in {files[2]} are "
