@@ -41,6 +41,7 @@ def train(net, t=WORDS, t_test=None, **options):
     return trainer
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("kind", [str, object, np.dtypes.StringDType()])
 def test_words_train_as_their_indices(be, kind):
     words, indices = (network(dtype=be.dtype, backend=be.backend) for _ in range(2))

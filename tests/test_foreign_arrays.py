@@ -145,6 +145,7 @@ def test_an_entry_refuses_what_is_no_plain_array(name, call, plain, kind):
     assert type(make(plain)).__name__ in says
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("name", "call", "plain"), CASES, ids=[name for name, *_ in CASES])
 def test_a_memory_map_is_an_array_like_another(name, call, plain, tmp_path):
     mapped = np.memmap(tmp_path / "x", dtype="float32", mode="w+", shape=plain.shape)

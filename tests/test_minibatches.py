@@ -49,6 +49,7 @@ def test_other_samples_are_left_out_in_each_epoch():
     assert seen[:2] == with_it[:2]  # those of the same seed
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
 def test_recorded_epochs_leave_it_out_too(capture):
     history = make(drop_last=True, epochs=20, capture=capture).train()

@@ -42,6 +42,7 @@ def test_it_is_refused_on_every_backend(be):
         make(network(**options), optimizer=optimizer)
 
 
+@pytest.mark.bits
 def test_two_trainers_made_before_either_trains():
     """The first one that trains has it."""
     optimizer = Adam(0.01)
@@ -87,6 +88,7 @@ def test_the_same_network_goes_on():
     assert optimizer.iter == 12
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "copied",
     [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair)), lambda pair: [copy.deepcopy(one) for one in pair],

@@ -112,7 +112,7 @@ def run(*arguments, folder, reader=None, **environment):
     environment = {**os.environ, "PYTHONPATH": str(Path(xpnet.__file__).parents[1]), **environment}
     if reader is None:
         return subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, check=False, timeout=300
+            [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, check=False, timeout=900
         )
     read, write = os.pipe()
     os.close(read)
@@ -124,7 +124,7 @@ def run(*arguments, folder, reader=None, **environment):
             stdout=pipe,
             stderr=subprocess.PIPE,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
 
