@@ -209,21 +209,26 @@ def test_the_files_of_another_set_are_told_apart(sets, tmp_path, form):
     """The names of the files are the same in all sets."""
     put = publish if form == "published" else (lambda folder, files: write(folder, files, gzipped=False))
     mnist, fashion = put(tmp_path / "a", FILES), put(tmp_path / "b", sets["fashion"])
-    with pytest.raises(DataError, match=r"is that of MNIST, which `load_mnist\(dataset='mnist'\)` loads"):
-        raw(dataset="fashion", data_dir=mnist)
-    with pytest.raises(DataError) as caught:
-        raw(data_dir=fashion)
-    message = str(caught.value)
-    if form == "published":
-        assert "is that of Fashion-MNIST, which `load_mnist(dataset='fashion')` loads" in message
-    code = message.split("`")[-2]
-    assert holds(eval(code.replace(")", ", normalize=False)"), {"load_idx": load_idx}), sets["fashion"])
+    for folder, dataset, files, title, right in (
+        (mnist, "fashion", FILES, "MNIST", "mnist"),
+        (fashion, "mnist", sets["fashion"], "Fashion-MNIST", "fashion"),
+    ):
+        with pytest.raises(DataError, match="is not the published file") as caught:
+            raw(dataset=dataset, data_dir=folder)
+        names = {"load_mnist": load_mnist, "load_idx": load_idx, "folder": folder}
+        assert holds(eval(str(caught.value).split("`")[-2].replace(")", ", normalize=False)"), names), files)
+        if dataset == "fashion" or form == "published":  # of unpacked files of Fashion-MNIST no checksum is published
+            assert f"it is that of {title}. Use `dataset={right!r}` to load it." in str(caught.value)
+            argument = str(caught.value).split("`")[1]
+            assert holds(eval(f"load_mnist(normalize=False, data_dir=folder, {argument})", names), files)
 
 
 def test_an_environment_with_mnist_alone_gives_no_other_set(sets, tmp_path, monkeypatch, cache):
     publish(cache.parent / "fashion", sets["fashion"])
     monkeypatch.setenv("XPNET_DATA_DIR", str(write(tmp_path / "own", FILES)))
     assert holds(raw(dataset="fashion"), sets["fashion"])
+    monkeypatch.setenv("XPNET_DATA_DIR", str(publish(tmp_path / "other", sets["kmnist"])))
+    assert holds(raw(dataset="kmnist"), sets["kmnist"])
 
 
 def test_a_set_that_is_damaged_or_of_other_labels_is_refused(sets, tmp_path):

@@ -267,8 +267,8 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
     named_by = "data_dir" if data_dir is not None else "XPNET_DATA_DIR"
     path = check_path(named_by, folder)
     found = _find(path, published)
-    if data_dir is None and published is not _SETS["mnist"] and any(file.parent == path for file in found.values()):
-        found = {}  # MNIST's, as like as not
+    if data_dir is None and published is not _SETS["mnist"] and _is_mnist(found):
+        found = {}  # the names of the files are the same in all sets
     missing = [name for name in published.files if name not in found]
     if missing and (found or data_dir is not None):
         raise DataError(
@@ -279,6 +279,16 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
     if missing:
         _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", path, published.title)
     return found
+
+
+def _is_mnist(files: dict[str, Path]) -> bool:
+    """Whether these are the files of MNIST, by the smallest of them."""
+    name = "t10k-labels-idx1-ubyte"
+    shape, sha256 = _SETS["mnist"].files[name]
+    try:
+        return name in files and idx_sha256(read_idx_file(files[name], shape)) == sha256
+    except DataError:
+        return False
 
 
 # Reading, verifying and downloading.
@@ -296,9 +306,7 @@ def _verified(path: Path, name: str, published: _Published, *, downloaded: bool)
         return array
     for key, other in _SETS.items():
         if other.files[name][1] in (content, gzipped):
-            raise DataError(
-                f"is not the published file: it is that of {other.title}, which `load_mnist(dataset={key!r})` loads"
-            )
+            raise DataError(f"is not the published file: it is that of {other.title}. Use `dataset={key!r}` to load it")
     if published.gzipped and not downloaded:
         if array.ndim == 1 and array.max() > 9:
             raise DataError(f"holds the label {array.max()}, expected were labels from 0 to 9: it is of another set")
