@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -285,21 +286,71 @@ def test_a_worse_training_leaves_the_better_file_alone(tmp_path, monkeypatch):
     assert (tmp_path / "best").read_bytes() == before
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    told(monkeypatch, [3, 2, 1])
-    path, replace, calls = tmp_path / "best", __import__("os").replace, itertools.count()
+class FullDisk:
+    """A disk on which the writes of these numbers fail."""
 
-    def failing(source, target):
-        if next(calls) == 1:
-            raise OSError("the disk is full")
-        replace(source, target)
+    def __init__(self, monkeypatch, *fails):
+        replace, calls = __import__("os").replace, itertools.count()
 
-    monkeypatch.setattr("xpnet.files.os.replace", failing)
-    start = weights(TwoLayerNet(12, 6, 7, seed=0))
-    with pytest.raises(OSError, match="the disk is full"):
-        make(epochs=2, validation=VALIDATION, callbacks=[BestModel(path)]).train()
-    assert_equal(weights(TwoLayerNet(12, 6, 7, seed=1).load(path)), start)
-    assert list(tmp_path.iterdir()) == [path]
+        def replace_or_fail(source, target):
+            if next(calls) in fails:
+                raise OSError(28, "No space left on device")
+            replace(source, target)
+
+        monkeypatch.setattr("xpnet.files.os.replace", replace_or_fail)
+
+
+def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
+    """The old file stays, and the weights are written after the next evaluation."""
+    told(monkeypatch, [3, 2, 5, 4])
+    FullDisk(monkeypatch, 1)
+    path, remember, in_file = tmp_path / "best", Remember(), []
+    model = BestModel(path)
+
+    def read(trainer):
+        in_file.append(weights(TwoLayerNet(12, 6, 7, seed=1).load(path)))
+        assert list(tmp_path.iterdir()) == [path]
+
+    trainer = make(epochs=3, validation=VALIDATION, callbacks=[remember, model, read], verbose=True)
+    with pytest.warns(
+        UserWarning, match="Training goes on, but the best weights cannot be saved: .*No space left"
+    ) as said:
+        trainer.train()
+    assert len(said) == 1
+    for i, content in zip([0, 0, 1, 1], in_file, strict=True):
+        assert_equal(content, remember.weights[i])
+    assert model.unwritten is None
+    assert f"Written: {path}, after 3 iterations, val_loss 2.0000" in capsys.readouterr().out
+
+
+def test_weights_that_could_never_be_written_are_kept(tmp_path, monkeypatch, capsys):
+    told(monkeypatch, [3, 2, 5])
+    FullDisk(monkeypatch, *range(10))
+    remember, model = Remember(), BestModel(tmp_path / "best")
+    trainer = make(epochs=2, validation=VALIDATION, callbacks=[model, remember], verbose=True)
+    with pytest.warns(UserWarning, match=r"^Training goes on, but|^The best weights, .* are not in .*best\.") as said:
+        trainer.train()
+    assert "after 3 iterations" in str(said[-1].message)
+    assert not list(tmp_path.iterdir())
+    assert "Written" not in capsys.readouterr().out
+    assert_equal(weights(model.unwritten), remember.weights[1])
+    monkeypatch.undo()
+    remedy = re.findall("`(.*)`", str(said[-1].message))[0].replace("best.safetensors", str(tmp_path / "elsewhere"))
+    exec(remedy, {"trainer": trainer})
+    assert_equal(weights(TwoLayerNet(12, 6, 7, seed=1).load(tmp_path / "elsewhere")), remember.weights[1])
+
+
+def test_what_is_said_of_the_file_is_so(tmp_path, monkeypatch, capsys):
+    """Written in this training, or left as it was, or neither."""
+    told(monkeypatch, [3, 1, 5, 4, math.nan])
+    model = BestModel(tmp_path / "best")
+    for expected in (["Written"], ["Left as it was"]):
+        make(TwoLayerNet(12, 6, 7, seed=1), epochs=1, validation=VALIDATION, callbacks=[model], verbose=True).train()
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(":")[0] for line in lines if str(tmp_path) in line] == expected
+    never = BestModel(tmp_path / "never")
+    make(epochs=1, validation=VALIDATION, callbacks=[never], verbose=True).train()
+    assert str(tmp_path) not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["a folder", "below a file"])
@@ -322,6 +373,19 @@ def test_without_a_validation_set_it_is_refused_before_the_first_step(callback):
     with pytest.raises(ArgumentError, match=rf"{type(callback).__name__}\(.*no validation set.*validation=0\.2"):
         trainer.train()
     assert trainer.history.iterations == []
+
+
+def test_one_twice_would_count_each_evaluation_twice():
+    stopping = EarlyStopping(5)
+    with pytest.raises(ArgumentError, match=r"EarlyStopping\(patience=5.*\) is twice among the callbacks"):
+        make(validation=VALIDATION, callbacks=[stopping, stopping]).train()
+    make(validation=VALIDATION, callbacks=[stopping, EarlyStopping(5)], epochs=1).train()
+
+
+def test_a_validation_set_of_one_sample_is_said():
+    trainer = make(validation=(PIXELS[:1], LABELS[:1]), callbacks=[EarlyStopping(5)], epochs=1)
+    with pytest.warns(UserWarning, match="follows val_loss of a validation set of one sample"):
+        trainer.train()
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping(monitor="val_acc"), BestModel("never written", "val_acc")])

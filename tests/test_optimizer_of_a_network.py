@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -142,6 +143,32 @@ def test_a_search_says_which_trials_shared_an_optimizer():
         result = random_search(train, {"unused": Uniform(0, 1)}, trials=3, seed=0, verbose=False)
     assert len(said) == 2
     assert [bool(trial.error) for trial in result.trials] == [False, True, True]
+
+
+def test_trials_of_a_search_have_copies_of_what_they_draw():
+    """So that an optimizer among the choices is a fresh one each time."""
+    from xpnet import Choice
+
+    shared = Adam(Cosine(0.05, 3))
+
+    def train(optimizer):
+        return make(network(), optimizer=optimizer, epochs=1, validation=0.2).train()
+
+    result = random_search(train, {"optimizer": Choice([shared])}, trials=3, seed=0, verbose=False)
+    assert len({trial.history.loss[-1] for trial in result.trials}) == 1
+    assert shared.iter == 0
+
+
+def test_a_schedule_that_is_over_is_said():
+    optimizer, net = SGD(Cosine(0.1, 3)), network()
+    trained(optimizer, net)
+    trainer = make(net, optimizer=optimizer, epochs=1)
+    with pytest.warns(UserWarning, match=r"The learning rate of SGD\(.* is 0 at each of the next 3 steps") as said:
+        trainer.train()
+    assert len(said) == 1
+    exec(re.findall("`(.*)`", str(said[0].message))[0], {"trainer": trainer})
+    trainer.train()
+    trained(SGD(lambda step: 0.1 * step), net)  # a warm-up from 0
 
 
 class CourseMomentum:

@@ -6,6 +6,7 @@ before the first step, and may refuse; ``finish(trainer)`` after the last one, a
 
 import math
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from xpnet.backend import Array
@@ -13,6 +14,7 @@ from xpnet.checks import check_count, check_not_negative
 from xpnet.errors import ArgumentError
 from xpnet.files import check_path, check_writable
 from xpnet.history import History
+from xpnet.network import Network
 
 if TYPE_CHECKING:
     from xpnet.trainer import Trainer
@@ -46,6 +48,14 @@ class _Best:
             raise ArgumentError(
                 f"{self!r} follows {self.monitor}, but there is no validation set. Set part of the training set aside "
                 "with  Trainer(..., validation=0.2) , or give one with  validation=(x_val, t_val) ."
+            )
+        if sum(callback is self for callback in trainer.callbacks) > 1:
+            raise ArgumentError(f"{self!r} is twice among the callbacks, and would count each evaluation twice.")
+        if trainer.validation.x.shape[0] == 1:
+            warnings.warn(
+                f"{self!r} follows {self.monitor} of a validation set of one sample, which says next to nothing. Hold "
+                "out more with `Trainer(..., validation=0.2)`.",
+                stacklevel=4,
             )
         if self.monitor == "val_acc" and not trainer.network.last_layer.classifies:
             raise ArgumentError(
@@ -130,7 +140,8 @@ class EarlyStopping(_Best):
 class BestModel(_Best):
     """Writes the weights to a file each time when they are better than ever before.
 
-    Given to one trainer after the other it keeps the best of all.
+    Given to one trainer after the other it keeps the best of all. Where the file cannot be written, because the disk is
+    full, say, it warns and training goes on; it tries again after each evaluation and at the end.
 
     Parameters
     ----------
@@ -138,11 +149,17 @@ class BestModel(_Best):
         A safetensors file, which is always whole: read it with ``network.load(path)``.
     monitor, min_delta
         As for `EarlyStopping`.
+
+    Attributes
+    ----------
+    unwritten
+        A copy of the network with the best weights where they could not be written, else None.
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", min_delta: float = 0.0) -> None:
         super().__init__(monitor, min_delta)
         self.path = check_path("path", path)
+        self.unwritten: Network | None = None
         self._written = False
 
     def begin(self, trainer: "Trainer") -> None:
@@ -154,12 +171,32 @@ class BestModel(_Best):
     def __call__(self, trainer: "Trainer") -> None:
         """Write the weights, if they are the best."""
         if self.improved(trainer):
-            trainer.network.save(self.path)
-            self._written = True
+            self._write(trainer.network)
+        elif self.unwritten is not None:
+            self._write(self.unwritten)
 
     def finish(self, trainer: "Trainer") -> None:
         """Tell where they are."""
-        if self._written:
+        if self.unwritten is not None:
+            self._write(self.unwritten)
+        if self.unwritten is not None:
+            warnings.warn(
+                f"The best weights, after {self._where()}, are not in {self.path}. Save them in another place with "
+                "`trainer.callbacks[0].unwritten.save('best.safetensors')`, where 0 is the place of this BestModel.",
+                stacklevel=2,
+            )
+        elif self._written:
             trainer.say(f"Written: {self.path}, after {self._where()}")
         elif not math.isnan(self.best):
             trainer.say(f"Left as it was: {self.path}, better than this training: {self.monitor} {self.best:.4f}")
+
+    def _write(self, network: Network) -> None:
+        """Write the weights, or keep a copy of the network for a later attempt."""
+        try:
+            network.save(self.path)
+        except OSError as error:
+            if network is not self.unwritten:
+                warnings.warn(f"Training goes on, but the best weights cannot be saved: {error}", stacklevel=3)
+                self.unwritten = network.copy()
+            return
+        self.unwritten, self._written = None, True

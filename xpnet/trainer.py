@@ -22,7 +22,7 @@ from xpnet.initializers import random_streams
 from xpnet.interrupts import Interrupts, deferred_interrupts
 from xpnet.memory import memory_for
 from xpnet.network import Network, check_network
-from xpnet.optimizers import Optimizer, check_bound, make_optimizer
+from xpnet.optimizers import BaseOptimizer, Optimizer, check_bound, make_optimizer
 from xpnet.settings import checked_setting, fixed_setting
 from xpnet.step import Losses, TrainingStep, parts
 from xpnet.threads import blas_threads
@@ -300,6 +300,7 @@ class Trainer:
             self._display.head()
             if self._drops_one_sample:
                 self.say("Each epoch leaves out one sample, since batch normalization needs two in a minibatch.")
+            self._tell_of_rate_0()
             while True:
                 if self._evaluation_is_due():
                     self._evaluate(bar, interrupts)
@@ -329,6 +330,19 @@ class Trainer:
                 getattr(callback, "begin", _nothing)(self)
                 begun.append(callback)
                 at_the_end.callback(getattr(callback, "finish", _nothing), self)
+
+    def _tell_of_rate_0(self) -> None:
+        """Warn where a schedule has come to its end, at a rate of 0, before this training begins."""
+        optimizer = self.optimizer
+        if not self._left or not isinstance(optimizer, BaseOptimizer) or not callable(optimizer.lr):
+            return
+        first = optimizer.iter
+        if optimizer.rate(first) == optimizer.rate(first + self._left - 1) == 0:
+            warnings.warn(
+                f"The learning rate of {optimizer!r} is 0 at each of the next {self._left:,} steps, so nothing is "
+                "learned: its schedule has come to its end. Use another rate, as with `trainer.optimizer.lr = 0.001`.",
+                stacklevel=3,
+            )
 
     def train_step(self, x: Array, t: Array) -> Array:
         """One step on a minibatch, beside the network, in its dtype and augmented; returns the loss, on the device.
