@@ -49,7 +49,7 @@ class _Best:
                 f"{self!r} follows {self.monitor}, but there is no validation set. Set part of the training set aside "
                 "with  Trainer(..., validation=0.2) , or give one with  validation=(x_val, t_val) ."
             )
-        if sum(callback is self for callback in trainer.callbacks) > 1:
+        if [id(callback) for callback in trainer.callbacks].count(id(self)) > 1:
             raise ArgumentError(f"{self!r} is twice among the callbacks, and would count each evaluation twice.")
         if trainer.validation.x.shape[0] == 1:
             warnings.warn(
