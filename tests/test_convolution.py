@@ -331,10 +331,10 @@ def test_samples_that_do_not_fit(layer: Layer, shape: tuple[int, ...], words: st
     [
         (
             (12, 10, 1),
-            "(12, 10, 1); bring the channels to the front with  x.transpose(0, 3, 1, 2) .",
+            "(12, 10, 1); bring the channels to the front with `x.transpose(0, 3, 1, 2)`.",
         ),
-        ((12, 10), "(12, 10); make images of them with  x.reshape(-1, 1, height, width) ."),
-        ((120,), "(120,); make images of them with  x.reshape(-1, 1, height, width) ."),
+        ((12, 10), "(12, 10); make images of them with `x.reshape(-1, 1, height, width)`."),
+        ((120,), "(120,); make images of them with `x.reshape(-1, 1, height, width)`."),
         ((2, 12, 10), "(2, 12, 10). x has one row a sample."),
     ],
 )

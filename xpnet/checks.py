@@ -28,6 +28,7 @@ __all__ = [
     "check_count",
     "check_finite",
     "check_flag",
+    "check_floats",
     "check_form",
     "check_given_shape",
     "check_gradient_form",
@@ -177,6 +178,14 @@ def check_inputs(x: Array) -> None:
         )
     if x.ndim == 0 or 0 in x.shape:
         raise ShapeError(f"The batch is empty: x has shape {tuple(x.shape)}. At least one sample is needed.")
+
+
+def check_floats(who: str, x: Array) -> None:
+    """That a layer called by hand is given floats; `who` is the layer."""
+    name = dtype_name(x)
+    if not name.startswith("float"):
+        scaled = " / 255" if name == "uint8" else ""
+        raise DtypeError(f"{who} expects floats, got {name}. Use `x.astype('float32'){scaled}`.")
 
 
 def check_finite(name: str, x: Array) -> None:

@@ -476,8 +476,11 @@ class Network(LayerStack):
 
 def _scores(layers: Iterable[Layer], x: Array) -> Array:
     """What layers in order make of a batch of inputs."""
+    samples = x.shape[0]
     for layer in layers:
         x = layer.forward(x)
+    if x.shape[0] != samples:
+        raise ShapeError(f"The layers gave {x.shape[0]} rows of scores for {samples} samples. Give one row for each.")
     return x
 
 

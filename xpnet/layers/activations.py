@@ -40,6 +40,7 @@ class Relu(Layer):
     def backward(self, dout: Array) -> Array:
         """`dout` where the input was positive, else 0."""
         xp = get_array_module(dout)
+        self.check_gradient(dout, self.y)
         return dout * xp.astype(self.y > 0, dout.dtype)
 
     @property
@@ -72,6 +73,7 @@ class Sigmoid(Layer):
 
     def backward(self, dout: Array) -> Array:
         """Dout * y * (1 - y)."""
+        self.check_gradient(dout, self.y)
         return dout * self.y * (1 - self.y)
 
 
@@ -96,6 +98,7 @@ class Tanh(Layer):
 
     def backward(self, dout: Array) -> Array:
         """Dout * (1 - y**2)."""
+        self.check_gradient(dout, self.y)
         return dout * (1 - self.y * self.y)
 
 
@@ -133,6 +136,7 @@ class LeakyRelu(Layer):
     def backward(self, dout: Array) -> Array:
         """`dout` where the input was positive, else slope * `dout`."""
         xp = get_array_module(dout)
+        self.check_gradient(dout, self.x)
         positive = xp.astype(self.x > 0, dout.dtype)
         return dout * (self.slope + (1 - self.slope) * positive)
 
@@ -166,5 +170,6 @@ class Gelu(Layer):
     def backward(self, dout: Array) -> Array:
         """Dout * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""
         x, tanh = self.x, self.tanh
+        self.check_gradient(dout, x)
         du = _GELU_SCALE * (1 + 3 * _GELU_CUBE * x * x)
         return dout * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * du)

@@ -57,6 +57,8 @@ class Affine(Layer):
     def forward(self, x: Array) -> Array:
         """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
         xp = get_array_module(x)
+        if not self._in_network:
+            self.check_batch(x if x.ndim > 1 else x[None, ...])
         rows = _rows(x)
         y = xp.matmul(rows, self.W)
         y += self.b

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from xpnet.backend import Array, copied
-from xpnet.checks import check_flag, check_form, check_parameter
-from xpnet.errors import ArgumentError
+from xpnet.backend import Array, copied, get_array_module
+from xpnet.checks import check_flag, check_form, check_given_shape, check_parameter
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.settings import Setting
 
 __all__ = [
@@ -143,6 +143,21 @@ class Layer:
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one output sample for one input sample of `shape`; a ShapeError where that does not fit."""
         return shape
+
+    def check_batch(self, x: Array) -> None:
+        """That a batch fits the layer where it is called by hand; a network checks what it is given, once."""
+        if self._in_network:
+            return
+        get_array_module(x)
+        try:
+            self.output_shape(tuple(x.shape[1:]))
+        except ShapeError as error:
+            raise ShapeError(f"{type(self).__name__} {error}.") from None
+
+    def check_gradient(self, dout: Array, y: Array) -> None:
+        """That `dout` has the shape of the output `y` where ``backward`` is called by hand; else it is broadcast."""
+        if not self._in_network:
+            check_given_shape(f"The backward of {self!r} must be given a gradient", dout, tuple(y.shape))
 
     @property
     def frozen(self) -> bool:

@@ -4,6 +4,7 @@ import math
 from typing import ClassVar
 
 from xpnet.backend import Array, accepts_out, get_array_module, sliding_windows
+from xpnet.checks import check_floats
 from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer, checked
 from xpnet.windows import (
@@ -89,6 +90,7 @@ class Convolution(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""
+        self.check_batch(x)
         x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
         y = as_batch(filtered(self.windows(x), self.W, self.b))
         self.x = x
@@ -120,6 +122,11 @@ class Convolution(Layer):
                     dx = add_at(dx, dwindows[:, i, j, ...], at, self.stride)
         return unframed(dx, self.pad)
 
+    def check_batch(self, x: Array) -> None:
+        """That a batch is of images that fit, and of floats; pixels would have to be scaled."""
+        super().check_batch(x)
+        check_floats("Convolution", x)
+
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(FN, OH, OW) for an image (C, H, W)."""
         count, channels, fh, fw = self.W.shape
@@ -143,8 +150,8 @@ class Convolution(Layer):
 def _mend(shape: tuple[int, ...], channels: int) -> str:
     """What makes images (C, H, W) of samples of another shape, where one can say."""
     if len(shape) < 3:
-        return f"; make images of them with  x.reshape(-1, {channels}, height, width) "
-    return "; bring the channels to the front with  x.transpose(0, 3, 1, 2) " if shape[-1] == channels else ""
+        return f"; make images of them with `x.reshape(-1, {channels}, height, width)`"
+    return "; bring the channels to the front with `x.transpose(0, 3, 1, 2)`" if shape[-1] == channels else ""
 
 
 def filtered(windows: Array, W: Array, b: Array) -> Array:

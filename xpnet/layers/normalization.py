@@ -102,6 +102,7 @@ class BatchNormalization(_Normalization):
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
         xp = get_array_module(x)
+        self.check_batch(x)
         x, rows, n = _columns(x)
         if self.train:
             if n < 2:
@@ -127,6 +128,7 @@ class BatchNormalization(_Normalization):
         """The gradient by x, through mean and variance where they are the batch's; sets dgamma and dbeta."""
         xp = get_array_module(dout)
         dout, rows, n = _columns(dout)
+        self.check_gradient(dout, self.normal)
         self.dgamma = xp.sum(dout * self.normal, axis=rows, **self.out("dgamma"))
         self.dbeta = xp.sum(dout, axis=rows, **self.out("dbeta"))
         if not self.needs_input_gradient:
@@ -204,6 +206,8 @@ class LayerNormalization(_Normalization):
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""
         xp = get_array_module(x)
         d = x.shape[-1]
+        if not self._in_network:
+            self.check_batch(xp.reshape(x, (-1, d)))
         centred = x - xp.sum(x, axis=-1, keepdims=True) / d
         var = xp.sum(centred * centred, axis=-1, keepdims=True) / d
         scale = 1 / xp.sqrt(var + self.eps)
@@ -216,6 +220,7 @@ class LayerNormalization(_Normalization):
     def backward(self, dout: Array) -> Array:
         """The gradient by x, through mean and variance; sets dgamma and dbeta."""
         xp = get_array_module(dout)
+        self.check_gradient(dout, self.normal)
         rows = tuple(range(dout.ndim - 1))
         self.dgamma = xp.sum(dout * self.normal, axis=rows, **self.out("dgamma"))
         self.dbeta = xp.sum(dout, axis=rows, **self.out("dbeta"))

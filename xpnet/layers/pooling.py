@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from xpnet.backend import Array, accepts_out, creation_device, get_array_module, sliding_windows
+from xpnet.checks import check_floats
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers.base import Layer, checked
 from xpnet.windows import (
@@ -80,6 +81,9 @@ class Pooling(_WindowPooling):
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""
         xp = get_array_module(x)
+        self.check_batch(x)
+        if self.pad != (0, 0):
+            check_floats("Pooling with a pad", x)
         x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.windows
         windows = sliding_windows(x, self.size, self.stride)
         y = windows[:, 0, 0, ...]
@@ -136,6 +140,7 @@ class AveragePooling(_WindowPooling):
 
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""
+        self.check_batch(x)
         x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
         windows = sliding_windows(x, self.size, self.stride)
         total = get_array_module(x).sum(windows, axis=(1, 2))
@@ -171,6 +176,7 @@ class GlobalAveragePooling(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, C) for images (N, C, H, W)."""
+        self.check_batch(x)
         self.x_shape = x.shape
         return get_array_module(x).sum(x, axis=(2, 3)) / (x.shape[2] * x.shape[3])
 

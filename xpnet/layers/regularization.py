@@ -69,6 +69,7 @@ class Dropout(Layer):
         """Dout times the same mask; without one, after inference, as the input was scaled."""
         if not self.train:
             return dout if self.inverted else dout * (1 - self.dropout_ratio)
+        self.check_gradient(dout, self.mask)
         return dout * self.mask
 
     def __repr__(self) -> str:
