@@ -297,9 +297,9 @@ def _host_value(convert):
 
 
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "xor", "rshift", "neg", "abs", *_COMPARING):
-    setattr(ndarray, f"__{_name}__", _operator(_name))
-    setattr(ndarray, f"__r{_name}__", _operator(_name, reflected=True))
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "xor", "and_", "rshift", "neg", "abs", *_COMPARING):
+    setattr(ndarray, f"__{_name.rstrip('_')}__", _operator(_name))
+    setattr(ndarray, f"__r{_name.rstrip('_')}__", _operator(_name, reflected=True))
 _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide}
 for _name, _ufunc in {**_ARITHMETIC, "xor": np.bitwise_xor, "and": np.bitwise_and}.items():
     setattr(ndarray, f"__i{_name}__", _in_place(_ufunc))

@@ -1,7 +1,10 @@
 """Recorded and replayed steps give what the steps themselves give, to the bit, or are refused by name."""
 
+import copy
 import gc
 import itertools
+import random
+import re
 import warnings
 import weakref
 
@@ -19,6 +22,7 @@ from xpnet import (
     Network,
     Relu,
     Sigmoid,
+    SoftmaxWithLoss,
     ThreeLayerNet,
     Trainer,
     TwoLayerNet,
@@ -26,6 +30,7 @@ from xpnet import (
 )
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.recorded import RecordedSteps
+from xpnet.recorder import RecordedArray, wrapped
 from xpnet.step import TrainingStep
 
 
@@ -139,6 +144,8 @@ def test_data_that_may_only_be_read_are_only_read():
 class Chained(Layer):
     """Two statistics, each the other's old value: both must be looked at before one is changed."""
 
+    recordable = True
+
     def __init__(self):
         self.a, self.b = np.zeros(6), np.ones(6)
 
@@ -217,6 +224,8 @@ def test_weight_decay_that_changes_between_epochs_is_recorded_anew(recordings):
 
 class Previous(Layer):
     """Keeps views of what a step made, and takes something of them away in the next."""
+
+    recordable = True
 
     def __init__(self):
         self.columns, self.kept = np.zeros((6, 10)), [np.zeros((5, 6)), np.zeros((10, 6))]
@@ -317,6 +326,8 @@ def test_a_layer_that_cannot_be_recorded_is_named_and_trains_all_the_same(layer,
 
 def test_any_error_within_a_recording_only_ends_the_recording():
     class Odd(Relu):
+        recordable = True
+
         def forward(self, x):
             if not isinstance(x, np.ndarray):
                 raise KeyError("odd")
@@ -400,6 +411,8 @@ def test_a_number_that_changes_unseen_is_noticed():
     count = iter(range(1, 10_000))
 
     class Counting(Relu):
+        recordable = True
+
         def forward(self, x):
             return super().forward(x) * float(next(count))
 
@@ -408,6 +421,139 @@ def test_a_number_that_changes_unseen_is_noticed():
 
 
 @pytest.mark.bits
+# A recording is checked by two steps whose numbers and samples differ: the losses are compared, and the state after
+# them. Each of these would be believed if one of the four were left out.
+
+
+class ReadsTheRate(SGD):
+    """Recorded, it has the rate that its first step was given for a constant."""
+
+    def update(self, params, grads, numbers=None):
+        (lr,) = numbers
+        super().update(params, grads, (lr if isinstance(lr, float) else self.lr,))
+
+
+class ReadsTheSamples(Relu):
+    """Recorded, it has the samples of its first step for a constant."""
+
+    recordable = True
+
+    def forward(self, x):
+        return super().forward(wrapped(x.array.copy()) if isinstance(x, RecordedArray) else x)
+
+
+class CountsWhereCalled(Relu):
+    """Recorded, it does not count; its losses are the same."""
+
+    recordable = True
+
+    def __init__(self):
+        super().__init__()
+        self.count = np.zeros(1)
+
+    def forward(self, x):
+        if isinstance(x, np.ndarray) and self.train:
+            self.count += 1
+        return super().forward(x)
+
+
+class LossOfTheFirstStep(SoftmaxWithLoss):
+    """Recorded, it tells the loss of its first step; what is learned is right."""
+
+    recordable = True
+
+    def compute_loss(self, x, t):
+        loss = super().compute_loss(x, t)
+        return wrapped(loss.array.copy()) if isinstance(loss, RecordedArray) else loss
+
+
+@pytest.mark.parametrize("part", [ReadsTheRate, ReadsTheSamples, CountsWhereCalled, LossOfTheFirstStep])
+def test_a_recording_that_does_something_else_is_refused(part):
+    affine = Affine(0.1 * np.random.default_rng(0).standard_normal((12, 7)), np.zeros(7))
+    layers = [part(), affine] if part in (ReadsTheSamples, CountsWhereCalled) else [affine]
+    network = Network(layers, part() if part is LossOfTheFirstStep else None)
+    optimizer = part(0.1) if part is ReadsTheRate else SGD(0.1)
+    with pytest.raises(CaptureError, match="whose recording gives other numbers"):
+        trained(network, optimizer, capture=True)
+    assert len(make(network, optimizer=optimizer, iterations=50, capture=False).train().loss) == 50
+
+
+# --- random numbers of a layer's own --------------------------------------------------------------------------------
+
+
+class Depth(Relu):
+    """Is left out now and then, as in stochastic depth, and so rarely that a check of a few steps would not see it."""
+
+    draw = staticmethod(lambda: np.random.random())  # noqa: NPY002
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y if self.train and self.draw() < 0.9 else x * 1
+
+
+class OwnDepth(Depth):
+    """From a generator of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = np.random.default_rng(0)
+
+    def draw(self):
+        return self.generator.random()
+
+
+class PythonsDepth(Depth):
+    draw = staticmethod(random.random)
+
+
+@pytest.mark.parametrize("kind", [Depth, OwnDepth, PythonsDepth])
+def test_a_layer_with_random_numbers_of_its_own_is_called(kind):
+    def trained_from_a_seed(capture):
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        return trained(network_of(kind()), "SGD", capture=capture)
+
+    assert_same(trained_from_a_seed("auto"), trained_from_a_seed(False))
+    with pytest.raises(CaptureError, match=rf"because of the class {kind.__name__}, .* `recordable = True`"):
+        trained_from_a_seed(True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"), [(Depth, r"numpy\.random"), (OwnDepth, r"Declared\.generator"), (PythonsDepth, "random")]
+)
+def test_who_says_recordable_and_draws_is_found_out(kind, source):
+    class Declared(kind):
+        recordable = True
+
+    with pytest.raises(CaptureError, match=rf"because of {source}, of which the step draws random numbers"):
+        trained(network_of(Declared()), "SGD", capture=True)
+
+
+def test_the_remedy_for_a_class_that_may_be_recorded(recordings):
+    class Plain(Relu):
+        def forward(self, x):
+            return super().forward(x)
+
+    class Own(Network):
+        def compute_gradients(self, x, t):
+            return super().compute_gradients(x, t)
+
+    def network(kind=Network, layer=Plain):
+        layers = copy.deepcopy(list(network_of().layers.values()))
+        return kind([layers[0], layer(), layers[1]])
+
+    for made, name in ((network(), "Plain"), (network(Own, Relu), "Own")):
+        with pytest.raises(CaptureError, match=f"because of the class {name}, ") as told:
+            trained(made, "SGD", capture=True)
+    (remedy,) = re.findall("`([^`]*)`", str(told.value))[:1]
+    assert not recordings
+    for kind in (Plain, Own):
+        exec(f"kind.{remedy}", {"kind": kind})
+    recorded = [trained(network(*kinds), "SGD", capture=True) for kinds in ((), (Own, Relu))]
+    assert len(recordings) == 2
+    assert_same(*recorded)
+
+
 def test_a_step_of_ones_own_is_called(recordings):
     class Own(Trainer):
         def train_step(self, x, t):

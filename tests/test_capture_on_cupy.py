@@ -1,5 +1,6 @@
 """A Trainer on the stand-in for CuPy: its blocks go through a CUDA graph, what is left of an epoch does not."""
 
+import copy
 import gc
 
 import numpy as np
@@ -139,13 +140,14 @@ def test_few_steps_of_an_epoch_are_left_over(whole, steps):
 
 def test_what_cannot_be_captured_is_made_one_by_one(launched):
     class Looking(Relu):
+        recordable = True
+
         def forward(self, x):
             if float(NAMESPACE.sum(x)) > 1e9:
                 raise AssertionError
             return super().forward(x)
 
-    network = two_layers()
-    layers = list(network.layers.values())
+    layers = copy.deepcopy(list(two_layers().layers.values()))
     network = Network([layers[0], Looking(), layers[2]])
     trainer = make(network, iterations=40)
     with pytest.warns(UserWarning, match=r"cannot be recorded, because of .*float\(NAMESPACE.sum\(x\)\)"):
@@ -156,6 +158,8 @@ def test_what_cannot_be_captured_is_made_one_by_one(launched):
 
 class LazyMean(Layer):
     """Subtracts, in training, a running mean that is made in the first step; bound anew, or changed in place."""
+
+    recordable = True
 
     def __init__(self, in_place):
         self.mean, self.in_place = None, in_place
@@ -183,7 +187,7 @@ def test_what_is_made_in_the_first_step_would_be_made_anew_by_each_launch(lazy, 
     def trainer(capture):
         network = two_layers()
         if lazy != "optimizer":
-            layers = list(network.layers.values())
+            layers = copy.deepcopy(list(network.layers.values()))
             network = Network([layers[0], LazyMean("place" in lazy), *layers[1:]])
         optimizer = LazyMomentum(0.1) if lazy == "optimizer" else SGD(0.3)
         return make(network, optimizer=optimizer, iterations=40, capture=capture)

@@ -232,6 +232,7 @@ class Touchy(Relu):
         return super().forward(x) + xp.where(x > self.limit, xp.nan, 0.0)
 
     limit = np.inf
+    recordable = True
 
 
 @pytest.mark.parametrize("capture", [True, False])

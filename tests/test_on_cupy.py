@@ -3,6 +3,7 @@
 What of this can be seen without a GPU is seen on stand-ins (`test_cuda_graph`, `test_capture_on_cupy`).
 """
 
+import copy
 import gc
 import warnings
 from functools import partial
@@ -63,7 +64,7 @@ def smooth(*, backend: Any, dtype: str = "float32", seed: int = 0) -> Network:
 
 def with_a_statistic(*, backend: Any, dtype: str = "float32", seed: int = 0) -> Network:
     """A layer of one's own that binds anew in each step what the next one needs."""
-    layers = list(TwoLayerNet(64, 9, 10, 0.1, seed=seed, backend=backend, dtype=dtype).layers.values())
+    layers = copy.deepcopy(list(TwoLayerNet(64, 9, 10, 0.1, seed=seed, backend=backend, dtype=dtype).layers.values()))
     statistic = RunningMean(9)
     statistic.mean = asarray(statistic.mean, dtype=dtype, backend=backend)
     return Network([*layers[:2], statistic, layers[2]])

@@ -1,6 +1,7 @@
 """The attributes of objects, and the arrays in them, of which a recorded training step must know where they lie."""
 
 import functools
+import pickle
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -74,6 +75,31 @@ class Attributes:
             for name, array in self.arrays().items()
             if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
         }
+
+    def generator_states(self) -> dict[str, bytes]:
+        """The states of all generators of random numbers among the attributes, and of the two that all programs share.
+
+        By the names of their places, in a form that can be compared.
+        """
+        shared = np.random.get_state()  # noqa: NPY002 - which others may draw from
+        states: dict[str, Any] = {"numpy.random": shared, "random": random.getstate()}
+        for name, _, _, value in self.places():
+            if isinstance(value, np.random.Generator):
+                states[name] = value.bit_generator.state
+            elif isinstance(value, np.random.RandomState):
+                states[name] = value.get_state()
+            elif isinstance(value, random.Random):
+                states[name] = value.getstate()
+        return {name: pickle.dumps(state) for name, state in states.items()}
+
+    def check_nothing_drawn(self, before: dict[str, bytes]) -> None:
+        """That the `generator_states` are what they were a step ago; else a CaptureError that names one that is not."""
+        for name, state in self.generator_states().items():
+            if before.get(name, state) != state:
+                raise CaptureError(
+                    f"{name}, of which the step draws random numbers: replayed, they would be the same each time. Draw "
+                    "them by `xpnet.noise` as Dropout does, or do not say `recordable = True`"
+                )
 
     def written(self, before: Mapping[str, Any]) -> set[str]:
         """The names of the places that hold another object now than in `before`, which `values` gave."""

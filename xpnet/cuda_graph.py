@@ -193,7 +193,7 @@ class CudaGraphRunner:
 
     def _warm_up(self, attributes: Attributes) -> tuple[set[str], dict[str, Array]]:
         """Take steps outside of the capture; returns the names of what they make anew, and what state they lead to."""
-        arrays, scalars = attributes.arrays(), []
+        arrays, generators, scalars = attributes.arrays(), attributes.generator_states(), []
         for k in range(_WARM_UP_STEPS):
             try:
                 self._take_one(k)
@@ -202,6 +202,7 @@ class CudaGraphRunner:
             scalars.append(attributes.scalars())
         self._resources.stream.synchronize()  # an error of the step's own comes up here rather than at the capture
         attributes.check_constant(scalars[-2])
+        attributes.check_nothing_drawn(generators)
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
         rebound = attributes.rebound(arrays)
         return rebound, attributes.contents(in_place | rebound)

@@ -47,11 +47,12 @@ class RecordedSteps:
         indices = np.stack([samples, (samples[::-1] + len(samples)) % step.x.shape[0]])
         rows = np.stack([numbers, 0.5 * numbers])
         arrays, slots = attributes.arrays(), Attributes([step.optimizer]).arrays().keys()
-        values = attributes.values()
+        values, generators = attributes.values(), attributes.generator_states()
         called = [step(indices[0], rows[0].tolist())]
         scalars = attributes.scalars()
         called.append(step(indices[1], rows[1].tolist()))
         attributes.check_constant(scalars)
+        attributes.check_nothing_drawn(generators)
         for name in Attributes([step.optimizer]).arrays():
             if name not in slots:
                 raise CaptureError(

@@ -17,6 +17,7 @@ from xpnet.optimizers import Optimizer, bind
 
 __all__ = ["Losses", "TrainingStep", "parts"]
 
+_LAYER_METHODS = "forward", "backward", "compute_loss"
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 _GATHERED_ELSEWHERE = 2**22  # and 16 MB in a GPU's
 
@@ -61,9 +62,8 @@ class TrainingStep:
             way = network.fused(kernels=fused)
             self._compute_gradients = functools.partial(network.compute_gradients_through, way)
         self._gather = kernels.gather if fused else kernels.gather.plain
-        # One that is not made for it may decide on the host, and a recording would keep what was decided.
-        known = augmentation is None or getattr(augmentation, "recordable", False)
-        self.recordable = network.recordable and known and not has_own_methods(_every_layer(network))
+        self._unrecordable = next(_not_recordable(network, augmentation), None)
+        self.recordable = self._unrecordable is None
         params, _ = network.optimizer_view()
         bind(optimizer, params)
         if hasattr(optimizer, "prepare"):
@@ -114,7 +114,7 @@ class TrainingStep:
     def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
         """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
         self.take = lambda x, t, *_: train_step(self.augmented(x), t)  # type: ignore[method-assign]
-        self.recordable, self._numbers = False, None
+        self.recordable, self._unrecordable, self._numbers = False, "a train_step of one's own", None
 
     @property
     def counted(self) -> bool:
@@ -125,8 +125,9 @@ class TrainingStep:
         """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
         if not self.recordable:
             raise CaptureError(
-                f"{type(self.network).__name__}, or a train_step, an augmentation or a layer's forward or "
-                "backward of one's own: they may do anything"
+                f"{self._unrecordable}, which may draw random numbers or decide on the host: replayed, those would be "
+                "the same each time. A class that makes the same array operations in each step says so with "
+                "`recordable = True`"
             )
         if self._numbers is None:
             raise CaptureError(
@@ -167,6 +168,28 @@ def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any
     """The objects that a step is made of: with others it must be made anew."""
     used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
     return [*used, *methods_of(_every_layer(network))]
+
+
+def _not_recordable(network: Network, augmentation: Any) -> Iterator[str]:
+    """What a step is made of that may do something else each time, so that a recording would keep what it did once."""
+    parts = [(layer, _LAYER_METHODS) for layer in _every_layer(network)]
+    for part, methods in [(network, ("compute_gradients",)), *parts]:
+        if not _says_recordable(type(part), methods):
+            yield f"the class {type(part).__name__}"
+    if has_own_methods(_every_layer(network)):
+        yield "a layer's forward or backward that was replaced"
+    if not (augmentation is None or getattr(augmentation, "recordable", False)):
+        yield "the augmentation"
+
+
+def _says_recordable(kind: type, methods: Sequence[str]) -> bool:
+    """Whether a class declares that its methods can be recorded; those of this library can where nothing is said."""
+    for cls in kind.__mro__:
+        if "recordable" in vars(cls):
+            return bool(vars(cls)["recordable"])
+        if any(name in vars(cls) for name in methods):
+            return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return False
 
 
 def _every_layer(network: Network) -> list[Any]:

@@ -113,7 +113,8 @@ class Trainer:
         ``recordable = True``, which says that it makes the same array operations each time.
     capture
         ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
-        step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not.
+        step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not. Classes of
+        layers and losses from outside the library are not recorded unless they say ``recordable = True``.
     drop_last
         Whether to leave out the last minibatch of an epoch where it is short, other samples in each epoch. None: only
         where it has a single sample and the network normalizes over the batch, which needs at least two values.

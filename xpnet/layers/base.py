@@ -93,6 +93,10 @@ class Layer:
     counter_names
         Integer arrays by which one training step differs from the next: they move with the parameters and are not
         saved.
+    recordable
+        Whether ``forward`` and ``backward`` make the same array operations in every step, so that a `Trainer` may
+        record a step and replay it. A class with methods of its own says so with ``recordable = True``; else the layer
+        is called in each step. One that draws random numbers on the host, or decides by the values, must not say so.
     frozen
         Whether the layer is used as it is, in training too, and not learned; set by ``Network.freeze``.
     train
