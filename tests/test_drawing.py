@@ -520,7 +520,7 @@ def test_learning_curves_are_taken_as_arrays(tmp_path):
 
 def test_learning_curves_say_of_how_many_samples_they_are(tmp_path):
     figure = plot_learning_curves([2.0], [0], [0.5], [0.5], evaluated_samples=1000, path=tmp_path / "l.png")
-    assert figure.axes[1].get_title() == "Accuracy on 1,000 samples of each set"
+    assert figure.axes[1].get_title() == "Accuracy on up to 1,000 samples of each set"
 
 
 def test_accuracies_of_other_lengths_are_an_error(tmp_path):

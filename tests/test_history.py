@@ -163,3 +163,14 @@ def test_an_interrupt_of_an_evaluation_leaves_lists_of_one_length(monkeypatch, i
     assert history.iterations == [0]
     assert len(history.time) == len(history.train_acc) == len(history.test_acc) == 1
     assert len(history.loss) == 3
+
+
+def test_the_picture_says_where_accuracies_are_not_of_all_samples(tmp_path):
+    trainer = make(epochs=1, evaluate_sample_num_per_epoch=5)
+    history = trainer.train()
+    assert history.evaluated_samples == 5
+    assert history.plot(tmp_path / "h.png").axes[1].get_title() == "Accuracy on up to 5 samples of each set"
+    for limit in (None, 1000):
+        history = make(epochs=1, evaluate_sample_num_per_epoch=limit).train()
+        assert history.evaluated_samples is None
+        assert history.plot(tmp_path / "h.png").axes[1].get_title() == "Accuracy"

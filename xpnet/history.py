@@ -29,6 +29,8 @@ class History:
     val_loss
         The loss on the validation set at each evaluation, weight decay and label smoothing included as in training;
         empty where there is none.
+    evaluated_samples
+        How many samples of each set the accuracies are of, at most; None for all.
     iterations_per_epoch
         How many minibatches make an epoch.
     seconds
@@ -46,6 +48,7 @@ class History:
     test_acc: list[float] = field(default_factory=list)
     val_acc: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
+    evaluated_samples: int | None = None
     iterations_per_epoch: int = 1
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
@@ -74,7 +77,13 @@ class History:
         accuracies = (self.train_acc, self.test_acc, self.val_acc)
         validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.iterations}
         return plot_learning_curves(
-            self.loss, self.epochs, *accuracies, **validation, title=self.description, path=path
+            self.loss,
+            self.epochs,
+            *accuracies,
+            **validation,
+            evaluated_samples=self.evaluated_samples,
+            title=self.description,
+            path=path,
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

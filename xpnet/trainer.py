@@ -538,6 +538,8 @@ class Trainer:
             loss = history.loss[-1] if history.loss else self._first_loss()
         now = time.perf_counter()
         self._callbacks_due = list(self.callbacks)
+        limit = self.evaluate_sample_num_per_epoch
+        history.evaluated_samples = None if limit is None or limit >= self.train_size else limit
         history.record(len(history.loss), now - self._started, results)
         history.evaluation_seconds += now - begun
         bar.set_postfix(self._display.postfix(loss, history))

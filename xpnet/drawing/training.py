@@ -60,7 +60,7 @@ def plot_learning_curves(
     val_loss, iterations
         The loss on the validation set, and after how many iterations it was taken.
     evaluated_samples
-        Of how many samples of each set the accuracies are, where those are not all: the figure says so.
+        How many samples of each set the accuracies are of, at most; None for all. The figure says so.
     path
         Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
 
@@ -87,7 +87,7 @@ def plot_learning_curves(
     for right in others:
         _plot_accuracies(right, epochs, train_acc, test_acc, val_acc)
         if evaluated_samples is not None:
-            right.set_title(f"Accuracy on {evaluated_samples:,} samples of each set")
+            right.set_title(f"Accuracy on up to {evaluated_samples:,} samples of each set")
     for axes in (left, *others):
         axes.grid(alpha=0.3)
     if title:
