@@ -109,7 +109,8 @@ def test_what_is_encodable(encoding):
 
 def run(*arguments, folder, reader=None, **environment):
     """Run Python; with a reader, its output goes into a pipe that the reader closes at once."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(xpnet.__file__).parents[1]), **environment}
+    environment = {"PYTHONPATH": str(Path(xpnet.__file__).parents[1]), "PYTHONUNBUFFERED": "", **environment}
+    environment = os.environ | environment
     if reader is None:
         return subprocess.run(
             [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, check=False, timeout=900
@@ -132,9 +133,10 @@ TRAIN = str(Path(__file__).parents[1] / "examples" / "train_mnist.py")
 BENCH = ["-m", "xpnet", "bench", "--networks", "TwoLayerNet", "--widths", "4", "--batches", "4", "--repeats", "1"]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("program", [["-m", "xpnet", "info"], BENCH, [TRAIN, "--dataset", "digits"]])
-def test_a_reader_that_leaves_before_the_first_line(tmp_path, program):
-    done = run(*program, folder=tmp_path, reader="none")
+def test_a_reader_that_leaves_before_the_first_line(tmp_path, program, unbuffered):
+    done = run(*program, folder=tmp_path, reader="none", PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
