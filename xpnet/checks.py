@@ -320,13 +320,13 @@ def fitting_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
     >>> fitting_labels(np.array([[0.25, 0.75], [0.0, 5.0]]), (2, 2))
     array([ True, False])
     """
-    if t.ndim < len(scores_shape):
-        return (t >= 0) & (t < scores_shape[-1])
     xp = get_array_module(t)
+    if t.ndim < len(scores_shape):
+        return xp.logical_and(t >= 0, t < scores_shape[-1])
     if not dtype_name(t).startswith("float"):
         t = xp.astype(t, xp.float32)
     tolerance = math.sqrt(xp.finfo(t.dtype).eps)
-    return (xp.abs(xp.sum(t, axis=-1) - 1) <= tolerance) & (xp.min(t, axis=-1) >= -tolerance)
+    return xp.logical_and(xp.abs(xp.sum(t, axis=-1) - 1) <= tolerance, xp.min(t, axis=-1) >= -tolerance)
 
 
 def check_binary(t: Array) -> Array:

@@ -14,6 +14,7 @@ from xpnet.errors import ShapeError
 __all__ = [
     "cross_entropy_error",
     "identity_function",
+    "is_class",
     "label_rows",
     "mean_squared_error",
     "one_hot",
@@ -174,8 +175,12 @@ def one_hot(t: Array, classes: int, dtype: Any) -> Array:
     Array
         Shape (..., C).
     """
-    xp = get_array_module(t)
-    return xp.astype(t[..., None] == arange(classes, like=t), dtype)
+    return get_array_module(t).astype(is_class(t, classes), dtype)
+
+
+def is_class(t: Array, classes: int) -> Array:
+    """Which class index labels (...) are: truth values (..., C), with a single true one."""
+    return t[..., None] == arange(classes, like=t)
 
 
 def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:

@@ -34,8 +34,9 @@ def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Arr
     exp = xp.exp(shifted)
     total = xp.sum(exp, axis=-1, keepdims=True)
     dscores = (exp / total - t) * (1.0 / scores.shape[0])
-    # log softmax = shifted - log(total): never the logarithm of a probability that may have become 0.
-    return dscores, xp.sum(t * (xp.log(total) - shifted), axis=-1)
+    # -log softmax = log(total) - shifted: never the logarithm of a probability that may have become 0. Where t is 0 so
+    # is the loss, also of a class that is masked by a score of -inf.
+    return dscores, xp.sum(t * xp.where(t == 0, t, xp.log(total) - shifted), axis=-1)
 
 
 SOFTMAX_CROSS_ENTROPY = RowKernel(
@@ -68,7 +69,7 @@ extern "C" __global__ void softmax_cross_entropy(
         const real shifted = d[c] - highest;
         const real t = no_class ? real(nan("")) : labels ? real(labels[row] == c) : one_hot[row * classes + c];
         d[c] = (exp(shifted) / total - t) * scale;
-        loss += t * (log_total - shifted);
+        if (t != 0) loss += t * (log_total - shifted);  // of a class that is masked by a score of -inf: 0 * inf
     }
     loss = warp_sum(loss);
     if (threadIdx.x == 0) losses[row] = loss;

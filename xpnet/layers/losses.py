@@ -17,7 +17,7 @@ from xpnet.checks import (
     is_one_hot,
 )
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
+from xpnet.functions import as_floating, as_targets, is_class, one_hot, sample_count, sigmoid, softmax
 
 __all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer", "loss_of_checked"]
 
@@ -149,16 +149,27 @@ class SoftmaxWithLoss(LossLayer):
     def compute_loss(self, x: Array, t: Array) -> Array:
         """The mean cross entropy of scores `x` (N, C) for labels `t`, indices (N,) or rows (N, C) that sum to 1."""
         xp = get_array_module(x)
-        self.t = one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t
-        if self.label_smoothing:
-            self.t = (1 - self.label_smoothing) * self.t + self.label_smoothing / x.shape[-1]
         shifted = x - xp.max(x, axis=-1, keepdims=True)
         exp = xp.exp(shifted)
         total = xp.sum(exp, axis=-1, keepdims=True)
         self.y = exp / total
-        # log y = shifted - log(total): never the logarithm of a probability that may have become 0.
-        self.loss = xp.sum(self.t * (xp.log(total) - shifted)) / sample_count(x)
+        # -log y = log(total) - shifted: never the logarithm of a probability that may have become 0.
+        losses = xp.log(total) - shifted
+        # t (-log y), but 0 and not 0 * inf where a class is masked by a score of -inf.
+        if t.ndim < x.ndim and not self.label_smoothing:
+            is_label = is_class(t, x.shape[-1])
+            self.t = xp.astype(is_label, x.dtype)
+            losses = xp.where(is_label, losses, self.t)
+        else:
+            self.t = self._smoothed(one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t)
+            losses = self.t * xp.where(self.t == 0, self.t, losses)
+        self.loss = xp.sum(losses) / sample_count(x)
         return self.loss
+
+    def _smoothed(self, rows: Array) -> Array:
+        if not self.label_smoothing:
+            return rows
+        return (1 - self.label_smoothing) * rows + self.label_smoothing / rows.shape[-1]
 
     def backward(self, dout: float = 1.0) -> Array:
         """(y - t) / N, times `dout`."""
@@ -238,7 +249,7 @@ class SigmoidWithLoss(LossLayer):
 
     def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:  # noqa: ARG002
         """Which of the targets, (N, D), lie from 0 to 1."""
-        return (t >= 0) & (t <= 1)
+        return get_array_module(t).logical_and(t >= 0, t <= 1)
 
     def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
         """The targets as numbers of the network's dtype."""
