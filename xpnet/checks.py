@@ -46,6 +46,7 @@ __all__ = [
     "is_one_hot",
 ]
 
+_ON_HOST = np.ndarray, np.generic
 _NETWORK_DTYPES = "float32", "float64"
 
 
@@ -266,7 +267,7 @@ def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
 
 def _check_indices(t: Array, classes: int) -> None:
     """That class indices are in range, where they are NumPy's; else a LabelError."""
-    if not isinstance(t, np.ndarray | np.generic) or (fits := fitting_labels(t, (*t.shape, classes))).all():
+    if not isinstance(t, _ON_HOST) or (fits := fitting_labels(t, (*t.shape, classes))).all():
         return
     first = int(np.argmin(fits))
     if t.min() == 1 and t.max() == classes:
@@ -286,24 +287,27 @@ def _check_rows(t: Array) -> None:
     """That rows of labels are probabilities, where they are NumPy's; else a LabelError."""
     if not isinstance(t, np.ndarray):
         return
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # the sum of infinities
         fits = np.atleast_1d(fitting_labels(t, t.shape))
     if fits.all():
         return
-    bad = np.atleast_2d(t)[int(np.argmin(fits))]
-    if not bad.any():
+    first = int(np.argmin(fits))
+    bad = np.atleast_2d(t)[first]
+    if not np.isfinite(bad).all():
+        remedy = "Leave such samples out: `known = numpy.isfinite(t).all(axis=-1)`, then `x[known]` and `t[known]`."
+    elif not bad.any():
         remedy = "Leave out samples of no class: `known = t.any(axis=-1)`, then `x[known]` and `t[known]`."
-    elif np.all(t >= 0) and np.isfinite(t).all():
+    elif bad.min() < 0:
+        remedy = "For targets of any size use `IdentityWithLoss()`."
+    else:
         remedy = (
             "A row cannot be the weight of its sample: `t = t / t.sum(axis=-1, keepdims=True)` makes probabilities of "
             "the rows. Where several classes are right at once, use `SigmoidWithLoss()`."
         )
-    else:
-        remedy = "For targets of any size use `IdentityWithLoss()`."
     raise LabelError(
         f"Expected rows of labels that are probabilities and sum to 1, got the sum {bad.sum():g} in row "
-        f"{int(np.argmin(fits))}, {np.array2string(bad, threshold=8, edgeitems=3)} ({np.count_nonzero(~fits)} of "
-        f"{fits.size} rows are wrong). {remedy}"
+        f"{first}, {np.array2string(bad, threshold=8, edgeitems=3)} ({np.count_nonzero(~fits)} of {fits.size} rows are "
+        f"wrong). {remedy}"
     )
 
 
@@ -380,7 +384,7 @@ def check_amounts(t: Array) -> Array:
 
 def _numbers(t: Array, what: str, remedy: str) -> Array:
     """The array in the machine's byte order; a DtypeError where it holds words, with the remedy for a ``{word}``."""
-    if not isinstance(t, np.ndarray | np.generic):
+    if not isinstance(t, _ON_HOST):
         return t
     if t.dtype.kind in "biuf":
         return t if t.dtype.isnative else t.astype(t.dtype.newbyteorder("="))

@@ -14,7 +14,6 @@ from xpnet.errors import ShapeError
 __all__ = [
     "cross_entropy_error",
     "identity_function",
-    "is_class",
     "label_rows",
     "mean_squared_error",
     "one_hot",
@@ -175,12 +174,7 @@ def one_hot(t: Array, classes: int, dtype: Any) -> Array:
     Array
         Shape (..., C).
     """
-    return get_array_module(t).astype(is_class(t, classes), dtype)
-
-
-def is_class(t: Array, classes: int) -> Array:
-    """Which class index labels (...) are: truth values (..., C), with a single true one."""
-    return t[..., None] == arange(classes, like=t)
+    return get_array_module(t).astype(t[..., None] == arange(classes, like=t), dtype)
 
 
 def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:

@@ -46,6 +46,15 @@ def input_and_dout(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple
 @st.composite
 def scores_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Scores of a batch, and a label for each row."""
-    n, classes = draw(sizes), draw(sizes)
+    n, classes = draw(sizes), draw(st.integers(2, 7))
     x = draw(arrays(np.float64, (n, classes), elements=scores))
     return x, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+
+
+@st.composite
+def scores_and_soft_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a batch, and for each row the probability of each class, 0 of some."""
+    x, t = draw(scores_and_labels())
+    shares = draw(arrays(np.float64, x.shape, elements=st.sampled_from([0.0, 1.0]) | st.floats(1e-6, 1)))
+    shares[np.arange(len(t)), t] += 0.5
+    return x, shares / shares.sum(axis=1, keepdims=True)

@@ -13,6 +13,7 @@ from comparing import (
     magnitudes,
     moderate,
     scores_and_labels,
+    scores_and_soft_labels,
     search,
     seeds,
     sizes,
@@ -107,6 +108,47 @@ def test_softmax_with_loss(given_arrays: tuple[np.ndarray, np.ndarray], dout: fl
         assert_close(layer.forward(x, labels), loss, scale=1.0)
         assert_close(layer.backward(dout), x_torch.grad, scale=abs(dout) / n)
         assert_close(layer.y, torch.softmax(x_torch, dim=1))
+
+
+@search
+@given(scores_and_soft_labels(), st.sampled_from([0.0, 0.1]), st.sampled_from([1.0, 3.0, -0.125]))
+def test_softmax_with_loss_of_soft_labels(
+    given_arrays: tuple[np.ndarray, np.ndarray], smoothing: float, dout: float
+) -> None:
+    x, t = given_arrays
+    x_torch = tensor(x)
+    loss = torch.nn.functional.cross_entropy(x_torch, torch.tensor(t), label_smoothing=smoothing)
+    (dout * loss).backward()
+    layer = SoftmaxWithLoss(label_smoothing=smoothing)
+    assert_close(layer.forward(x, t), loss, scale=1.0)
+    assert_close(layer.backward(dout), x_torch.grad, scale=abs(dout) / len(x))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("t", [np.array([0, 2, 2]), np.array([0, 1, 2])], ids=["others masked", "the label masked"])
+def test_softmax_with_loss_of_masked_classes(t: np.ndarray, smoothing: float) -> None:
+    x = np.array([[1.0, -np.inf, 0.5], [2.0, -np.inf, -1.0], [-np.inf, -np.inf, 3.0]])
+    x_torch = tensor(x)
+    loss = torch.nn.functional.cross_entropy(x_torch, torch.tensor(t), label_smoothing=smoothing)
+    loss.backward()
+    for labels in (t, np.eye(3)[t]):
+        layer = SoftmaxWithLoss(label_smoothing=smoothing)
+        np.testing.assert_allclose(layer.forward(x, labels), loss.detach().numpy(), rtol=1e-12)
+        if not smoothing:  # of which PyTorch gives infinities of both signs
+            np.testing.assert_allclose(layer.backward(), x_torch.grad.numpy(), atol=1e-12)
+
+
+def test_soft_labels_of_masked_classes_are_those_of_the_other_classes() -> None:
+    x, t = np.array([[1.0, -np.inf, 0.5], [2.0, -np.inf, -1.0]]), np.array([[0.25, 0.0, 0.75], [0.5, 0.0, 0.5]])
+    loss = torch.nn.functional.cross_entropy(torch.tensor(x[:, ::2]), torch.tensor(t[:, ::2]))
+    assert float(SoftmaxWithLoss().forward(x, t)) == pytest.approx(float(loss), rel=1e-12)
+
+
+def test_an_infinite_score_gives_nan_as_in_pytorch() -> None:
+    x, t = np.array([[np.inf, 0.0]]), np.array([0])
+    assert np.isnan(float(torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(t))))
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(SoftmaxWithLoss().forward(x, t))
 
 
 @pytest.mark.parametrize("behind", [30.0, 1000.0])

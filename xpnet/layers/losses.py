@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module
+from xpnet.backend import Array, arange, asarray, get_array_module
 from xpnet.checks import (
     check_amounts,
     check_between,
@@ -17,7 +17,7 @@ from xpnet.checks import (
     is_one_hot,
 )
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.functions import as_floating, as_targets, is_class, one_hot, sample_count, sigmoid, softmax
+from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
 
 __all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer", "loss_of_checked"]
 
@@ -106,8 +106,8 @@ def loss_of_checked(last_layer: LossLayer, x: Array, t: Array) -> Array:
 
     A last layer that has a ``forward`` of its own may compute something else there: then that is called.
     """
-    own = "forward" in vars(last_layer) or type(last_layer).forward is not LossLayer.forward
-    return last_layer.forward(x, t) if own else last_layer.compute_loss(x, t)
+    has_own = type(last_layer).forward is not LossLayer.forward or "forward" in vars(last_layer)
+    return last_layer.forward(x, t) if has_own else last_layer.compute_loss(x, t)
 
 
 class SoftmaxWithLoss(LossLayer):
@@ -157,7 +157,7 @@ class SoftmaxWithLoss(LossLayer):
         losses = xp.log(total) - shifted
         # t (-log y), but 0 and not 0 * inf where a class is masked by a score of -inf.
         if t.ndim < x.ndim and not self.label_smoothing:
-            is_label = is_class(t, x.shape[-1])
+            is_label = t[..., None] == arange(x.shape[-1], like=t)
             self.t = xp.astype(is_label, x.dtype)
             losses = xp.where(is_label, losses, self.t)
         else:
