@@ -12,12 +12,14 @@ from xpnet import (
     SGD,
     Affine,
     IdentityWithLoss,
+    Layer,
     Network,
     SigmoidWithLoss,
     SoftmaxWithLoss,
     Trainer,
     asarray,
     cross_entropy_error,
+    kernels,
     mean_squared_error,
     softmax,
     to_numpy,
@@ -373,3 +375,47 @@ def test_soft_labels_are_held_out_with_their_samples():
     places = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in held_out.x]
     assert len(places) == 5
     np.testing.assert_array_equal(held_out.t, t[places])
+
+
+# --- masked classes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("t", [np.array([0, 1]), np.array([[1.0, 0, 0], [0.5, 0.5, 0]])], ids=["indices", "soft"])
+def test_a_class_that_is_masked_by_minus_infinity(be, t):
+    """It has no share in the loss of the others: that of these alone."""
+    scores = np.array([[1.0, 2.0, -np.inf], [0.5, -1.0, -np.inf]])
+    masked, others = SoftmaxWithLoss(), SoftmaxWithLoss()
+    expected = others.forward(scores[:, :2], t if t.ndim == 1 else t[:, :2])
+    be.check(masked.forward(be.put(scores), be.put(t)), expected)
+    be.check(masked.backward(), np.column_stack([others.backward(), np.zeros(2)]))
+    dscores, losses = kernels.softmax_cross_entropy(be.put(scores), None, be.put(t))
+    be.check(kernels.mean(losses), expected)
+    be.check(dscores, np.column_stack([others.backward(), np.zeros(2)]))
+
+
+def test_a_label_whose_class_is_masked_has_an_infinite_loss(be):
+    assert np.isinf(float(SoftmaxWithLoss().forward(be.put(np.array([[1.0, -np.inf]])), be.put(np.array([1])))))
+
+
+class Mask(Layer):
+    """Scores of which one class is not to be chosen."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def forward(self, x):
+        return x + self.mask
+
+    def backward(self, dout):
+        return dout
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_a_network_with_a_masked_class_trains(capture):
+    network = Network([Affine(W.copy(), B.copy()), Mask(np.array([0.0, 0.0, -np.inf]))])
+    trainer = Trainer(
+        network, X, LABELS % 2, None, None, iterations=3, mini_batch_size=N, verbose=False, capture=capture
+    )
+    others = Network([Affine(W[:, :2].copy(), B[:2].copy())])
+    right = Trainer(others, X, LABELS % 2, None, None, iterations=3, mini_batch_size=N, verbose=False)
+    np.testing.assert_allclose(trainer.train().loss, right.train().loss, rtol=1e-12)

@@ -99,7 +99,7 @@ def assert_gradients(network: MultiLayerNet, grads: Any, model: Any) -> None:
 
 @settings(search, max_examples=100)
 @given(
-    st.lists(st.integers(1, 8), max_size=3), st.integers(1, 6), st.integers(1, 5), st.integers(3, 9),
+    st.lists(st.integers(1, 8), max_size=3), st.integers(1, 6), st.integers(2, 5), st.integers(3, 9),
     st.sampled_from(sorted(ACTIVATIONS)), st.booleans(), st.floats(0, 0.7), st.sampled_from([0.0, 1e-3, 0.5]),
     last_layers, st.booleans(), seeds,
 )  # fmt: skip
