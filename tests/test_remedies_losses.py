@@ -80,7 +80,10 @@ CHANGES = {
 @pytest.mark.parametrize(("last_layer", "t", "right"), CHANGES.values(), ids=CHANGES.keys())
 def test_what_is_to_be_done_with_the_targets(last_layer, t, right):
     network = network_of(last_layer())
-    for call in (lambda: network.loss(X, t), lambda: Trainer(network, X, t, None, None, verbose=False)):
+    calls = [lambda: network.loss(X, t)]
+    if t.dtype.kind not in "UO" or not network.has_exclusive_classes:  # a trainer makes classes of words
+        calls.append(lambda: Trainer(network, X, t, None, None, verbose=False))
+    for call in calls:
         lines = [line for line in advice(call) if not line.endswith("WithLoss()")]
         assert lines
         x, changed = followed(lines, X, t)
