@@ -327,6 +327,33 @@ def test_what_is_not_ours_or_still_being_written_stays(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted([*others, PART.replace("0", "f"), "file"])
 
 
+@posix
+def test_a_part_that_another_writer_removes_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    import fcntl
+
+    removed, flock = [], fcntl.flock
+
+    def slow(descriptor, how):
+        for part in [] if removed else tmp_path.glob(".file.*.part"):
+            removed.append(part.unlink())
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    assert write_whole(tmp_path / "file", "text").read_text() == "text"
+    assert len(removed) == 1
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@posix
+def test_a_file_system_without_permissions_can_be_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path = write_whole(tmp_path / "file", "old")
+    monkeypatch.setattr(os, "fchmod", refuse)
+    assert write_whole(path, "new").read_text() == "new"
+
+
 def test_where_files_cannot_be_locked_only_old_parts_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr("xpnet.files.fcntl", None)
     new, old = tmp_path / PART, tmp_path / PART.replace("0", "f")

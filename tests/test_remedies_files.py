@@ -146,10 +146,13 @@ def test_a_file_that_is_still_compressed(here):
         (b"<!DOCTYPE html>", "a web page"),
         (b"\n\n<html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (zipped("archive/data.pkl", "archive/data/0"), "a file of PyTorch"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "a file of PyTorch"),
     ],
+    ids=range(9),
 )
 def test_other_files_are_named(here, head, says):
-    (here / "w").write_bytes(head + bytes(50))
+    (here / "w").write_bytes(head if head.startswith(b"PK") else head + bytes(50))
     network = TwoLayerNet(4, 3, 2, backend="numpy")
     for load in (load_weights, network.load):
         with pytest.raises(DataError, match=f"^w is .*{says}") as caught:

@@ -222,6 +222,9 @@ def test_a_large_file_of_other_weights_is_refused_before_it_is_read(tmp_path):
         {"W": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}},
         {"W": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
         {"W": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {"a": 1}},
+        {"W": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}},
+        {"W": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}},
+        {"W": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 8]}},
         {"W": {"dtype": "F32", "shape": [2]}},
         {
             "W": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},

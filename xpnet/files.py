@@ -105,7 +105,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with file:
             if target.exists() and os.name == "posix":
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+                with suppress(PermissionError):  # on file systems without permissions, as on USB sticks
+                    os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
