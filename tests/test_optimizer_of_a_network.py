@@ -118,6 +118,25 @@ def test_only_one_of_several_copies_goes_on_with_the_optimizer():
             make(net, optimizer=optimizer)
 
 
+def test_an_earlier_copy_of_the_optimizer_does_not_go_on_with_a_later_network():
+    optimizer, net = Adam(0.01), network()
+    trained(optimizer, net)
+    later, optimizer_of_it = net.copy(), copy.deepcopy(optimizer)
+    trained(optimizer_of_it, later)
+    with pytest.raises(ArgumentError, match="belongs to another network"):
+        make(later, optimizer=optimizer)
+    trained(optimizer, net)
+
+
+def test_one_that_has_made_no_step_is_free():
+    optimizer, trainer = SGD(Cosine(0.1, 30)), make(network())
+    trainer.optimizer = optimizer
+    trainer.train_step = lambda x, t: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    trained(optimizer, network(1))
+
+
 def test_a_network_with_another_head_is_another_network():
     optimizer, net = SGD(Cosine(0.1, 3)), network()
     trained(optimizer, net)

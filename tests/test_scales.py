@@ -23,6 +23,8 @@ def train(x, x_test=None, validation=None, be=None):
 @pytest.mark.parametrize(("sets", "says"), [
     ((BITS,), r"^x_train is uint8 and holds only 0 and 1\..*`x_train = x_train.astype\('float32'\)`"),
     ((FLOATS / 255, BITS), "^x_test is uint8 and holds only 0 and 1"),
+    ((BITS, FLOATS), "^x_train is uint8 and holds only 0 and 1"),
+    ((PIXELS, BITS), "^x_test is uint8 and holds only 0 and 1"),
     ((FLOATS / 255, None, (BITS, LABELS)), "^x_val is uint8 and holds only 0 and 1"),
     ((PIXELS, FLOATS), r"^x_train is uint8, .* but x_test is of floats from 0 to 255\..*`x_test = x_test / 255`"),
     ((FLOATS, PIXELS), r"^x_test is uint8, .* but x_train is of floats from 0 to 255"),
@@ -41,6 +43,7 @@ def test_a_difference_is_said(sets, says):
 @pytest.mark.parametrize("sets", [
     (PIXELS,), (FLOATS,), (PIXELS, PIXELS), (FLOATS, FLOATS), (PIXELS, FLOATS / 255), (FLOATS / 255, PIXELS),
     (np.zeros_like(PIXELS),), (numbers(0, 25, 12), 200 * numbers(1, 25, 12)), (FLOATS / 255, FLOATS / 255 * 60),
+    (np.clip(numbers(0, 25, 12), -1, 1), 200 * np.clip(numbers(0, 25, 12), -1, 1)),
     (FLOATS * 40, FLOATS / 255), (PIXELS, PIXELS[::2] // 2 * 0),
 ])  # fmt: skip
 def test_nothing_is_said_of_others(sets):
@@ -67,7 +70,7 @@ def test_truth_values_are_led_to_floats():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_inputs_too_large_for_the_network_are_refused_and_the_remedy_works(sign):
-    x, t = sign * 1e39 * numbers(0, 9, 12), LABELS[:9]
+    x, t = sign * 1e39 * np.abs(numbers(0, 9, 12)), LABELS[:9]
     network = TwoLayerNet(12, 6, 7, 1e-40, seed=0)
     with pytest.raises(
         DataError, match=r"^x_train has a value of .*e\+39, but the network's float32 ends at 3\.4e\+38"

@@ -29,6 +29,17 @@ def test_shares_are_as_near_as_whole_samples_allow(share):
         assert (counts(t_train, len(sizes)) > 0).all(), "a class that cannot be learned"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "taken"), [([6, 14], [1, 3]), ([14, 6], [3, 1]), ([5, 5, 10], [1, 1, 2]), ([1, 19], [0, 4])]
+)
+def test_what_is_left_goes_to_the_largest_remainders(sizes, taken):
+    """Of 20 samples 4: shares of 1.2 and 2.8, say."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(5):
+        _, (_, t_val) = split_validation(numbers(0, 20, 1), labels, 0.2, seed=seed, stratify=True)
+        assert counts(t_val, len(sizes)).tolist() == taken
+
+
 def test_it_is_scikit_learns_where_shares_are_whole():
     sklearn = pytest.importorskip("sklearn.model_selection")
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [40, 20, 10, 30]))

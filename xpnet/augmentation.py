@@ -42,7 +42,8 @@ class Augmentation:
         Height and width, or channels, height and width, of images that are rows; None where they are square. Also to
         confirm that images such as (N, 8, 100, 1) do not have their channels last.
     seed
-        A whole number for the same changes each time, on every backend; None for others.
+        A whole number for the same changes each time, on every backend; None for others. A second training with the
+        same object goes on with its random numbers: make one for each where the changes are to be the same.
 
     Attributes
     ----------

@@ -136,7 +136,7 @@ def warn_of_scales(sets: Mapping[str, Samples | None]) -> None:
                     f"`{floats} = {floats} / 255`."
                 )
         elif (
-            not pixels
+            a not in pixels
             and min(low[a], low[b]) >= 0
             and 0 < high[small] <= 1
             and _PIXEL_LIKE * high[small] <= high[large] <= 255
