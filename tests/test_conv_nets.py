@@ -400,7 +400,6 @@ def test_the_work_of_a_step_is_that_of_its_windows(name: str, count: dict[str, i
     of_layers = dict(zip(network.layers, network.operations((1, 8, 8)), strict=True))
     for layer, numbers in count.items():
         assert of_layers[layer] == pytest.approx((2 if layer in frozen else 6) * numbers, rel=0.01)
-    assert trainer.operations_of_a_layer == 10 * max(of_layers.values())
 
 
 def test_the_work_of_the_books_networks() -> None:

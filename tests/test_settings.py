@@ -83,7 +83,7 @@ FIXED = [
     "train_acc_list",
     "test_acc_list",
 ]
-ARE_METHODS = {"train", "stop", "step", "steps", "say", "operations_a_step", "operations_of_a_layer"}
+ARE_METHODS = {"train", "stop", "step", "steps", "say", "operations_a_step", "largest_product"}
 NOT_KEPT = {"self", "epochs", "optimizer_param", "seed"}  # arguments of the constructor alone
 
 

@@ -7,6 +7,8 @@ in float64. A vector is one sample; in a two-dimensional array each row is one.
 from numbers import Number
 from typing import Any
 
+import numpy as np
+
 from xpnet.backend import Array, arange, asarray, check_plain, dtype_name, get_array_module, is_array
 from xpnet.checks import check_labels, fitting_labels
 from xpnet.errors import ShapeError
@@ -87,7 +89,8 @@ def sigmoid(x: Array) -> Array:
     array([0.57444252, 0.66818777, 0.75026011])
     """
     xp, x = as_floating(x)
-    z = xp.exp(-xp.abs(x))
+    with np.errstate(under="ignore"):  # exp of a large negative number is 0
+        z = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, z) / (1 + z)
 
 
@@ -150,8 +153,9 @@ def softmax(x: Array) -> Array:
            [0.5, 0.5]])
     """
     xp, x = as_floating(x)
-    exp = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-    return exp / xp.sum(exp, axis=-1, keepdims=True)
+    with np.errstate(under="ignore"):  # exp of a large negative number is 0
+        exp = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+        return exp / xp.sum(exp, axis=-1, keepdims=True)
 
 
 def one_hot(t: Array, classes: int, dtype: Any) -> Array:

@@ -1,8 +1,10 @@
 """A network: layers in order and a last layer that gives the loss."""
 
+import contextlib
 import copy
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -33,14 +35,18 @@ from xpnet.layers import (
     check_loss_layer,
     checked,
     first_that_learns,
+    largest_product,
     loss_of_checked,
     settled_shape,
 )
 from xpnet.memory import raise_out_of_memory
 from xpnet.summary import summary_table
+from xpnet.threads import SMALL_PRODUCT, blas_threads
 
 __all__ = ["Network", "check_network"]
 
+# What is not finite is told of with the name of a layer, and underflow is part of exp and of small products.
+_AS_IT_IS = contextlib.nullcontext()
 _MOST_SAMPLES = 1000
 _CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
 _MOST_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
@@ -122,6 +128,7 @@ class Network(LayerStack):
         super().__init__(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        self._products: dict[tuple[tuple[int, ...], int], float] = {}
         self._checked_batches: set[tuple[int, ...]] = set()
         self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else input_shape
         self._take_layers()
@@ -196,6 +203,7 @@ class Network(LayerStack):
 
     # --- inference ---------------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def predict(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The scores (before the softmax): (N, C) for a batch, (C,) for one sample.
 
@@ -207,14 +215,18 @@ class Network(LayerStack):
             layers, dtype = self.layer_views(), self.anchor.dtype
         at_once = self._samples_at_once(x, batch_size)
         try:
-            if x.shape[0] <= at_once:
-                scores = _scores(layers, as_inputs(x, dtype))
-            else:
-                scores = get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, at_once)))
+            with self._threads_for(x, at_once):
+                if x.shape[0] <= at_once:
+                    scores = _scores(layers, as_inputs(x, dtype))
+                else:
+                    scores = get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, at_once)))
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
+        if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):  # the sum of the squares
+            self._tell_of_scores(x, scores)
         return scores[0, ...] if single else scores
 
+    @np.errstate(all="ignore")
     def predict_proba(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The probabilities, softmax of the scores: (N, C) for a batch, (C,) for one sample."""
         if not hasattr(self.last_layer, "probabilities"):
@@ -254,6 +266,7 @@ class Network(LayerStack):
         named = labels if self._classes is None else np.array(self._classes)[labels]
         return named if scores.ndim > 1 else named.item()
 
+    @np.errstate(all="ignore")
     def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
         """The mean loss, a scalar of the backend (``float(...)`` fetches it), weight decay included.
 
@@ -264,7 +277,11 @@ class Network(LayerStack):
             last_layer = copy.copy(self.last_layer)
             layers, dtype = self.layer_views(train=True) if train else [], self.anchor.dtype
             weights = self._weights_that_decay()
-        y = _scores(layers, as_inputs(x, dtype)) if train else self.predict(x)
+        if train:
+            with self._threads_for(x, x.shape[0]):
+                y = _scores(layers, as_inputs(x, dtype))
+        else:
+            y = self.predict(x)
         return self._with_penalty(loss_of_checked(last_layer, y, t), weights)
 
     def _weights_that_decay(self) -> list[Array]:
@@ -277,6 +294,7 @@ class Network(LayerStack):
             loss = loss + 0.5 * self.weight_decay_lambda * xp.sum(W * W)
         return loss
 
+    @np.errstate(all="ignore")
     def accuracy(self, x: Array, t: Array, *, batch_size: int | None = None) -> float:
         """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`.
 
@@ -290,10 +308,13 @@ class Network(LayerStack):
             layers, dtype = self.layer_views(), self.anchor.dtype
         at_once, right, start = self._samples_at_once(x, batch_size), 0, 0
         try:
-            for scores in _batches_of_scores(layers, x, dtype, at_once):
-                end = start + scores.shape[0]
-                right = right + self.last_layer.count_right(scores, t[start:end, ...])
-                start = end
+            with self._threads_for(x, at_once):
+                for scores in _batches_of_scores(layers, x, dtype, at_once):
+                    end = start + scores.shape[0]
+                    if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):
+                        self._tell_of_scores(x[start:end, ...], scores, first=start)
+                    right = right + self.last_layer.count_right(scores, t[start:end, ...])
+                    start = end
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
         xp = get_array_module(t)
@@ -301,6 +322,43 @@ class Network(LayerStack):
             right = xp.where(xp.all(fits), right, -1)  # on the device, so that one number is waited for
         count = float(right)
         return count / x.shape[0] if count >= 0 else math.nan
+
+    def _tell_of_scores(self, x: np.ndarray, scores: np.ndarray, first: int = 0) -> None:
+        """Raise an error where the inputs of scores are not finite, else warn with the layer where that begins.
+
+        A score of minus infinity alone rules a class out and is meant. `first`: the place of the first of the samples
+        among all, for the message.
+        """
+        check_finite("x", x)
+        check_range("x", x, self.dtype)
+        good = (np.isfinite(scores) | np.isneginf(scores)).reshape(len(scores), -1).all(axis=1)
+        if good.all():
+            return
+        bad = int(np.argmin(good))
+        y = as_inputs(x[bad : bad + 1, ...], self.anchor.dtype)
+        for name, layer in zip(self._layers, self.layer_views(), strict=True):
+            y = layer.forward(y)
+            if not np.isfinite(y).all():
+                warnings.warn(
+                    f"The output of {name}, {layer!r}, is not finite, for inputs that are; the first such sample is at "
+                    f"index {first + bad}. Either a weight is not finite, or the numbers are too large for "
+                    f"{self.dtype}. Scale the inputs, for example to a mean of 0 and a standard deviation of 1.",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+                return
+
+    def largest_product(self, sample_shape: tuple[int, ...], samples: int) -> float:
+        """About how many floating-point operations the largest matrix product has, for so many samples at a time."""
+        key = sample_shape, samples
+        if key not in self._products:
+            self._products[key] = largest_product(self._layers.values(), sample_shape, samples)
+        return self._products[key]
+
+    def _threads_for(self, x: Array, at_once: int) -> contextlib.AbstractContextManager[None]:
+        """As many threads as products for `x` should have, that many samples at a time."""
+        product = self.largest_product(tuple(x.shape[1:]), min(at_once, x.shape[0]))
+        return blas_threads(product) if product >= SMALL_PRODUCT else _AS_IT_IS
 
     def _samples_at_once(self, x: Array, batch_size: int | None) -> int:
         """How many samples go through the layers at a time."""
@@ -313,6 +371,7 @@ class Network(LayerStack):
 
     # --- gradients ---------------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """The gradients of the loss by backpropagation, by the names of the parameters; arrays of the caller's own.
 
@@ -323,7 +382,8 @@ class Network(LayerStack):
             if get_array_module(x) is np:
                 check_finite("x", x)  # elsewhere a look at the values would wait for the device
                 check_range("x", x, self.dtype)
-            self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
+            with self._threads_for(x, x.shape[0]):
+                self.compute_gradients(as_inputs(x, self.anchor.dtype), t)
             if self.buffers is None:
                 return dict(self._grads)
             return {key: copied(grad) for key, grad in self._grads.items()}
@@ -375,6 +435,7 @@ class Network(LayerStack):
                 view[...] = grad
                 setattr(layer, name, view)
 
+    @np.errstate(all="ignore")
     def numerical_gradient(self, x: Array, t: Array, h: float | None = None) -> dict[str, Array]:
         """The gradients of the loss by central differences (course rows 9, 15), with the step of `numerical_gradient`.
 
@@ -384,7 +445,8 @@ class Network(LayerStack):
         with self.lock:
             x, t = self._enter_with_targets(x, t)
             dtype = self.anchor.dtype
-        return numerical_network_gradient(self, as_inputs(x, dtype), t, h)
+        with self._threads_for(x, x.shape[0]):
+            return numerical_network_gradient(self, as_inputs(x, dtype), t, h)
 
     # --- the door ----------------------------------------------------------------------------------------------------
 

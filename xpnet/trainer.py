@@ -358,7 +358,7 @@ class Trainer:
         if not self._order.size:
             self._order = self._draw_order()
         try:
-            with blas_threads(self.operations_of_a_layer), self._memory_for_minibatch():
+            with blas_threads(self.largest_product), self._memory_for_minibatch():
                 self._make_steps(self._current_steps(), bar, interrupts)
         finally:
             synchronize(self.network.anchor)
@@ -469,9 +469,9 @@ class Trainer:
         return self.mini_batch_size * sum(self.network.operations(tuple(self.x_train.shape[1:])))
 
     @property
-    def operations_of_a_layer(self) -> float:
-        """The same of the largest layer: by this it is said how many threads a step may have."""
-        return self.mini_batch_size * max(self.network.operations(tuple(self.x_train.shape[1:])))
+    def largest_product(self) -> float:
+        """About how many operations the largest product of a step has: by it `blas_threads` decides."""
+        return self.network.largest_product(tuple(self.x_train.shape[1:]), self.mini_batch_size)
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""

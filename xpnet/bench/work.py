@@ -209,7 +209,7 @@ class XpnetWorker:
     def train(self, steps: int) -> Array:
         """As `Worker` says."""
         size = self.trainer.mini_batch_size
-        with blas_threads(self.trainer.operations_of_a_layer):
+        with blas_threads(self.trainer.largest_product):
             for done in range(0, steps, MINIBATCHES):
                 for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
                     pass

@@ -11,6 +11,7 @@ from xpnet.layers.base import Layer, checked
 __all__ = ["Gelu", "LeakyRelu", "ReLU", "Relu", "Sigmoid", "Tanh"]
 
 _GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+_GELU_FLAT = 20.0  # where tanh(u) is 1, to the bit
 
 
 class Relu(Layer):
@@ -169,7 +170,8 @@ class Gelu(Layer):
 
     def backward(self, dout: Array) -> Array:
         """Dout * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""
-        x, tanh = self.x, self.tanh
-        self.check_gradient(dout, x)
+        xp, tanh = get_array_module(dout), self.tanh
+        self.check_gradient(dout, self.x)
+        x = xp.minimum(xp.maximum(self.x, -_GELU_FLAT), _GELU_FLAT)  # beyond, 0 would be multiplied by infinity
         du = _GELU_SCALE * (1 + 3 * _GELU_CUBE * x * x)
         return dout * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * du)

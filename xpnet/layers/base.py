@@ -17,6 +17,7 @@ __all__ = [
     "checked",
     "first_that_learns",
     "has_own_methods",
+    "largest_product",
     "layer_view",
     "methods_of",
     "methods_of_class",
@@ -190,6 +191,10 @@ class Layer:
     def multiplications(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 - here whatever the shape is
         """About how many ``forward`` makes for one sample of `shape`: one a parameter, if it says no other."""
         return self.parameter_count + self.frozen_count
+
+    def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
+        """About how many floating-point operations the largest matrix product has, for so many samples of `shape`."""
+        return 2.0 * samples * self.multiplications(shape)
 
     def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002 - here whatever the shape is
         """How many values of one sample of that shape a statistic of the batch has, at least; None without statistics.
@@ -365,6 +370,15 @@ def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
         count += layer.multiplications(shape)
         shape = layer.output_shape(shape)
     return count
+
+
+def largest_product(layers: Iterable[Layer], shape: tuple[int, ...], samples: int) -> float:
+    """About how many floating-point operations the largest matrix product of layers in order has, for such samples."""
+    largest = 0.0
+    for layer in layers:
+        largest = max(largest, layer.largest_product(shape, samples))
+        shape = layer.output_shape(shape)
+    return largest
 
 
 def values_per_statistic(layers: Iterable[Layer], shape: tuple[int, ...]) -> int | None:

@@ -142,6 +142,14 @@ class Convolution(Layer):
         _, oh, ow = self.output_shape(shape)
         return math.prod(self.W.shape) * oh * ow
 
+    def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
+        """That of a piece: see the notes."""
+        _, oh, ow = self.output_shape(shape)
+        count, *window = self.W.shape
+        row = math.prod(window) * ow * samples
+        first, last = pieces(self.W, oh, row)[0]
+        return 2.0 * count * row * (last - first)
+
     def __repr__(self) -> str:
         count, channels, fh, fw = self.W.shape
         return f"Convolution({channels} -> {count}, {fh}x{fw}{described(self.stride, self.pad)})"

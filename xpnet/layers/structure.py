@@ -11,6 +11,7 @@ from xpnet.layers.base import (
     check_layer,
     checked,
     first_that_learns,
+    largest_product,
     multiplications,
     settled_shape,
     values_per_statistic,
@@ -143,6 +144,10 @@ class Residual(Layer):
         """The fewest of the branch and of the shortcut."""
         counts = [values_per_statistic(layers, shape) for layers in (self.branch, self.shortcut)]
         return min((count for count in counts if count is not None), default=None)
+
+    def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
+        """The larger one of those of the branch and of the shortcut."""
+        return max(largest_product(layers, shape, samples) for layers in (self.branch, self.shortcut))
 
     def __repr__(self) -> str:
         shortcut = f", shortcut={list(self.shortcut)}" if self.shortcut else ""
