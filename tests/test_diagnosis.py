@@ -462,3 +462,21 @@ def test_weight_decay_that_is_too_much_is_named_with_its_layer():
     where = r"iteration 1, where the weight decay of Affine1, Affine\(12 -> 7\), is not finite"
     with pytest.warns(UserWarning, match=where):
         make(network, epochs=1).train()
+
+
+@pytest.mark.bits
+@pytest.mark.parametrize("at", [3, 4, 5])  # the first, the second and the last step of the second epoch
+def test_after_a_break_training_goes_on_with_the_minibatch_that_broke(at):
+    """Order, counters, slots and parameters are those from before that step; its loss alone stays in the record."""
+
+    def made(**options):
+        return make(network_of(Bad(**options), Relu()), optimizer="Adam", iterations=12, capture=False)
+
+    trainer = made(backward=at)
+    history = broken(trainer, at + 1)
+    assert len(history.loss) == at + 1
+    trainer.network.layers["Bad1"].at["backward"] = None
+    trainer.iterations = 12 - at
+    trainer.train()
+    assert history.loss[:at] + history.loss[at + 1 :] == made().train().loss
+    assert_as_after(trainer, 12, made())

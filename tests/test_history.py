@@ -174,3 +174,12 @@ def test_the_picture_says_where_accuracies_are_not_of_all_samples(tmp_path):
         history = make(epochs=1, evaluate_sample_num_per_epoch=limit).train()
         assert history.evaluated_samples is None
         assert history.plot(tmp_path / "h.png").axes[1].get_title() == "Accuracy"
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, None), (25, None), (24, 24), (3, 3)])
+def test_the_closing_line_says_so_as_well(capsys, asked, told):
+    history = make(epochs=1, verbose=True, evaluate_sample_num_per_epoch=asked).train()
+    assert history.evaluated_samples == told
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert ("samples" in line) == (told is not None)
+    assert told is None or f"to evaluate up to {told} samples of each set, with" in line

@@ -319,7 +319,8 @@ class Trainer:
         if self.verbose:
             h = self.history
             print(  # noqa: T201
-                f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s to evaluate, "
+                f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s to evaluate"
+                f"{'' if h.evaluated_samples is None else f' up to {h.evaluated_samples:,} samples of each set'}, "
                 f"with {self.network.backend.describe()}"
             )
         return self.history
@@ -528,7 +529,8 @@ class Trainer:
     def _evaluate(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
-        sets = {name: samples.first(self.evaluate_sample_num_per_epoch) for name, samples in self._sets.items()}
+        most = self.evaluate_sample_num_per_epoch
+        sets = {name: samples.first(most) for name, samples in self._sets.items()}
         results = {}
         with interrupts.immediate():
             if network.last_layer.classifies:
@@ -538,8 +540,8 @@ class Trainer:
             loss = history.loss[-1] if history.loss else self._first_loss()
         now = time.perf_counter()
         self._callbacks_due = list(self.callbacks)
-        limit = self.evaluate_sample_num_per_epoch
-        history.evaluated_samples = None if limit is None or limit >= self.train_size else limit
+        all_taken = most is None or all(samples.x.shape[0] <= most for samples in self._sets.values())
+        history.evaluated_samples = None if all_taken else most
         history.record(len(history.loss), now - self._started, results)
         history.evaluation_seconds += now - begun
         bar.set_postfix(self._display.postfix(loss, history))
