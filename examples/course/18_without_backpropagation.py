@@ -7,10 +7,8 @@ A whole number after the program's name is how many hidden units to have, in pla
 import sys
 import time
 
-import matplotlib.pyplot as plt
-
 from xpnet import TwoLayerNet, asarray, load_mnist, synchronize, to_numpy
-from xpnet.drawing import save_figure
+from xpnet.drawing import new_figure, save_figure
 
 hidden_size = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 50
 (x_train, t_train), _ = load_mnist()
@@ -44,7 +42,8 @@ ratio = by_differences / by_backpropagation
 print(f"backpropagation is {ratio:,.0f} times as fast, with {network.backend.describe()}")
 
 # %% A picture of it; each line is ten times the last
-figure, axes = plt.subplots(figsize=(7, 2.4), layout="constrained")
+figure = new_figure(figsize=(7, 2.4), layout="constrained")
+axes = figure.subplots()
 bars = axes.barh(
     ("backpropagation", "numerical gradient"), (by_backpropagation, by_differences), color=("tab:blue", "tab:red")
 )
