@@ -275,7 +275,6 @@ class Pressing(Layer):
         return dout
 
 
-@pytest.mark.bits
 @pytest.mark.parametrize(("presses", "made"), [(1, 5), (2, 4)])
 def test_a_step_is_completed_at_the_first_and_undone_at_the_second(presses, made):
     layers = copy.deepcopy(list(TwoLayerNet(12, 6, 7, seed=0).layers.values()))
