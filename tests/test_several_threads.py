@@ -248,7 +248,7 @@ class Waits:
 
     def __call__(self, trainer):
         self.reached.set()
-        assert self.go_on.wait(60)
+        assert self.go_on.wait(600)
 
 
 def test_a_second_training_and_a_gradient_in_another_thread_are_refused():
@@ -258,7 +258,7 @@ def test_a_second_training_and_a_gradient_in_another_thread_are_refused():
     first, second = trainer_of(network, callbacks=[waits]), trainer_of(network)
 
     def others():
-        assert waits.reached.wait(60)
+        assert waits.reached.wait(600)
         try:
             with pytest.raises(BusyError, match=r"MultiLayerNet\(64-20-20-10.* is being trained already"):
                 second.train()
