@@ -421,3 +421,35 @@ def test_a_network_with_a_masked_class_trains(capture):
     others = Network([Affine(W[:, :2].copy(), B[:2].copy())])
     right = Trainer(others, X, LABELS % 2, None, None, iterations=3, mini_batch_size=N, verbose=False)
     np.testing.assert_allclose(trainer.train().loss, right.train().loss, rtol=1e-12)
+
+
+# --- last layers of one's own -----------------------------------------------------------------------------------------
+
+
+class Doubled(SoftmaxWithLoss):
+    """A forward of its own around the library's, whose checks it keeps."""
+
+    recordable = True
+
+    def forward(self, x, t):
+        return 2 * super().forward(x, t)
+
+    def backward(self, dout=1.0):
+        return super().backward(2 * dout)
+
+
+@pytest.mark.parametrize("capture", [False, True])
+@pytest.mark.parametrize("t", [LABELS, SOFT], ids=["indices", "soft"])
+def test_a_forward_of_its_own_is_called(t, capture):
+    network, plain = (Network([Affine(W.copy(), B.copy())], layer()) for layer in (Doubled, SoftmaxWithLoss))
+    assert network.loss(X, t) == 2 * plain.loss(X, t)
+    np.testing.assert_allclose(network.gradient(X, t)["W1"], 2 * plain.gradient(X, t)["W1"], rtol=1e-14)
+    losses = [
+        Trainer(
+            net, X, t, None, None, iterations=3, mini_batch_size=N, optimizer=SGD(lr=lr), verbose=False, capture=capture
+        )
+        .train()
+        .loss
+        for net, lr in ((network, 0.1), (plain, 0.2))
+    ]
+    np.testing.assert_allclose(losses[0], 2 * np.array(losses[1]), rtol=1e-12)

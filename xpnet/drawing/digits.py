@@ -263,7 +263,7 @@ def plot_misclassified(
         Images, (N, H*W), (N, H, W), (N, 1, H, W), or in colour (N, 3, H, W); uint8 or floats, of any backend. They go
         through the network in its ``input_shape``, where that is known.
     t
-        What they are: class indices (N,), or one-hot rows (N, C).
+        What they are: class indices (N,), or rows (N, C), of which the highest entry is the class.
     limit
         How many to show at most.
     columns

@@ -23,7 +23,10 @@ __all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss"
 
 
 class LossLayer:
-    """What every last layer has. Subclasses give ``compute_loss``, ``backward`` and ``check_targets``."""
+    """What every last layer has. Subclasses give ``compute_loss``, ``backward`` and ``check_targets``.
+
+    Instead of ``compute_loss`` they may give a ``forward`` of their own, which is then called in training too.
+    """
 
     classifies: bool = False
     """Whether the outputs are classes, so that there is an accuracy."""
