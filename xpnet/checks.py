@@ -4,6 +4,7 @@ The values of an array are looked at only where that is free of a wait for a dev
 """
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,13 @@ _NETWORK_DTYPES = "float32", "float64"
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number of at least one, such as a width or a batch size, or of at least so many."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__") or value < least:
+    try:
+        count = least - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        count = least - 1
+    if count < least:
         raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    return int(value)
+    return count
 
 
 def check_shape(name: str, value: Any) -> tuple[int, ...]:

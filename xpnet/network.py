@@ -201,6 +201,10 @@ class Network(LayerStack):
         """``last_layer``, as one of the notes spells it."""
         return self.last_layer
 
+    @lastLayer.setter
+    def lastLayer(self, last_layer: LossLayer) -> None:
+        self.last_layer = last_layer
+
     # --- inference ---------------------------------------------------------------------------------------------------
 
     @np.errstate(all="ignore")

@@ -124,7 +124,8 @@ class Params(MutableMapping[str, Array]):
         return len(self._places)
 
     def __repr__(self) -> str:
-        return "Params(" + ", ".join(f"{key}: {tuple(value.shape)}" for key, value in self.items()) + ")"
+        shapes = {key: None if value is None else tuple(value.shape) for key, value in self.items()}
+        return "Params(" + ", ".join(f"{key}: {shape}" for key, shape in shapes.items()) + ")"
 
 
 def check_untied(parameters: Mapping[str, Array]) -> None:
