@@ -106,9 +106,9 @@ def test_what_overflows_on_the_way_is_told_with_the_layer():
 
 def test_in_a_training_the_trainer_alone_tells():
     made, x = network(), X.copy()
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="^Training ends at iteration 2") as told:
         Trainer(made, x * 1e30, T, x * 1e30, T, epochs=3, optimizer_param={"lr": 1e9}, verbose=False, seed=0).train()
-    assert [str(warning.message)[:28] for warning in told] == ["Training ends at iteration 2"]
+    assert len(told) == 1
 
 
 def test_the_remedy_for_what_overflows_works():
