@@ -372,6 +372,7 @@ class AugmentedInput(Augmentation, Layer):
     """What a training step would do with its inputs, as the first layer of a network."""
 
     counter_names = ("key",)
+    recordable = True
 
     def forward(self, x):
         return self(x) if self.train else x
