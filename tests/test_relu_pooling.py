@@ -87,6 +87,8 @@ def test_a_network_has_the_same_gradients_with_it(be: Place, form: str) -> None:
 class AsItIs(Network):
     """Whose own way is gone, since it could be another."""
 
+    recordable = True
+
     def compute_gradients(self, x: Any, t: Any) -> Any:
         return super().compute_gradients(x, t)
 
