@@ -404,10 +404,12 @@ class Network(LayerStack):
         self.set_train(True)
         for layer, name in self._grad_places:
             setattr(layer, name, None)  # so that a layer that sets none is noticed, and trains on no stale one
-        if x.shape not in self._checked_batches:  # the first of this shape: a layer's formula is the same in the next
-            way = way.checked()
-        loss = way.run(x, t, None if self.weight_decay_lambda else out)
-        self._checked_batches.add(x.shape)
+        out = None if self.weight_decay_lambda else out
+        if x.shape in self._checked_batches:
+            loss = way.run(x, t, out)
+        else:  # the first batch of this shape: the formula of a layer is the same in the next
+            loss = way.checked().run(x, t, out)
+            self._checked_batches.add(x.shape)
         self._gather_gradients()
         if not self.weight_decay_lambda:
             return loss
