@@ -402,6 +402,8 @@ def test_a_label_whose_class_is_masked_has_an_infinite_loss(be):
 class Mask(Layer):
     """Scores of which one class is not to be chosen."""
 
+    recordable = True
+
     def __init__(self, mask):
         self.mask = mask
 
