@@ -482,7 +482,7 @@ NAN = np.where(np.arange(6)[:, None] == 3, np.nan, X)
         (SoftmaxWithLoss(), X, X.argmax(axis=1), ArgumentError, "There is nothing to draw: .*right about all 6 images"),
         (SigmoidWithLoss(), X, T, ArgumentError, r"SigmoidWithLoss\(\) has no classes that exclude each other"),
         (IdentityWithLoss(), X, T, ArgumentError, r"IdentityWithLoss\(\) has no classes"),
-        (SoftmaxWithLoss(), NAN, T, DataError, r"not finite for 1 of 6 images.*x\[3\]"),
+        (SoftmaxWithLoss(), NAN, T, DataError, r"not finite, in 1 of 6 samples; the first is at index \(3"),
         (SoftmaxWithLoss(), X[:5], T, ShapeError, r"Expected labels of shape \(5,\)"),
         (SoftmaxWithLoss(), X[0], T[:1], ShapeError, r"Expected images \(N, ...\).*x\[None\]"),
         (SoftmaxWithLoss(), X, T + 1, LabelError, "Expected labels from 0 to 3, got 4"),
