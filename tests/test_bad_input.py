@@ -168,7 +168,7 @@ def test_a_batch_size_of_no_samples():
 def test_a_regression_has_no_accuracy_and_wants_floats():
     net = network()
     regression = Network(copy.deepcopy(dict(net.layers)), IdentityWithLoss())
-    with pytest.raises(ArgumentError, match=r"no accuracy. Use  network.loss"):
+    with pytest.raises(ArgumentError, match=r"no accuracy. Use `network.loss"):
         regression.accuracy(X, np.eye(3)[T])
     with pytest.raises(ArgumentError, match="gives no probabilities"):
         regression.predict_proba(X)

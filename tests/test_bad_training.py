@@ -11,10 +11,10 @@ from xpnet.errors import ArgumentError
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"optimizer": SGD}, r"got the class. Make one:  SGD\(lr=0.01\)"),
+        ({"optimizer": SGD}, r"got the class. Use `SGD\(lr=0.01\)`"),
         ({"optimizer": SGD(), "optimizer_param": {"lr": 1.0}}, r"\{'lr': 1.0\} .* SGD\(lr=0.01\) is made"),
-        ({"callbacks": [EarlyStopping]}, r"callbacks must be functions .* Make one:  EarlyStopping\(\)"),
-        ({"callbacks": EarlyStopping()}, r"Put it into one:  callbacks=\[...\]"),
+        ({"callbacks": [EarlyStopping]}, r"callbacks must be functions .* Use `EarlyStopping\(\)`"),
+        ({"callbacks": EarlyStopping()}, r"Put it into one with `callbacks=\[callback\]`"),
         ({"callbacks": ["stop"]}, "callbacks must be functions of the trainer, got 'stop'"),
         ({"callbacks": 3}, "callbacks must be a list, got 3"),
     ],
@@ -43,7 +43,7 @@ def test_a_step_that_does_not_return_what_became_of_its_arrays(result):
         def step(self, W, dW, lr):
             return result
 
-    with pytest.raises(ArgumentError, match=r"Wrong.step must give .* return \(W,\)"):
+    with pytest.raises(ArgumentError, match=r"Wrong.step must give .* `return \(W,\)`"):
         Wrong().update({"W": np.ones(2)}, {"W": np.ones(2)})
 
 

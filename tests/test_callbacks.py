@@ -392,7 +392,7 @@ def test_a_validation_set_of_one_sample_is_said():
 def test_a_regression_has_no_accuracy_to_follow(callback):
     network = Network([Affine(numbers(1, 12, 2), np.zeros(2))], IdentityWithLoss())
     trainer = Trainer(network, numbers(2, 9, 12), numbers(3, 9, 2), None, None, validation=0.5, callbacks=[callback])
-    with pytest.raises(ArgumentError, match=r"IdentityWithLoss\(\) has no classes. Use  monitor='val_loss'"):
+    with pytest.raises(ArgumentError, match=r"IdentityWithLoss\(\) has no classes. Use `monitor='val_loss'`"):
         trainer.train()
 
 

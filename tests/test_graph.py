@@ -203,7 +203,7 @@ def test_another_number_of_gradients_than_inputs_is_an_error(gradients):
     graph = Graph()
     graph.apply(Returns(gradients), graph.variable("x", 1), graph.variable("y", 2))
     given = len(gradients) if isinstance(gradients, tuple) else 1
-    with pytest.raises(ArgumentError, match=rf"Returns has 2 inputs, .* gave {given} gradients.* return dx, dy"):
+    with pytest.raises(ArgumentError, match=rf"Returns has 2 inputs, .* gave {given} gradients.* `return dx, dy`"):
         graph.backward()
 
 
@@ -216,8 +216,8 @@ def test_what_cannot_be_meant_is_refused_and_leaves_the_graph_as_it_was():
     graph.apply(square, x)
     before = str(graph)
     for refused, says in (
-        (lambda: graph.apply(square, x), r"This SquareLayer is a node .*graph.apply\(SquareLayer\(\), ...\)"),
-        (lambda: graph.apply(SquareLayer, x), r"the class SquareLayer. Write  SquareLayer\(\)"),
+        (lambda: graph.apply(square, x), r"This SquareLayer is a node .*`copy.deepcopy\(layer\)`"),
+        (lambda: graph.apply(SquareLayer, x), r"the class SquareLayer. Use `SquareLayer\(\)`"),
         (lambda: graph.apply(3, x), r"forward and backward, got 3\."),
         (lambda: graph.apply(MulLayer(), x, foreign), "value of another graph.*value.value"),
         (lambda: graph.backward(foreign), "value of another graph"),

@@ -665,7 +665,7 @@ def test_what_a_trainer_says_of_a_test_set_that_is_empty(tmp_path):
     data = load(folder_of(tmp_path, ant=2, bee=2), split=0)
     make = LayerMaker(seed=0, backend="numpy")
     network = Network([make.affine(data.train[0][0].size, 2)])
-    with pytest.raises(ShapeError, match=r"x_test has shape \(0, .*Give  None, None  for no test set"):
+    with pytest.raises(ShapeError, match=r"x_test has shape \(0, .*Use `None, None` for no test set"):
         Trainer(network, *data.train, *data.test, verbose=False)
     Trainer(network, *data.train, None, None, epochs=1, mini_batch_size=2, verbose=False).train()
 

@@ -43,7 +43,7 @@ def test_a_batch_too_large_is_named_with_the_bytes_and_a_smaller_one_goes_on(cap
     assert steps == 0
     assert told.startswith("OutOfMemoryError: Out of memory for a minibatch with mini_batch_size=20000: Unable to ")
     assert "59.8 MiB for an array with shape (20000, 784) and data type float32" in told
-    assert told.endswith("Trainer(..., mini_batch_size=10000) .")
+    assert told.endswith("as with `mini_batch_size=10000`.")
     assert goes_on == (40, True)
 
 
@@ -58,7 +58,7 @@ def test_of_a_prediction_the_samples_taken_at_once_are_named():
     """
     told = run_within(60, code)
     assert "for a forward pass of batch_size=20000 samples: Unable to allocate 59.8 MiB" in told
-    assert told.endswith("network.predict(x, batch_size=10000) . (20000, 10)")
+    assert told.endswith("as with `batch_size=10000`. (20000, 10)")
 
 
 @on_linux
@@ -171,7 +171,7 @@ def of_size(network, size, capture):
 def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goes_on(small_gpu):
     before = {key: to_numpy(value) for key, value in small_gpu.weights().items()}
     warned = r"the block of 1 steps of 10000 samples, .* too small \(cudaErrorMemoryAllocation"
-    told = r"a minibatch with mini_batch_size=10000: cudaErrorMemoryAllocation.*=5000\) "
+    told = r"a minibatch with mini_batch_size=10000: cudaErrorMemoryAllocation.*=5000`"
     with pytest.warns(UserWarning, match=warned), pytest.raises(OutOfMemoryError, match=told):
         of_size(small_gpu, 10_000, "auto").train()
     for key, value in small_gpu.weights().items():

@@ -473,9 +473,9 @@ def test_the_keys_do_not_depend_on_the_trainer() -> None:
 @pytest.mark.parametrize(
     ("augmentation", "error", "says"),
     [
-        (2, ArgumentError, r"augmentation must be a function .*such as  Augmentation\(shift=2\) , got 2"),
+        (2, ArgumentError, r"augmentation must be a function .*such as `Augmentation\(shift=2\)`, got 2"),
         ("shift", ArgumentError, "augmentation must be a function .* got 'shift'"),
-        (Augmentation, ArgumentError, r"augmentation must be a function .*Augmentation\(shift=2\) , got <class"),
+        (Augmentation, ArgumentError, r"augmentation must be a function .*Augmentation\(shift=2\)`, got <class"),
         ([all_of_it()], ArgumentError, r"augmentation must be a function .* got \[Augmentation"),
         (lambda x: x[:, :4], ShapeError, r"inputs of the shape and dtype .*float32 \(2, 16\), got float32 \(2, 4\)"),
         (lambda x: x.astype("float64"), ShapeError, r"float32 \(2, 16\), got float64 \(2, 16\)"),

@@ -107,7 +107,8 @@ def _cupy_rows(wheels: list[str]) -> Rows:
         if wheels:
             rows.append(("CuPy", f"cannot be imported: {_in_one_line(error)}"))
         else:
-            rows.append(("CuPy", "not installed; a CUDA GPU needs  pip install 'xpnet[cuda12]'  or  'xpnet[cuda13]'"))
+            needed = "`pip install 'xpnet[cuda12]'` or `pip install 'xpnet[cuda13]'`"
+            rows.append(("CuPy", f"not installed; a CUDA GPU needs {needed}"))
         return rows
     rows.append(("CuPy", cupy.__version__))
     driver = _answer(lambda: _cuda_version(cupy.cuda.runtime.driverGetVersion()))

@@ -57,7 +57,7 @@ def get_array_module(x: Array, *others: Array) -> Any:
         if get_array_module(other) is not get_array_module(x):
             raise ArrayMixError(
                 f"Arrays of two libraries met: {type_name(x)} and {type_name(other)}. "
-                "Move one beside the other with  xpnet.asarray(a, like=b) ."
+                "Move one of them to the other with `xpnet.asarray(a, like=b)`."
             )
     try:
         return _array_modules[type(x)]

@@ -188,7 +188,9 @@ def add_noise(x: Array, std: float, key: Array) -> Array:
     check_inputs(x)
     if not is_array(key) or dtype_name(key) != "int32" or tuple(key.shape) != (1,):
         got = f"{dtype_name(key)}, {tuple(key.shape)}" if is_array(key) else repr(key)
-        raise DtypeError(f"key must be an int32 array of shape (1,), got {got}. Make one:  np.array([1], 'int32') .")
+        raise DtypeError(
+            f"key must be an int32 array of shape (1,), got {got}. Make one with `numpy.array([1], 'int32')`."
+        )
     noise = check_not_negative("std", std) * _normal(tuple(x.shape), asarray(key, like=x), _precision(x))
     xp = get_array_module(x)
     if dtype_name(x) != "uint8":
@@ -305,7 +307,7 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
     if image_shape is not None and len(shape) > 1 and (1, *shape)[-3:] != (1, *image_shape)[-3:]:
         raise ShapeError(
             f"image_shape={image_shape} is for images that are rows; x of shape {tuple(x.shape)} has its own height "
-            "and width. Leave  image_shape  out."
+            "and width. Leave `image_shape` out."
         )
     if image_shape is not None:
         shape = list(image_shape)
@@ -315,7 +317,7 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
         said = "" if image_shape is None else f" with image_shape={image_shape}"
         raise ShapeError(
             f"Images have shape (N, C, H, W), (N, H, W) or (N, H*W), got {tuple(x.shape)}{said}. Say how high and wide "
-            "rows are with  image_shape=(height, width)  or  image_shape=(channels, height, width) ."
+            "rows are with `image_shape=(height, width)` or `image_shape=(channels, height, width)`."
         )
     c, h, w = shape if len(shape) == 3 else (1, *shape)
     return n, c, h, w

@@ -210,12 +210,12 @@ def _array_api_backend(name: str) -> Backend:
         xp = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
         raise BackendError(
-            f"There is no backend {name!r}. Choose 'numpy', 'cupy' or 'auto', as in  XPNET_BACKEND=numpy ."
+            f"There is no backend {name!r}. Choose 'numpy', 'cupy' or 'auto', as in `XPNET_BACKEND=numpy`."
         ) from error
     if not hasattr(xp, "__array_api_version__"):
         raise BackendError(
             f"There is no backend {name!r}: the module of that name does not follow the Python array API standard. "
-            "Choose 'numpy', 'cupy' or 'auto', as in  XPNET_BACKEND=numpy ."
+            "Choose 'numpy', 'cupy' or 'auto', as in `XPNET_BACKEND=numpy`."
         )
     device = None
     if device_name:

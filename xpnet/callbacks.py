@@ -46,20 +46,20 @@ class _Best:
         """Refuse where there is nothing to follow."""
         if trainer.validation is None:
             raise ArgumentError(
-                f"{self!r} follows {self.monitor}, but there is no validation set. Set part of the training set aside "
-                "with  Trainer(..., validation=0.2) , or give one with  validation=(x_val, t_val) ."
+                f"{self!r} follows {self.monitor}, but there is no validation set. Give the trainer a share of "
+                "the training set with `validation=0.2`, or one of its own with `validation=(x_val, t_val)`."
             )
         if [id(callback) for callback in trainer.callbacks].count(id(self)) > 1:
             raise ArgumentError(f"{self!r} is twice among the callbacks, and would count each evaluation twice.")
         if trainer.validation.x.shape[0] == 1:
             warnings.warn(
                 f"{self!r} follows {self.monitor} of a validation set of one sample, which says next to nothing. Hold "
-                "out more with `Trainer(..., validation=0.2)`.",
+                "out more, as with `validation=0.2`.",
                 stacklevel=4,
             )
         if self.monitor == "val_acc" and not trainer.network.last_layer.classifies:
             raise ArgumentError(
-                f"{self!r} follows val_acc, but {trainer.network.last_layer} has no classes. Use  monitor='val_loss' ."
+                f"{self!r} follows val_acc, but {trainer.network.last_layer} has no classes. Use `monitor='val_loss'`."
             )
 
     def improved(self, trainer: "Trainer") -> bool:

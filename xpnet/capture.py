@@ -167,10 +167,8 @@ class Steps:
         except CaptureError as error:
             message = f"Training steps cannot be recorded, because of {error}."
             if must:
-                raise CaptureError(f"{message} Say  Trainer(..., capture='auto')  to do without.") from error
-            advice = (
-                "They are made one by one, which is slower;  Trainer(..., capture=False)  does so without a warning."
-            )
+                raise CaptureError(f"{message} Use `capture='auto'` to do without.") from error
+            advice = "They are made one by one, which is slower. Use `capture=False` to do so without a warning."
             warnings.warn(f"{message} {advice}", stacklevel=4)
 
     @property

@@ -3,6 +3,7 @@
 The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
 """
 
+import inspect
 import math
 import operator
 from typing import Any
@@ -22,6 +23,7 @@ from xpnet.backend import (
 from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 
 __all__ = [
+    "call_of",
     "check_amounts",
     "check_between",
     "check_binary",
@@ -77,13 +79,24 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def call_of(kind: type) -> str:
+    """The call that makes an object of a class, with the arguments it needs: ``Affine(W, b)``; for messages."""
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except ValueError:  # of some classes that are not written in Python
+        return f"{kind.__name__}()"
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return f"{kind.__name__}({', '.join(needed)})"
+
+
 def check_callbacks(callbacks: Any) -> list[Any]:
     """A list of functions, or of objects that can be called."""
     if callable(callbacks) or not hasattr(callbacks, "__iter__"):
-        raise ArgumentError(f"callbacks must be a list, got {callbacks!r}. Put it into one:  callbacks=[...] .")
+        one = call_of(callbacks) if isinstance(callbacks, type) else "callback"
+        raise ArgumentError(f"callbacks must be a list, got {callbacks!r}. Put it into one with `callbacks=[{one}]`.")
     for callback in callbacks:
         if isinstance(callback, type) or not callable(callback):
-            mend = f"  Make one:  {callback.__name__}() ." if isinstance(callback, type) else ""
+            mend = f" Use `{call_of(callback)}`." if isinstance(callback, type) else ""
             raise ArgumentError(f"callbacks must be functions of the trainer, got {callback!r}.{mend}")
     return list(callbacks)
 
@@ -180,7 +193,7 @@ def check_inputs(x: Array) -> None:
     if name != "uint8" and not name.startswith("float"):
         raise DtypeError(
             f"Inputs must be uint8 pixels (which are scaled by 1/255) or floats, got {name}. "
-            "Say which you mean with  x.astype('uint8')  or  x.astype('float32') ."
+            "Say which you mean with `x.astype('uint8')` or `x.astype('float32')`."
         )
     if x.ndim == 0 or 0 in x.shape:
         raise ShapeError(f"The batch is empty: x has shape {tuple(x.shape)}. At least one sample is needed.")
@@ -209,7 +222,8 @@ def check_finite(name: str, x: Array) -> None:
         samples = int(bad.reshape(bad.shape[0], -1).any(axis=1).sum())
         raise DataError(
             f"{name} holds numbers that are not finite, in {samples} of {bad.shape[0]} samples; the first is at index "
-            f"{where}. Keep the good ones with  {name}[numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)] ."
+            f"{where}. Leave such samples out: `known = numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)`, "
+            f"then `x{name[1:]}[known]` and `t{name[1:]}[known]`."
         )
 
 

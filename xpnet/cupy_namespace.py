@@ -147,9 +147,10 @@ def load_cupy() -> CupyNamespace:
         Saying which: not installed, two wheels at once, installed but broken, or no device answers.
     """
     wheels = installed_cupy_wheels()
+    names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
     two = (
         f" Two CuPy wheels are installed ({', '.join(wheels)}), which break each other: "
-        "remove them all with  pip uninstall  and install one."
+        f"remove them all with `python -m pip uninstall {names}` and install one."
         if len(wheels) > 1
         else ""
     )
@@ -158,8 +159,8 @@ def load_cupy() -> CupyNamespace:
     except Exception as error:  # an ImportError, or an OSError where a library of CUDA's is missing
         if not wheels:
             raise BackendError(
-                "The backend 'cupy' was asked for, but CuPy is not installed. Install it with  "
-                "pip install 'xpnet[cuda12]'  (or cuda13, as your driver is), or choose  XPNET_BACKEND=numpy ."
+                "The backend 'cupy' was asked for, but CuPy is not installed. Install it with "
+                "`pip install 'xpnet[cuda12]'` (or cuda13, as your driver is), or choose `XPNET_BACKEND=numpy`."
             ) from error
         raise BackendError(
             f"The backend 'cupy' was asked for, but {', '.join(wheels)} cannot be imported: {error}.{two}"
@@ -170,6 +171,6 @@ def load_cupy() -> CupyNamespace:
     except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
         raise BackendError(
             f"The backend 'cupy' was asked for, and CuPy {xp.__version__} is installed, but no CUDA device answers: "
-            f"{error}.{two} Look at  python -m xpnet info , or choose  XPNET_BACKEND=numpy ."
+            f"{error}.{two} Look at `python -m xpnet info`, or choose `XPNET_BACKEND=numpy`."
         ) from error
     return xp

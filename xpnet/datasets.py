@@ -389,6 +389,6 @@ def _download(name: str, cache: Path, mirrors: list[str], published: _Published,
         raise DatasetUnavailable(
             f"{published.title} is not in {cache} and no mirror gave it:{reasons}{also}\n"
             f"Put the four files {', '.join(published.files)} (each may be gzipped, with .gz after the name) into a "
-            f"folder{sub}, and name it:  export XPNET_DATA_DIR=that-folder  or  "
-            f"load_mnist(data_dir='that-folder'{more})"
+            f"folder{sub}, and name it with `export XPNET_DATA_DIR=that-folder` or "
+            f"`load_mnist(data_dir='that-folder'{more})`."
         ) from None  # the reasons are all in the message

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet.backend import Array, asarray, check_plain, get_array_module, is_array
+from xpnet.checks import call_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.graph_drawing import Drawing
 from xpnet.graph_parts import Edge, Node, format_value
@@ -137,17 +138,15 @@ class Graph:
         """
         kind = type(layer).__name__
         if isinstance(layer, type):
-            raise ArgumentError(
-                f"Expected a layer, got the class {layer.__name__}. Write  {layer.__name__}()  for one."
-            )
+            raise ArgumentError(f"Expected a layer, got the class {layer.__name__}. Use `{call_of(layer)}`.")
         if not (hasattr(layer, "forward") and hasattr(layer, "backward")):
             raise ArgumentError(
-                f"Expected a layer with forward and backward, got {layer!r:.60}. Write  graph.apply(MulLayer(), x, y) ."
+                f"Expected a layer with forward and backward, got {layer!r:.60}. Use `graph.apply(MulLayer(), x, y)`."
             )
         if any(step.layer is layer for step in self._steps):
             raise ArgumentError(
-                f"This {kind} is a node of the graph already, and would forget that node's inputs. "
-                f"Make a new one for each node:  graph.apply({kind}(), ...) ."
+                f"This {kind} is a node of the graph already, and would forget that node's inputs. Make a new one for "
+                "each node, or a copy with `copy.deepcopy(layer)`."
             )
         values = tuple(
             self._own(x) if isinstance(x, Value) else Value(_checked_value(x), constant=True) for x in inputs
@@ -179,7 +178,9 @@ class Graph:
             When a layer gives a gradient of another shape than its input has, or `dout` has another than `output`.
         """
         if not self._steps:
-            raise ArgumentError("There is nothing to go back through. Apply a layer first:  graph.apply(layer, x) .")
+            raise ArgumentError(
+                "There is nothing to go back through. Apply a layer first, with `graph.apply(layer, x)`."
+            )
         start = self._steps[-1].output if output is None else self._own(output)
         for value in self._values:
             value.gradient = None
@@ -262,7 +263,7 @@ class Graph:
         if not any(value is mine for mine in self._values):
             raise ArgumentError(
                 f"{value!r:.60} is a value of another graph. Give one of this graph, or the number or array alone, "
-                "as a constant:  value.value ."
+                "as a constant, with `value.value`."
             )
         return value
 
@@ -294,7 +295,7 @@ def _gradients(step: _Step, dout: Array) -> list[Array | None]:
         return [next(rest) if wanted else None for wanted in variable]
     raise ArgumentError(
         f"{type(step.layer).__name__} has {len(step.inputs)} inputs, but its backward gave {len(gradients)} gradients. "
-        "It must return one for each input:  return dx, dy ."
+        "It must return one for each input, as in `return dx, dy`."
     )
 
 

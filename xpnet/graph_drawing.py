@@ -21,7 +21,7 @@ __all__ = ["Drawing"]
 _log = logging.getLogger("xpnet")
 
 PICTURES = (".png", ".svg", ".pdf")
-INSTALL_DOT = "Install it with  sudo apt install graphviz , or as https://graphviz.org/download says."
+INSTALL_DOT = "Install it with `sudo apt install graphviz`, or as https://graphviz.org/download says."
 FORWARD, BACKWARD, LINE = "#1a4fa3", "#b3261e", "#444444"
 """The colours of what goes forward, of what comes back, and of the lines."""
 
@@ -109,9 +109,10 @@ class Drawing:
         path = check_path("path", path)
         suffix = path.suffix.lower()
         if suffix not in (*PICTURES, ".txt"):
+            instead = str(path.parent / f"{path.stem or 'graph'}.png")
             raise ArgumentError(
                 f"{str(path)!r} has the suffix {suffix!r}, which is no format of a drawing; those are "
-                f"{', '.join(PICTURES)} and .txt. Write  draw('{path.stem or 'graph'}.png') ."
+                f"{', '.join(PICTURES)} and .txt. Use `path={instead!r}`."
             )
         if suffix == ".txt":
             return write_whole(path, f"{self._text()}\n")
@@ -215,7 +216,7 @@ def _graphviz() -> Any:
         import graphviz
     except ImportError as error:
         raise ImportError(
-            "The Python package graphviz is not installed. Install it with  pip install graphviz ."
+            "The Python package graphviz is not installed. Install it with `pip install graphviz`."
         ) from error
     return graphviz
 

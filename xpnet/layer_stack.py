@@ -118,7 +118,7 @@ class LayerStack:
         if not learned:
             raise ArgumentError(
                 "Every layer that has parameters is frozen: there is nothing to learn. Leave one, or add one, such as "
-                "a head:  with_new_head(network, [make.affine(n_in, n_out)], keep=...) ."
+                "a head with `with_new_head(network, [make.affine(n_in, n_out)], keep=name)`."
             )
         self._places = learned
         frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}

@@ -28,11 +28,11 @@ def memory_for(what: str, remedy: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with memory_for("a batch of 5 samples", "Give  batch_size=2 ."):
+    >>> with memory_for("a batch of 5 samples", "Use `batch_size=2`."):
     ...     raise MemoryError("3 bytes are left")
     Traceback (most recent call last):
         ...
-    xpnet.errors.OutOfMemoryError: Out of memory for a batch of 5 samples: 3 bytes are left. Give  batch_size=2 .
+    xpnet.errors.OutOfMemoryError: Out of memory for a batch of 5 samples: 3 bytes are left. Use `batch_size=2`.
     """
     try:
         yield

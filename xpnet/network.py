@@ -234,7 +234,7 @@ class Network(LayerStack):
     def predict_proba(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The probabilities, softmax of the scores: (N, C) for a batch, (C,) for one sample."""
         if not hasattr(self.last_layer, "probabilities"):
-            raise ArgumentError(f"{self.last_layer} gives no probabilities; its outputs are  network.predict(x) .")
+            raise ArgumentError(f"{self.last_layer} gives no probabilities; its outputs are `network.predict(x)`.")
         return self.last_layer.probabilities(self.predict(x, batch_size=batch_size))
 
     def predict_labels(self, x: Array, *, batch_size: int | None = None) -> Any:
@@ -306,7 +306,7 @@ class Network(LayerStack):
         memory of a device is no class; a NumPy one is an error.
         """
         if not self.last_layer.classifies:
-            raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use  network.loss(x, t) .")
+            raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use `network.loss(x, t)`.")
         with self.lock:
             x, t = self._enter_with_targets(x, t, mark_wrong=False)
             layers, dtype = self.layer_views(), self.anchor.dtype
@@ -563,5 +563,5 @@ def _batches_of_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size
 
 
 def _raise_out_of_memory(error: MemoryError, batch_size: int) -> NoReturn:
-    fewer = f"Take fewer at once, as in  network.predict(x, batch_size={max(1, batch_size // 2)}) ."
+    fewer = f"Take fewer at once, as with `batch_size={max(1, batch_size // 2)}`."
     raise_out_of_memory(error, f"a forward pass of batch_size={batch_size} samples", fewer)

@@ -56,7 +56,7 @@ class RecordedSteps:
         for name in Attributes([step.optimizer]).arrays():
             if name not in slots:
                 raise CaptureError(
-                    f"{name}, which the first step makes: it belongs in the optimizer's  prepare(params)"
+                    f"{name}, which the first step makes: it belongs in the optimizer's `prepare(params)`"
                 )
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
         rebound = attributes.rebound(arrays)

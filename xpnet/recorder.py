@@ -99,7 +99,7 @@ def _index(key: Any) -> tuple[Any, ...]:
     keys = key if isinstance(key, tuple) else (key,)
     index = tuple(_plain(part) for part in keys)
     if any(getattr(part, "dtype", None) == np.bool_ for part in index):
-        raise CaptureError("a boolean mask as an index; multiply by the mask, or use  xp.where(mask, a, b)")
+        raise CaptureError("a boolean mask as an index; multiply by the mask, or use `xp.where(mask, a, b)`")
     return index
 
 

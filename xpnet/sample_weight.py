@@ -74,8 +74,8 @@ def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
     if found != _SHA256:
         raise DataError(
             f"{path} does not hold the book's weights: the SHA-256 of its arrays is {found}, expected was {_SHA256}. "
-            f"It has been left as it is. If they are weights of your own, say so:  load_sample_weight({str(path)!r}, "
-            "verify=False)"
+            f"It has been left as it is. If they are weights of your own, use `load_sample_weight({str(path)!r}, "
+            "verify=False)`."
         )
     return {name: arrays[name] for name in _PARAMETERS}
 
@@ -113,6 +113,6 @@ def _from_cache() -> dict[str, np.ndarray]:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
         raise DatasetUnavailable(
             f"The book's weights are not in {cache} and nobody gave them:{reasons}\n"
-            f"Put {_NAME} from the book's ch03 into a folder, and name it:  export XPNET_DATA_DIR=that-folder  or  "
-            f"load_sample_weight('that-folder/{_NAME}')"
+            f"Put {_NAME} from the book's ch03 into a folder, and name it with `export XPNET_DATA_DIR=that-folder` "
+            f"or `load_sample_weight('that-folder/{_NAME}')`."
         ) from None  # the reasons are all in the message

@@ -131,7 +131,7 @@ class TrainingStep:
             )
         if self._numbers is None:
             raise CaptureError(
-                f"{self.optimizer!r}: it has no  numbers(first, count)  and  update(params, grads, numbers) , by which "
+                f"{self.optimizer!r}: it has no `numbers(first, count)` and `update(params, grads, numbers)`, by which "
                 "a recorded step learns its rate"
             )
         return self.numbers(0, 1)[0]

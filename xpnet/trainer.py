@@ -455,13 +455,13 @@ class Trainer:
         warnings.warn(
             f"Training ends at iteration {between.losses + found.steps + 1}, where {found.what} is not finite. The "
             "network has the weights from before that. The usual remedy is a lower learning rate than that of "
-            f"{self.optimizer!r}, or max_norm=1.0 as another of its arguments.",
+            f"{self.optimizer!r}, or `max_norm=1.0` as another of its arguments.",
             stacklevel=6,
         )
 
     def _memory_for_minibatch(self) -> contextlib.AbstractContextManager[None]:
         size = self.mini_batch_size
-        smaller = f"Train on with a smaller one:  Trainer(..., mini_batch_size={max(1, size // 2)}) ."
+        smaller = f"Train on with a smaller one, as with `mini_batch_size={max(1, size // 2)}`."
         return memory_for(f"a minibatch with mini_batch_size={size}", f"What was learned before it is kept. {smaller}")
 
     @property

@@ -64,7 +64,7 @@ def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str,
     """
     _check_arrays({f"x_{name}": x, f"t_{name}": t})
     if name == "test" and 0 in x.shape[:1]:
-        raise ShapeError(f"The batch is empty: x_test has shape {tuple(x.shape)}. Give  None, None  for no test set.")
+        raise ShapeError(f"The batch is empty: x_test has shape {tuple(x.shape)}. Use `None, None` for no test set.")
     with _named(f"x_{name}"):
         check_inputs(x)
         scores_shape = (x.shape[0], *network.output_shape(tuple(x.shape[1:])))
@@ -98,7 +98,7 @@ def with_validation(
         got = validation if isinstance(validation, Real | str) else type(validation).__name__
         raise ArgumentError(
             "validation must be a share of the training set above 0 and below 1, or a pair; got "
-            f"{got!r}. Say  validation=0.2  or  validation=(x_val, t_val) ."
+            f"{got!r}. Use `validation=0.2` or `validation=(x_val, t_val)`."
         )
     are_classes = network.has_exclusive_classes and train.t.ndim == 1
     train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed, stratify=are_classes))
@@ -184,7 +184,7 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
     """That it takes a minibatch of the training set and gives one; with that its key comes beside the network."""
     if not callable(augmentation) or isinstance(augmentation, type):
         raise ArgumentError(
-            "augmentation must be a function of a minibatch's inputs, such as  Augmentation(shift=2) , got "
+            "augmentation must be a function of a minibatch's inputs, such as `Augmentation(shift=2)`, got "
             f"{augmentation!r}."
         )
     x = copied(as_inputs(train.first(2).x, network.anchor.dtype))  # which it may write to

@@ -56,7 +56,7 @@ def with_new_head(
     kept = copy.deepcopy(dict(list(network.layers.items())[: names.index(keep) + 1]))
     new = list(head.values()) if isinstance(head, Mapping) else head
     if not isinstance(new, Sequence) or not all(isinstance(layer, Layer) for layer in new):
-        raise ArgumentError(f"head must be a list of layers, such as  [make.affine(n_in, n_out)] , got {head!r}.")
+        raise ArgumentError(f"head must be a list of layers, such as `[make.affine(n_in, n_out)]`, got {head!r}.")
     head = copy.deepcopy(head)
     if not isinstance(head, Mapping):
         # Numbered as if the layers that are kept stood before them.

@@ -93,7 +93,7 @@ def _filters(name: str, given: Array) -> np.ndarray:
     if filters.ndim != 4 or 0 in filters.shape:
         raise ShapeError(
             f"{name} must be filters of shape (FN, C, FH, FW), got {filters.shape}. Those of a network's first "
-            "convolution are  network.params['W1'] ."
+            "convolution are `network.params['W1']`."
         )
     return filters
 
@@ -108,7 +108,7 @@ def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.nd
     if before is after or np.shares_memory(filters, trained):
         raise ArgumentError(
             "before and after are the same array, which learning has changed in its place. Keep a copy before the "
-            "training:  before = network.weights()['W1'] ."
+            "training with `before = network.weights()['W1']`."
         )
 
 
@@ -243,7 +243,7 @@ def _as_batch_of_one(network: Network, x: Array) -> Array:
     if x.ndim == 1 or x.ndim == (3 if shape is None else len(shape)):
         return x[None, ...]
     if x.ndim == 0 or x.shape[0] != 1:
-        raise ShapeError(f"One image is drawn, got x of shape {tuple(x.shape)}. Take one of them:  x[0] .")
+        raise ShapeError(f"One image is drawn, got x of shape {tuple(x.shape)}. Take one of them, such as `x[0]`.")
     return x
 
 

@@ -294,7 +294,7 @@ def plot_misclassified(
     if not wrong.size:
         raise ArgumentError(
             f"There is nothing to draw: the network is right about all {len(labels):,} images. Give it others, such as "
-            "those of the test set:  plot_misclassified(network, x_test, t_test) ."
+            "those of the test set, with `plot_misclassified(network, x_test, t_test)`."
         )
     surest = wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:limit]
     images = np.stack([to_numpy(x[int(i), ...]) for i in surest])
@@ -329,7 +329,7 @@ def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
     if not last_layer.classifies or isinstance(last_layer, SigmoidWithLoss):
         raise ArgumentError(
             f"{last_layer} has no classes that exclude each other, so that one could be taken for another. Give a "
-            "network that ends in  SoftmaxWithLoss() ."
+            "network that ends in `SoftmaxWithLoss()`."
         )
     batch = x
     if shape is not None and is_form_of(x.shape[1:], shape):
@@ -339,12 +339,12 @@ def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
     if values.ndim != 2:
         raise ShapeError(
             f"Expected images (N, ...), of which each has one score a class, got x of shape {tuple(x.shape)}, which "
-            f"gives scores of shape {values.shape}. Make one image a batch with  x[None] ."
+            f"gives scores of shape {values.shape}. Make one image a batch with `x[None]`."
         )
     if not (finite := np.isfinite(values).all(axis=1)).all():
         raise DataError(
             f"The network's answers are not finite for {np.sum(~finite):,} of {len(finite):,} images. Look where that "
-            f"begins with  plot_activations(network, x[{finite.argmin()}]) ."
+            f"begins with `plot_activations(network, x[{finite.argmin()}])`."
         )
     return "probability" if has_probabilities else "score", values
 
@@ -407,5 +407,5 @@ def _as_pictures(images: Array) -> np.ndarray:
         return pictures
     raise ShapeError(
         f"Expected images of shape (N, H, W), (N, 1, H, W) or (N, H*W) with H = W, got {pictures.shape}. "
-        "Give them their shape with  images.reshape(len(images), H, W) ."
+        "Give them their shape with `images.reshape(len(images), H, W)`."
     )

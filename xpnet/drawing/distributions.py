@@ -79,7 +79,7 @@ def _as_rows(given: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
         raise ArgumentError("Give arrays by name, or rows of arrays by name, and not both in one mapping.")
     rows = {row: dict(arrays) for row, arrays in given.items()} if any(nested) else {"": dict(given)}
     if not all(rows.values()) or not rows:
-        raise ArgumentError("There is nothing to draw: no array was given. Give some as  {'1-layer': array} .")
+        raise ArgumentError("There is nothing to draw: no array was given. Give some, as in `{'1-layer': array}`.")
     return rows
 
 

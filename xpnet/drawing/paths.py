@@ -53,7 +53,9 @@ def plot_paths(
     """
     points = {name: np.asarray(way, dtype=float) for name, way in paths.items()}
     if not points:
-        raise ArgumentError("There is nothing to draw: no path was given. Give some as  {'SGD': [(-7, 2), ...]} .")
+        raise ArgumentError(
+            "There is nothing to draw: no path was given. Give some, as in `{'SGD': [(-7, 2), (-5, 1)]}`."
+        )
     for name, way in points.items():
         if way.ndim != 2 or way.shape[1] != 2 or not len(way):
             raise ShapeError(f"Expected the path {name!r} to be points (x, y), shape (N, 2), got shape {way.shape}.")

@@ -280,10 +280,10 @@ def _check_runs(
     """What is wrong with curves is said before a figure is made."""
     if what not in _QUANTITIES:
         names = " or ".join(map(repr, _QUANTITIES))
-        raise ArgumentError(f"what must be {names}, got {what!r}. Name other quantities with  ylabel=..., ylim=... .")
+        raise ArgumentError(f"what must be {names}, got {what!r}. Name another quantity with `ylabel={what!r}`.")
     curves = [(name, y) for runs in panels.values() for name, y in runs.items()]
     if not curves:
-        raise ArgumentError("There is nothing to draw: no curve was given. Give some as  {'SGD': history.loss} .")
+        raise ArgumentError("There is nothing to draw: no curve was given. Give some, as in `{'SGD': history.loss}`.")
     for name, y in curves:
         if np.ndim(y) != 1:
             raise ShapeError(f"The curve {name!r} must be a sequence of numbers, (N,), got shape {np.shape(y)}.")

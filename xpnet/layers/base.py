@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from xpnet.backend import Array, copied, get_array_module
-from xpnet.checks import check_flag, check_form, check_given_shape, check_parameter
+from xpnet.checks import call_of, check_flag, check_form, check_given_shape, check_parameter
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.settings import Setting
 
@@ -128,11 +128,11 @@ class Layer:
 
     def forward(self, x: Array) -> Array:
         """The layer's output for the input `x`; keeps what ``backward`` will need."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  forward(x) .")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `forward(x)`.")
 
     def backward(self, dout: Array) -> Array:
         """The gradient of the loss by the input, from `dout`, its gradient by the output; never writes into `dout`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  backward(dout) .")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `backward(dout)`.")
 
     def out(self, name: str) -> Mapping[str, Array]:
         """``{"out": array}`` where the network has a place for this gradient, else ``{}``.
@@ -231,7 +231,7 @@ def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
 def check_layer(name: str, layer: Any) -> None:
     """That it is a layer, and that every layer that it is made of can be found; `name` is for messages."""
     if isinstance(layer, type):
-        raise ArgumentError(f"{name} must be a layer, got the class {layer.__name__}. Use `{layer.__name__}()`.")
+        raise ArgumentError(f"{name} must be a layer, got the class {layer.__name__}. Use `{call_of(layer)}`.")
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{name} must be a layer such as `Relu()`, got {layer!r:.60}.")
     for inner in with_inner_layers([layer]):

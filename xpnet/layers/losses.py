@@ -7,6 +7,7 @@ import numpy as np
 
 from xpnet.backend import Array, arange, asarray, get_array_module
 from xpnet.checks import (
+    call_of,
     check_amounts,
     check_between,
     check_binary,
@@ -45,15 +46,15 @@ class LossLayer:
 
     def compute_loss(self, x: Array, t: Array) -> Array:
         """The same for targets that `prepare_targets` gave: a training step's, which checks nothing again."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  compute_loss(x, t) .")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `compute_loss(x, t)`.")
 
     def backward(self, dout: float = 1.0) -> Array:
         """The gradient of the loss by the scores, times `dout`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  backward(dout) .")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `backward(dout)`.")
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
         """The targets, if they fit scores of that shape, in the form that ``compute_loss`` wants; else an error."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute  check_targets(t, shape) .")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `check_targets(t, shape)`.")
 
     def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array | None:  # noqa: ARG002
         """Which of the targets have values that ``check_targets`` takes, computed on their device; None for all."""
@@ -99,7 +100,7 @@ class LossLayer:
 def check_loss_layer(name: str, layer: Any) -> None:
     """That it is a last layer; `name` is for messages."""
     if isinstance(layer, type):
-        raise ArgumentError(f"{name} must be a layer with a loss, got the class. Use `{layer.__name__}()`.")
+        raise ArgumentError(f"{name} must be a layer with a loss, got the class. Use `{call_of(layer)}`.")
     if not isinstance(layer, LossLayer):
         raise ArgumentError(f"{name} must be a layer with a loss such as `SoftmaxWithLoss()`, got {layer!r:.60}.")
 

@@ -32,9 +32,9 @@ def make_optimizer(optimizer: str | Optimizer, options: Mapping[str, Any]) -> Op
     """An optimizer from its name, in any case, and its arguments; one that is made already is returned as it is."""
     if not isinstance(optimizer, str):
         if isinstance(optimizer, type):
-            raise ArgumentError(f"Expected an optimizer, got the class. Make one:  {optimizer.__name__}(lr=0.01) .")
+            raise ArgumentError(f"Expected an optimizer, got the class. Use `{optimizer.__name__}(lr=0.01)`.")
         if not callable(getattr(optimizer, "update", None)):
-            raise ArgumentError(f"An optimizer has a method  update(params, grads) ; {optimizer!r} has none.")
+            raise ArgumentError(f"An optimizer has a method `update(params, grads)`; {optimizer!r} has none.")
         if options:
             raise ArgumentError(
                 f"optimizer_param={dict(options)} is for an optimizer that is named; {optimizer!r} is made already. "

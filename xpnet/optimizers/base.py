@@ -225,8 +225,8 @@ class BaseOptimizer(ABC):
             if kept and set(kept) != set(params):
                 raise ArgumentError(
                     f"This {type(self).__name__} keeps arrays for {', '.join(kept)}, not for {', '.join(params)}: for "
-                    "another network, or from before it was laid flat or layers of it were frozen. Make another one:  "
-                    f"trainer.optimizer = {type(self).__name__}(...) ."
+                    "another network, or from before it was laid flat or layers of it were frozen. Make another one, "
+                    f"as with `trainer.optimizer = {_call_that_makes(self)}`."
                 )
             for key, W in params.items():
                 if key not in kept:
@@ -291,8 +291,8 @@ class BaseOptimizer(ABC):
             if not isinstance(result, tuple) or len(result) != 1 + len(slots):
                 got = f"{len(result)} arrays" if isinstance(result, tuple) else type(result).__name__
                 raise ArgumentError(
-                    f"{type(self).__name__}.step must give what W and its slots have become, got {got}. End it with  "
-                    f"return ({', '.join(('W', *self.slots))},) ."
+                    f"{type(self).__name__}.step must give what W and its slots have become, got {got}. End it with "
+                    f"`return ({', '.join(('W', *self.slots))},)`."
                 )
             params[key], *kept = result
             for slot, value in zip(slots, kept, strict=True):
@@ -371,12 +371,17 @@ def check_bound(optimizer: Any, params: Mapping[str, Array]) -> None:
     if mark is None or marks is None or mark in marks or _is_unused(optimizer):
         return
     steps = f" of {optimizer.iter:,} steps" if isinstance(getattr(optimizer, "iter", None), int) else ""
-    shown = f"{type(optimizer).__name__}(...)" if "<" in repr(optimizer) else repr(optimizer)
     raise ArgumentError(
         f"This {type(optimizer).__name__} belongs to another network, and would go on from that training{steps}. Make "
-        f"an optimizer for each network, where the network is made: `optimizer = {shown}`. To go on with a copy of a "
-        "network, copy the optimizer with it: `network, optimizer = copy.deepcopy((network, optimizer))`."
+        f"an optimizer for each network, where the network is made: `optimizer = {_call_that_makes(optimizer)}`. To go "
+        "on with a copy of a network, copy the optimizer with it: "
+        "`network, optimizer = copy.deepcopy((network, optimizer))`."
     )
+
+
+def _call_that_makes(optimizer: Any) -> str:
+    """The call that makes an optimizer with the same arguments, for messages; they are left out if one has no code."""
+    return f"{type(optimizer).__name__}(...)" if "<" in repr(optimizer) else repr(optimizer)
 
 
 def _is_unused(optimizer: Any) -> bool:

@@ -140,8 +140,8 @@ def _scored(outcome: Any) -> tuple[float, History | None]:
         if not outcome.val_acc:
             raise ArgumentError(
                 "train returned a History without accuracies on a validation set, and by those on the test set no "
-                "parameter may be chosen. Set part of the training set aside with  Trainer(..., validation=0.2) , "
-                "and after a regression return  -history.val_loss[-1] ."
+                "parameter may be chosen. Give the trainer a validation set, as with `validation=0.2`, and "
+                "after a regression end with `return -history.val_loss[-1]`."
             )
         return float(outcome.val_acc[-1]), outcome
     try:
@@ -149,7 +149,7 @@ def _scored(outcome: Any) -> tuple[float, History | None]:
     except (AttributeError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"train must return a History or a number, higher is better, got {outcome!r:.80}. "
-            "Let it end with  return trainer.train() ."
+            "Let it end with `return trainer.train()`."
         ) from error
 
 

@@ -111,7 +111,7 @@ class SearchResult:
         """Draw the accuracies by epoch of the `n` best trials, validation whole and training dashed (the course's)."""
         best = [trial for trial in self.ranked if trial.history and trial.history.val_acc][: check_count("n", n)]
         if not best:
-            raise ArgumentError("No trial has a history to draw. Let train end with  return trainer.train() .")
+            raise ArgumentError("No trial has a history to draw. Let `train` end with `return trainer.train()`.")
         histories = [trial.history for trial in best if trial.history]
         return plot_search_curves(
             [(h.epochs, h.val_acc, h.train_acc) for h in histories],
