@@ -261,3 +261,26 @@ def test_an_unfinished_layer_says_what_it_lacks():
 
     with pytest.raises(NotImplementedError, match="Unfinished does not say how to compute"):
         Unfinished().forward(X)
+
+
+@pytest.mark.parametrize("change", ["dtype of x", "dtype of the network", "backend", "input_shape", "no shape"])
+def test_what_is_known_of_inputs_is_looked_at_again_where_it_changes(change):
+    network = TwoLayerNet(4, 3, 2, seed=0, backend="numpy")
+    x = np.ones((1, 2, 2), dtype="float32")
+    assert network.predict(x).shape == (1, 2)
+    assert network.predict(x).shape == (1, 2)
+    if change == "dtype of x":
+        with pytest.raises(DtypeError):
+            network.predict(x.astype("int64"))
+    elif change == "dtype of the network":
+        assert network.to(dtype="float64").predict(x).dtype == np.float64
+    elif change == "backend":
+        network.to("array_api_strict")
+        with pytest.raises(ArrayMixError):
+            network.predict(x)
+    elif change == "input_shape":
+        network.input_shape = (1, 2, 2)
+        assert network.predict(x).shape == (2,)
+    else:
+        with pytest.raises(ShapeError):
+            network.predict(x[:0])

@@ -76,6 +76,7 @@ class LayerStack:
         check_untied(self._every_parameter)
         self._place_what_is_kept()
         self.buffers: FlatBuffers | None = None
+        self._known_forms: dict[Any, Any] = {}  # of inputs that were checked, on this backend
         for layer, name in self._every_place.values():
             layer.__dict__.setdefault(f"d{name}", None)
         self._optimizer_marks: set[str] = set()
@@ -249,11 +250,11 @@ class LayerStack:
     def layer_views(self, *, train: bool = False) -> list[Layer]:
         """Views of the layers in order, to call ``forward`` of: they share the parameters and keep all else.
 
+        To be called with `lock` held.
+
         `train`: as in a training step, with copies of the statistics and counters, which such a step changes.
         """
-        inner_names = self._inner_names
-        with self.lock:
-            views = [layer_view(layer, inner_names, train=train) for layer in self._layers.values()]
+        views = [layer_view(layer, self._inner_names, train=train) for layer in self._layers.values()]
         if train:
             for view in with_inner_layers(views):
                 for name in (*view.statistic_names, *view.counter_names):
@@ -302,6 +303,7 @@ class LayerStack:
         """Put other arrays in the place of all parameters, laid flat anew where they were."""
         with self.lock:
             flat, self.buffers = self.buffers is not None, None
+            self._known_forms.clear()
             for key, (layer, name) in self._every_place.items():
                 layer._buffer_views, layer._out = {}, {}
                 layer.__dict__.update({name: values[key], f"d{name}": None})

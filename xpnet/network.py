@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -49,7 +49,26 @@ __all__ = ["Network", "check_network"]
 _AS_IT_IS = contextlib.nullcontext()
 _MOST_SAMPLES = 1000
 _CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
+_MAX_KNOWN_FORMS = 1000  # of inputs that were checked
 _MOST_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
+
+
+class _Form(NamedTuple):
+    """What inputs of one shape and dtype are to a network.
+
+    Attributes
+    ----------
+    is_single
+        Whether they are one sample and no batch.
+    at_once
+        How many samples go through the layers at a time.
+    is_small
+        Whether all go through at once, and no product is so large that OpenBLAS would take several threads for it.
+    """
+
+    is_single: bool
+    at_once: int
+    is_small: bool
 
 
 def check_network(network: Any) -> "Network":
@@ -144,6 +163,7 @@ class Network(LayerStack):
             shape = check_shape("input_shape", shape)
             self.output_shape(shape)
         self._input_shape: tuple[int, ...] | None = shape
+        self._known_forms.clear()
 
     @property
     def last_layer(self) -> LossLayer:
@@ -215,20 +235,20 @@ class Network(LayerStack):
         samples, or of 1,000, or of so many fewer as keep the layers' outputs small, on NumPy enough for a cache.
         """
         with self.lock:
-            x, single = self._enter(x)
+            x, form = self._enter(x)
             layers, dtype = self.layer_views(), self.anchor.dtype
-        at_once = self._samples_at_once(x, batch_size)
+        at_once = form.at_once if batch_size is None else check_count("batch_size", batch_size)
         try:
-            with self._threads_for(x, at_once):
-                if x.shape[0] <= at_once:
-                    scores = _scores(layers, as_inputs(x, dtype))
-                else:
-                    scores = get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, at_once)))
+            if form.is_small and batch_size is None:
+                scores = _scores(layers, as_inputs(x, dtype))
+            else:
+                with self._threads_for(x, at_once):
+                    scores = _all_scores(layers, x, dtype, at_once)
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
         if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):  # the sum of the squares
             self._tell_of_scores(x, scores)
-        return scores[0, ...] if single else scores
+        return scores[0, ...] if form.is_single else scores
 
     @np.errstate(all="ignore")
     def predict_proba(self, x: Array, *, batch_size: int | None = None) -> Array:
@@ -310,7 +330,8 @@ class Network(LayerStack):
         with self.lock:
             x, t = self._enter_with_targets(x, t, mark_wrong=False)
             layers, dtype = self.layer_views(), self.anchor.dtype
-        at_once, right, start = self._samples_at_once(x, batch_size), 0, 0
+        at_once = self._samples_at_once(x) if batch_size is None else check_count("batch_size", batch_size)
+        right, start = 0, 0
         try:
             with self._threads_for(x, at_once):
                 for scores in _batches_of_scores(layers, x, dtype, at_once):
@@ -340,7 +361,9 @@ class Network(LayerStack):
             return
         bad = int(np.argmin(good))
         y = as_inputs(x[bad : bad + 1, ...], self.anchor.dtype)
-        for name, layer in zip(self._layers, self.layer_views(), strict=True):
+        with self.lock:
+            views = self.layer_views()
+        for name, layer in zip(self._layers, views, strict=True):
             y = layer.forward(y)
             if not np.isfinite(y).all():
                 warnings.warn(
@@ -364,12 +387,8 @@ class Network(LayerStack):
         product = self.largest_product(tuple(x.shape[1:]), min(at_once, x.shape[0]))
         return blas_threads(product) if product >= SMALL_PRODUCT else _AS_IT_IS
 
-    def _samples_at_once(self, x: Array, batch_size: int | None) -> int:
-        """How many samples go through the layers at a time."""
-        if batch_size is not None:
-            return check_count("batch_size", batch_size)
-        if x.shape[0] == 1:
-            return 1
+    def _samples_at_once(self, x: Array) -> int:
+        """How many samples go through the layers at a time, where the caller leaves it open."""
         numbers = _CACHED_NUMBERS if get_array_module(x) is np else _MOST_NUMBERS
         return min(_MOST_SAMPLES, max(1, numbers // self._widest(tuple(x.shape[1:]))))
 
@@ -456,21 +475,29 @@ class Network(LayerStack):
 
     # --- the door ----------------------------------------------------------------------------------------------------
 
-    def _enter(self, x: Array) -> tuple[Array, bool]:
-        """Check inputs and make a batch of a single sample; says whether it was one."""
+    def _enter(self, x: Array) -> tuple[Array, _Form]:
+        """Check inputs and make a batch of a single sample."""
+        # A prediction of one sample takes about ten microseconds, of which the checks would be a fifth.
+        known = self._known_forms.get((x.dtype, x.shape)) if type(x) is np.ndarray else None
+        if known is not None:
+            return (x[None, ...] if known.is_single else x), known
         check_together("x", x, self.anchor)
         check_inputs(x)
-        single = x.ndim == 1 or (self._input_shape is not None and tuple(x.shape) == self._input_shape)
-        if single:
-            x = x[None, ...]
-        self.output_shape(tuple(x.shape[1:]))
-        return x, single
+        is_single = x.ndim == 1 or (self._input_shape is not None and tuple(x.shape) == self._input_shape)
+        batch = x[None, ...] if is_single else x
+        self.output_shape(tuple(batch.shape[1:]))
+        at_once = self._samples_at_once(batch)
+        product = self.largest_product(tuple(batch.shape[1:]), min(at_once, batch.shape[0]))
+        form = _Form(is_single, at_once, batch.shape[0] <= at_once and product < SMALL_PRODUCT)
+        if type(x) is np.ndarray and len(self._known_forms) < _MAX_KNOWN_FORMS:
+            self._known_forms[x.dtype, x.shape] = form
+        return batch, form
 
     def _enter_with_targets(self, x: Array, t: Array, *, mark_wrong: bool = True) -> tuple[Array, Array]:
         """Check inputs and targets; see `LossLayer.prepare_targets`."""
-        x, single = self._enter(x)
+        x, form = self._enter(x)
         t = self._without_words(t)
-        if single:
+        if form.is_single:
             t = asarray(t, like=self.anchor)[None, ...]
         check_together("t", t, self.anchor)
         scores_shape = (x.shape[0], *self.output_shape(tuple(x.shape[1:])))
@@ -550,6 +577,13 @@ def _scores(layers: Iterable[Layer], x: Array) -> Array:
     if x.shape[0] != samples:
         raise ShapeError(f"The layers gave {x.shape[0]} rows of scores for {samples} samples. Give one row for each.")
     return x
+
+
+def _all_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Array:
+    """The same for so many samples at a time."""
+    if x.shape[0] <= batch_size:
+        return _scores(layers, as_inputs(x, dtype))
+    return get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, batch_size)))
 
 
 def _batches_of_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Iterator[Array]:

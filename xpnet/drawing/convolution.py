@@ -225,7 +225,9 @@ def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row],
     scores = network.predict(x)  # which also says that x does not fit
     y = as_inputs(x, network.anchor.dtype)
     rows = [_input_row(to_numpy(y)[0], channels)]
-    for name, layer in zip(network.layers, network.layer_views(), strict=True):
+    with network.lock:
+        views = network.layer_views()
+    for name, layer in zip(network.layers, views, strict=True):
         y = layer.forward(y)
         rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy: a layer may use its memory again
     if scores.ndim != 2 or not network.last_layer.classifies:

@@ -286,14 +286,14 @@ def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train:
     train
         The flag of the copy; frozen layers always have False.
     """
-    view = object.__new__(type(layer))
-    attributes = view.__dict__
-    attributes.update(layer.__dict__)
+    view: Layer = object.__new__(type(layer))
+    attributes = layer.__dict__.copy()
     attributes["train"] = train and not layer._frozen
     for name in inner_names.get(id(layer), ()):
         attributes[name] = _inner_view(attributes[name], inner_names, train=train)
     if "forward" in attributes:
         attributes["forward"] = _with_flags(layer, attributes["forward"], train=train)
+    view.__dict__ = attributes
     return view
 
 
