@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from oracles.torch_conv_nets import Numbers, deep_conv_net, res_net, simple_conv_net
 
 from xpnet import DeepConvNet, Network, ResNet, SimpleConvNet
+from xpnet.errors import ShapeError
 
 F = torch.nn.functional
 
@@ -138,12 +139,18 @@ def test_the_deep_one_as_it_comes(n: int) -> None:
        st.integers(1, 2), batches, st.integers(1, 2), st.booleans(), seeds)  # fmt: skip
 @example(1, (28, 28), [3, 3, 4], 1, 2, 1, True, 0)
 @example(3, (32, 32), [2, 3], 2, 1, 2, False, 1)
-@example(3, (4, 4), [2, 3, 4], 1, 1, 2, True, 2)  # in the last stage one number a channel
+@example(3, (4, 4), [2, 3, 4], 1, 2, 2, True, 2)  # in the last stage one number a channel of each image
+@example(3, (4, 4), [2, 3, 4], 1, 1, 2, True, 2)  # and one of the only image, too few for its statistics
 @example(1, (7, 5), [2, 2], 2, 3, 1, True, 3)  # as many channels, and yet a way around for the stride
 def test_res_net(
     c: int, image: tuple[int, int], filter_nums: list[int], blocks: int, n: int, steps: int, flat: bool, seed: int
 ) -> None:
     network = ResNet((c, *image), filter_nums, blocks, 4, seed=seed, **PLACE)
+    strides = 2 ** (len(filter_nums) - 1)
+    if n == 1 and max(image) <= strides:
+        with pytest.raises(ShapeError, match="needs at least two values of each column or channel"):
+            network.gradient(np.random.default_rng(seed).standard_normal((1, c, *image)), np.array([0]))
+        return
     model = functools.partial(res_net, filter_nums=filter_nums, blocks=blocks)
     assert_is(at_random(network, seed, flat=flat), model, n, seed, steps=steps)
 
