@@ -1,6 +1,7 @@
 """Which layers a network takes, whose arrays they hold, and what the layers of one's own may give."""
 
 import copy
+import functools
 import pickle
 from collections import deque
 
@@ -128,6 +129,74 @@ def test_layers_that_a_network_would_not_find_are_refused(keep):
         Network([affine(4, 4), Holder(keep)])
     with pytest.raises(ArgumentError, match="Holder keeps layers in 'parts'"):
         Network([affine(4, 4), Residual([Holder(keep)])])
+
+
+class Switch(Layer):
+    """Zeros in training, its input at inference, by a function that it keeps."""
+
+    def __init__(self, keep):
+        self.function = keep(self)
+
+    def compute(self, x):
+        return 0 * x if self.train else x
+
+    def forward(self, x):
+        return self.function(x)
+
+    def backward(self, dout):
+        return 0 * dout
+
+
+def test_a_layer_may_keep_methods_of_its_own():
+    for network in (Network([affine(4, 3), Switch(lambda layer: layer.compute)]) for _ in range(2)):
+        for asked in (network, network.copy(), pickle.loads(pickle.dumps(network))):
+            asked.gradient(X, T)
+            expected = X @ asked.params["W1"] + asked.params["b1"]
+            np.testing.assert_array_equal(asked.predict(X), expected)
+            assert float(asked.loss(X, T, train=True)) == pytest.approx(np.log(3))
+            train(asked)
+            np.testing.assert_array_equal(asked.predict(X), X @ asked.params["W1"] + asked.params["b1"])
+
+
+def in_a_closure_that_refers_to_itself(layer):
+    def function(x, again=True):
+        return function(x, again=False) if again else layer.compute(x)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda layer: lambda x: layer.compute(x),
+        lambda layer: lambda x, kept=layer: kept.compute(x),
+        lambda layer: functools.partial(Switch.compute, layer),
+        lambda layer: functools.partial(layer.compute),
+        lambda layer: [layer.compute],
+        lambda layer: {"compute": layer.compute},
+        lambda layer: Switch(lambda other: other.compute).compute,
+        in_a_closure_that_refers_to_itself,
+    ],
+)
+def test_functions_that_would_go_on_using_another_layer_than_the_copy_are_refused(keep):
+    with pytest.raises(ArgumentError, match="Switch keeps a function in 'function' that refers to a layer"):
+        Network([affine(4, 3), Switch(keep)])
+
+
+def test_functions_without_layers_are_taken():
+    def double(x):
+        return factor * x
+
+    network = Network([affine(4, 3), Switch(lambda _: double)])
+    factor = 2  # only now: the function could be looked at before
+    np.testing.assert_array_equal(network.predict(X), 2 * (X @ network.params["W1"] + network.params["b1"]))
+
+
+def test_slots_are_refused():
+    with pytest.raises(ArgumentError, match="Slotted has `__slots__`, which are not copied"):
+
+        class Slotted(Layer):
+            __slots__ = ("factor",)
 
 
 def test_layers_of_a_class_are_refused():

@@ -1,9 +1,12 @@
 """What every layer has: forward, backward, and the names of its parameters."""
 
 import copy
+import functools
+import gc
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import FunctionType, MethodType
 from typing import Any, ClassVar
 
 from xpnet.backend import Array, copied, get_array_module
@@ -121,6 +124,8 @@ class Layer:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if cls.__dict__.get("__slots__"):
+            raise ArgumentError(f"{cls.__name__} has `__slots__`, which are not copied with a layer. Leave them out.")
         for name in cls.__dict__.get("parameter_names", ()):
             descriptor = Parameter()
             descriptor.__set_name__(cls, name)
@@ -243,6 +248,12 @@ def check_layer(name: str, layer: Any) -> None:
                 f"{type(inner).__name__} keeps layers in {hidden[0]!r}, where the network does not find them. Keep "
                 "each in an attribute of the object, or all in one list."
             )
+        bound = [key for key, value in vars(inner).items() if key not in _METHODS and _holds_on_to(inner, value)]
+        if bound:
+            raise ArgumentError(
+                f"{type(inner).__name__} keeps a function in {bound[0]!r} that refers to a layer, and copies of the "
+                "network would go on using that layer. Make it a method of the class, and refer to layers by `self`."
+            )
 
 
 def _hides_layers(value: Any, *, inside: bool = False) -> bool:
@@ -265,9 +276,47 @@ def _hides_layers(value: Any, *, inside: bool = False) -> bool:
     return any(_hides_layers(part, inside=True) for part in parts)
 
 
+def _holds_on_to(layer: Layer, value: Any) -> bool:
+    """Whether a value is a function, or has one in it, to which a layer is bound that a copy would not replace.
+
+    A method of the layer itself is bound to the copy in a copy (see `layer_view`).
+    """
+    if isinstance(value, MethodType):
+        return value.__self__ is not layer and _refers_to_layers(value)
+    return _refers_to_layers(value)
+
+
+def _refers_to_layers(value: Any) -> bool:
+    """Whether there is a function among values that knows a layer: as a method, in a closure, or as an argument."""
+    values, functions = [value], []
+    while values:
+        value = values.pop()
+        known: Iterable[Any] = ()
+        if isinstance(value, list | tuple | set | frozenset | deque):
+            values.extend(value)
+        elif isinstance(value, dict):
+            values.extend(value.values())
+        elif isinstance(value, MethodType):
+            known = [value.__self__]
+        elif isinstance(value, functools.partial):
+            known = [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, FunctionType) and value not in functions:
+            functions.append(value)  # it may refer to itself
+            known = [*gc.get_referents(*(value.__closure__ or ())), *(value.__defaults__ or ())]  # some cells are empty
+        if next(with_inner_layers(known), None) is not None:
+            return True
+        values.extend(known)
+    return False
+
+
 def names_of_inner_layers(layer: Layer) -> tuple[str, ...]:
-    """The attributes of a layer that hold layers, also in lists and tuples."""
-    return tuple(name for name, value in vars(layer).items() if next(with_inner_layers([value]), None) is not None)
+    """The attributes of a layer that hold layers, also in lists and tuples, or methods of its own."""
+    return tuple(
+        name
+        for name, value in vars(layer).items()
+        if next(with_inner_layers([value]), None) is not None
+        or (isinstance(value, MethodType) and value.__self__ is layer and name not in _METHODS)
+    )
 
 
 def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train: bool = False) -> Layer:
@@ -290,7 +339,11 @@ def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train:
     attributes = layer.__dict__.copy()
     attributes["train"] = train and not layer._frozen
     for name in inner_names.get(id(layer), ()):
-        attributes[name] = _inner_view(attributes[name], inner_names, train=train)
+        value = attributes[name]
+        if isinstance(value, MethodType):
+            attributes[name] = MethodType(value.__func__, view)
+        else:
+            attributes[name] = _inner_view(value, inner_names, train=train)
     if "forward" in attributes:
         attributes["forward"] = _with_flags(layer, attributes["forward"], train=train)
     view.__dict__ = attributes
