@@ -1,11 +1,13 @@
 """Classes with names: words as labels, kept with the network, saved, and given back by `predict_labels`."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
 import pytest
 from cases import numbers
+from safetensors.numpy import save_file
 from small_training import LABELS, PIXELS
 
 from xpnet import (
@@ -21,7 +23,7 @@ from xpnet import (
     to_numpy,
     with_new_head,
 )
-from xpnet.errors import ArgumentError, LabelError, ShapeError, XpnetError
+from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError, XpnetError
 from xpnet.layer_maker import LayerMaker
 
 NAMES = np.array(["fox", "bee", "cat", "dog", "eel", "ant", "gnu"])  # not sorted
@@ -136,6 +138,28 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_as_it_was(t, t_test
     assert net.classes is None
 
 
+@pytest.mark.parametrize("wrong", [{"augmentation": 3}, {"epochs": 0}, {"iterations": 0}, {"drop_last": 2}])
+def test_a_trainer_that_could_not_be_made_gives_no_classes(wrong):
+    net = network()
+    with pytest.raises(ArgumentError):
+        train(net, **wrong)
+    assert net.classes is None
+
+
+@pytest.mark.parametrize("last_layer", [SoftmaxWithLoss(), SigmoidWithLoss(), IdentityWithLoss()])
+def test_a_file_whose_classes_do_not_fit_changes_nothing(last_layer, tmp_path):
+    make = LayerMaker(0, backend="numpy")
+    net = Network([make.affine(12, 2)], last_layer)
+    arrays = {key: to_numpy(value) + 1 for key, value in net.weights().items()}
+    classes = ["a", "b", "c"] if last_layer.classifies else ["a", "b"]
+    save_file(arrays, tmp_path / "weights.safetensors", metadata={"classes": json.dumps(classes)})
+    before = net.weights()
+    with pytest.raises(DataError, match="names of classes in the file do not fit the network"):
+        net.load(tmp_path / "weights.safetensors")
+    assert all(np.array_equal(value, before[key]) for key, value in net.weights().items())
+    assert net.classes is None
+
+
 def test_words_for_a_network_without_classes():
     net = network()
     with pytest.raises(XpnetError):
@@ -172,5 +196,6 @@ def test_outputs_that_are_no_classes(last_layer, instead):
 
 def test_scores_that_are_nan_have_no_class():
     net = Network([Affine(np.full((2, 2), np.nan), np.zeros(2))], SoftmaxWithLoss())
-    with pytest.raises(XpnetError, match="3 of 3 samples are NaN"):
+    warned = pytest.warns(RuntimeWarning, match="The output of Affine1, .*, is not finite")
+    with warned, pytest.raises(DataError, match="3 of 3 samples are NaN"):
         net.predict_labels(np.ones((3, 2)))

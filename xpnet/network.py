@@ -182,10 +182,13 @@ class Network(LayerStack):
 
     @classes.setter
     def classes(self, classes: Sequence[str] | None) -> None:
-        names = None if classes is None else check_classes(classes)
-        if names is not None and self._input_shape is not None:
+        self._classes = None if classes is None else self._checked_classes(classes)
+
+    def _checked_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
+        names = check_classes(classes)
+        if self._input_shape is not None:
             self.check_class_count(names, self.output_shape(self._input_shape)[-1])
-        self._classes = names
+        return names
 
     @property
     def has_exclusive_classes(self) -> bool:
@@ -518,9 +521,9 @@ class Network(LayerStack):
         if "classes" not in metadata:
             return super()._read_metadata(metadata)
         try:
-            classes = check_classes(json.loads(metadata["classes"]))
+            classes = self._checked_classes(json.loads(metadata["classes"]))
         except ValueError as error:
-            raise DataError(f"The file names the classes in another way than xpnet does: {error}") from error
+            raise DataError(f"The names of classes in the file do not fit the network. {error}") from error
         return lambda: setattr(self, "classes", classes)
 
     def output_shape(self, sample_shape: tuple[int, ...]) -> tuple[int, ...]:

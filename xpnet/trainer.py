@@ -218,7 +218,6 @@ class Trainer:
         warn_of_scales(sets)
         with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
             self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
-        network.classes = classes
         self.x_train, self.t_train = self._sets["train"]
         self.augmentation = augmentation
         no_test: tuple[Array, Array] = (None, None)
@@ -243,6 +242,7 @@ class Trainer:
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
         )
+        network.classes = classes  # last, so that an error before leaves the network as it was
 
     @property
     def verbose(self) -> bool:
