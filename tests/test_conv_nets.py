@@ -154,7 +154,7 @@ def test_a_seed_gives_the_same_network_everywhere(be: Place, name: str) -> None:
 @pytest.mark.parametrize(
     ("input_dim", "says"),
     [
-        (28, r"input_dim must be the shape of an image, such as \(1, 28, 28\), got 28"),
+        (28, r"input_dim must be the shape of an image, such as `\(1, 28, 28\)`, got 28"),
         ((28, 28), r"input_dim must be .* got \(28, 28\)"),
         ((1, 0, 28), "a length in input_dim must be a whole number of at least 1, got 0"),
         ((1, 28.0, 28), "a length in input_dim must be .* got 28.0"),
@@ -183,7 +183,7 @@ def test_no_image(make: Any, input_dim: Any, says: str) -> None:
         (DeepConvNet, {"dropout_ratio": 1.0}, "dropout_ratio must be .* got 1.0"),
         (ResNet, {"blocks": 0}, "blocks must be a whole number of at least 1, got 0"),
         (ResNet, {"blocks": 1.5}, "blocks must be .* got 1.5"),
-        (ResNet, {"filter_nums": ()}, r"filter_nums must .* such as \(16, 32, 64\), got \(\)"),
+        (ResNet, {"filter_nums": ()}, r"filter_nums must .* such as `\(16, 32, 64\)`, got \(\)"),
         (ResNet, {"filter_nums": 16}, r"filter_nums must .* 16"),
         (ResNet, {"filter_nums": (16, 0)}, "number of filters must be .* got 0"),
         (ResNet, {"output_size": 0}, "output size must be .* got 0"),

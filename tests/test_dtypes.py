@@ -102,7 +102,7 @@ def test_asarray_takes_every_spelling_of_a_dtype_of_numbers():
     assert asarray([1, 2], dtype=int, backend="numpy").dtype == np.dtype(int)
     assert asarray([1, 2], dtype=np.uint8, backend="array_api_strict").dtype.__class__.__module__ != "numpy"
     for dtype in ("no such", object, "U5", "datetime64[s]", [("a", "f4")], 3, "longdouble"):
-        with pytest.raises(ArgumentError, match="name of a dtype of numbers such as 'float32', got"):
+        with pytest.raises(ArgumentError, match="name of a dtype of numbers such as `'float32'`, got"):
             asarray([1, 2], dtype=dtype)
 
 

@@ -114,7 +114,7 @@ def test_what_is_no_path_is_refused_by_name(value):
         BestModel,
         lambda path: write_whole(path, ""),
     ):
-        with pytest.raises(ArgumentError, match=r"^path must be a path, such as 'output/file', got "):
+        with pytest.raises(ArgumentError, match=r"^path must be a path, such as `'output/file'`, got "):
             call(value)
 
 

@@ -657,7 +657,7 @@ def test_arguments_that_are_none(tmp_path, options, says):
 
 @pytest.mark.parametrize("folder", ["", None, 3, b"photographs", ["photographs"]])
 def test_what_is_no_path(folder):
-    with pytest.raises(ArgumentError, match="folder must be a path, such as 'output/file', got"):
+    with pytest.raises(ArgumentError, match="folder must be a path, such as `'output/file'`, got"):
         load_image_folder(folder)
 
 

@@ -4,6 +4,7 @@ import gzip
 import logging
 import logging.handlers
 import os
+import pickle
 import re
 import socket
 import subprocess
@@ -12,12 +13,30 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pooch
 import pytest
-from mnist_stand_in import BAD_FILES, FILES, IMAGES, NAMES, cache, down, good, gz, holds, mirrors, raw, tiny, write
+from mnist_stand_in import (
+    BAD_FILES,
+    FILES,
+    IMAGES,
+    NAMES,
+    cache,
+    down,
+    good,
+    gz,
+    holds,
+    isolated,
+    mirrors,
+    raw,
+    tiny,
+    write,
+)
+from remedies import codes
 
 import xpnet
-from xpnet import _download, datasets
+from xpnet import _download, datasets, load_mnist, load_sample_weight, sample_weight
+from xpnet.array_files import content_sha256
 from xpnet.datasets import DatasetUnavailable
 from xpnet.errors import DataError
 
@@ -250,3 +269,24 @@ def test_the_author_s_own_server_is_spared():
     """It has long refused downloads, and asked to be left alone."""
     for file in Path(xpnet.__file__).parent.rglob("*.py"):
         assert "lecun.com" not in file.read_text(encoding="utf-8"), file
+
+
+def test_what_is_advised_where_nothing_can_be_downloaded(tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    weights = {"W1": np.ones((4, 3), "f4")}
+    isolated(sample_weight, monkeypatch, tmp_path)
+    monkeypatch.setattr(sample_weight, "_SHA256", content_sha256(weights))
+    monkeypatch.setattr(sample_weight, "_PARAMETERS", tuple(weights))
+    messages = []
+    for load in (load_mnist, load_sample_weight):
+        with pytest.raises(DataError, match="into a folder") as caught:
+            load()
+        messages.append(str(caught.value))
+    folder = write(tmp_path / "that-folder", FILES)
+    (folder / sample_weight._NAME).write_bytes(pickle.dumps(weights, 4))
+    for load, message in zip((load_mnist, load_sample_weight), messages, strict=True):
+        export, call = codes(message)
+        assert eval(call, {load.__name__: load})
+        monkeypatch.setenv(*export.removeprefix("export ").split("="))
+        assert load()
+        monkeypatch.delenv("XPNET_DATA_DIR")

@@ -241,7 +241,7 @@ def test_a_smoothed_loss_is_never_fused_away():
         ({"use_dropout": True, "dropout_ratio": -0.5}, "dropout_ratio must be .* got -0.5"),
         ({"hidden_size_list": [6, 0]}, "size must be a whole number of at least 1, got 0"),
         ({"hidden_size_list": [6, 2.5]}, "size must be .* got 2.5"),
-        ({"hidden_size_list": 6}, r"hidden_size_list must be .*such as \[100, 100\], got 6"),
+        ({"hidden_size_list": 6}, r"hidden_size_list must be .*such as `\[100, 100\]`, got 6"),
         ({"hidden_size_list": "66"}, r"size must be .* got '6'"),
         ({"input_size": 0}, "input size must be .* got 0"),
         ({"output_size": -1}, "output size must be .* got -1"),

@@ -180,7 +180,7 @@ def named_dtype(dtype: Any) -> str:
             continue
         if name in _NUMBERS and dtype is not None:
             return name
-    raise ArgumentError(f"Expected the name of a dtype of numbers such as 'float32', got {dtype!r:.60}.")
+    raise ArgumentError(f"Expected the name of a dtype of numbers such as `'float32'`, got {dtype!r:.60}.")
 
 
 def is_writable(x: Array) -> bool:

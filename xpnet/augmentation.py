@@ -272,7 +272,8 @@ def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
         return None
     if not isinstance(image_shape, tuple | list) or len(image_shape) not in (2, 3):
         raise ArgumentError(
-            f"image_shape must be (height, width) or (channels, height, width), such as (28, 28), got {image_shape!r}."
+            "image_shape must be (height, width) or (channels, height, width), such as `(28, 28)`, got "
+            f"{image_shape!r}."
         )
     shape = tuple(check_count("a length in image_shape", length) for length in image_shape)
     if _surely_has_channels_last(shape):

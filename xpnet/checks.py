@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnet.backend import (
     Array,
+    backend_of,
     check_plain,
     dtype_name,
     get_array_module,
@@ -68,7 +69,7 @@ def check_shape(name: str, value: Any) -> tuple[int, ...]:
     """The shape of a sample: whole numbers of at least one."""
     sizes = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
     if not sizes or any(isinstance(n, bool | np.bool_) or not hasattr(n, "__index__") or n < 1 for n in sizes):
-        raise ArgumentError(f"{name} must be the shape of one sample, such as (1, 28, 28), got {value!r:.60}.")
+        raise ArgumentError(f"{name} must be the shape of one sample, such as `(1, 28, 28)`, got {value!r:.60}.")
     return tuple(int(n) for n in sizes)
 
 
@@ -176,9 +177,10 @@ def check_together(name: str, a: Any, like: Array) -> None:
         check_plain(a, name)
         raise
     if not together:
+        backend = backend_of(a).name
+        other = f", or move the network with `network.to({backend!r})`" if backend in ("numpy", "cupy") else ""
         raise ArrayMixError(
-            f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {mend}, or move the "
-            "network with `network.to(...)`."
+            f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {mend}{other}."
         )
     if xp is not np and a.device != like.device:
         raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {mend}.")
@@ -445,9 +447,11 @@ def check_form(name: str, value: Any, current: Array) -> None:
     if tuple(value.shape) != tuple(current.shape):
         raise ShapeError(f"{name} has shape {tuple(current.shape)}, got a value of shape {tuple(value.shape)}.")
     if dtype_name(value) != dtype_name(current):
+        given = dtype_name(value)
+        other = f", or the network with `network.to(dtype={given!r})`" if given in ("float32", "float64") else ""
         raise DtypeError(
-            f"{name} is {dtype_name(current)}, got {dtype_name(value)}. Convert the value with "
-            f"`xpnet.asarray(value, dtype={dtype_name(current)!r})`, or the network with `network.to(dtype=...)`."
+            f"{name} is {dtype_name(current)}, got {given}. Convert the value with "
+            f"`xpnet.asarray(value, dtype={dtype_name(current)!r})`{other}."
         )
 
 

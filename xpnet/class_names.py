@@ -21,7 +21,7 @@ def check_classes(classes: Any) -> tuple[str, ...]:
     """The names of classes as a tuple: different words, at least one."""
     words = () if isinstance(classes, str) or not hasattr(classes, "__iter__") else tuple(classes)
     if not words or not all(isinstance(word, str) for word in words):
-        raise ArgumentError(f"classes must be a list of words, such as ['cat', 'dog'], got {classes!r:.80}.")
+        raise ArgumentError(f"classes must be a list of words, such as `['cat', 'dog']`, got {classes!r:.80}.")
     if len(set(words)) < len(words):
         twice = next(word for word in words if words.count(word) > 1)
         raise ArgumentError(f"classes must be different words, got {twice!r} twice.")

@@ -205,7 +205,8 @@ class ResNet(Network):
         check_count("blocks", blocks)
         if not isinstance(filter_nums, Sequence) or not filter_nums:
             raise ArgumentError(
-                f"filter_nums must be a list of the channels of each stage, such as (16, 32, 64), got {filter_nums!r}."
+                "filter_nums must be a list of the channels of each stage, such as `(16, 32, 64)`, got "
+                f"{filter_nums!r}."
             )
         make = LayerMaker(seed, dtype=dtype, backend=backend)
         channels = filter_nums[0]
@@ -250,7 +251,7 @@ def _convolution(
 
 def _image_shape(input_dim: Sequence[int]) -> tuple[int, int, int]:
     if not isinstance(input_dim, Sequence) or len(input_dim) != 3:
-        raise ArgumentError(f"input_dim must be the shape of an image, such as (1, 28, 28), got {input_dim!r}.")
+        raise ArgumentError(f"input_dim must be the shape of an image, such as `(1, 28, 28)`, got {input_dim!r}.")
     channels, height, width = (check_count("a length in input_dim", length) for length in input_dim)
     return channels, height, width
 

@@ -112,7 +112,7 @@ def _unwrapped(value: Any) -> Any:
     if isinstance(value, CountedArray):
         return value._a
     if isinstance(value, np.ndarray):
-        raise TypeError("A NumPy array met an array on the device; move it with xpnet.asarray(a, like=...).")
+        raise TypeError("A NumPy array met an array on the device; move it with `xpnet.asarray(a, like=b)`.")
     if isinstance(value, list | tuple):
         return type(value)(_unwrapped(item) for item in value)
     return value

@@ -50,7 +50,7 @@ def check_path(name: str, value: Any) -> Path:
         text = None
     if not isinstance(text, str) or not text or "\0" in text:
         fix = f" Use `os.fsdecode({name})`." if isinstance(text, bytes) and text else ""
-        raise ArgumentError(f"{name} must be a path, such as 'output/file', got {value!r}.{fix}")
+        raise ArgumentError(f"{name} must be a path, such as `'output/file'`, got {value!r}.{fix}")
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
         raise ArgumentError(

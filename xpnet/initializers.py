@@ -86,8 +86,8 @@ def initial_weights(
         name, separator, spread = how.lower().partition("_")
         if name not in _DEVIATIONS or (separator and spread not in ("normal", "uniform")):
             raise ArgumentError(
-                f"weight_init_std must be a standard deviation such as 0.01, or one of {', '.join(_DEVIATIONS)}, also "
-                f"with _uniform or _normal after it as in 'he_uniform'; got {how!r}."
+                f"weight_init_std must be a standard deviation such as `0.01`, or one of {', '.join(_DEVIATIONS)}, "
+                f"also with _uniform or _normal after it as in `'he_uniform'`; got {how!r}."
             )
         return (uniform if spread == "uniform" else normal)(
             rng, (n_in, n_out), _DEVIATIONS[name](n_in, fan_out or n_out)

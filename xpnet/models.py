@@ -237,7 +237,7 @@ class MultiLayerNet(Network):
         activate = _activation(activation)
         if not isinstance(hidden_size_list, Iterable):
             raise ArgumentError(
-                f"hidden_size_list must be a list of sizes such as [100, 100], got {hidden_size_list!r}."
+                f"hidden_size_list must be a list of sizes such as `[100, 100]`, got {hidden_size_list!r}."
             )
         if weight_init_std is None:
             weight_init_std = "xavier" if activation in ("sigmoid", "tanh") else "he"

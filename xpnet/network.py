@@ -205,8 +205,8 @@ class Network(LayerStack):
         if len(classes) != outputs:
             raise ArgumentError(
                 f"Expected {outputs} classes, one for each output of the network, got {len(classes)}: "
-                f"{', '.join(map(repr, classes)):.200}. Give the names of all in the order of the outputs with "
-                f"`network.classes = [...]`, or make a network with {len(classes)} outputs."
+                f"{', '.join(map(repr, classes)):.200}. Name all of them in the order of the outputs, or "
+                f"make a network with {len(classes)} outputs."
             )
 
     def _divide(self) -> None:

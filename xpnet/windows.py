@@ -42,8 +42,8 @@ def check_pair(name: str, value: Any, least: int) -> Pair:
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or any(isinstance(n, bool | np.bool_) or not hasattr(n, "__index__") or n < least for n in pair):
         raise ArgumentError(
-            f"{name} must be a whole number of at least {least}, or a pair of them such as ({least}, {least + 1}), got "
-            f"{value!r}."
+            f"{name} must be a whole number of at least {least}, or a pair of them such as `({least}, {least + 1})`, "
+            f"got {value!r}."
         )
     return int(pair[0]), int(pair[1])
 

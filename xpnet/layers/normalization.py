@@ -109,7 +109,7 @@ class BatchNormalization(_Normalization):
                 raise ShapeError(
                     f"{self!r} needs at least two values of each column or channel in training, got one: with a single "
                     "value every output is `beta` and every gradient before it 0. Use minibatches of two samples or "
-                    "more, with `Trainer(..., drop_last=True)` where the last one would have a single sample."
+                    "more, with `drop_last=True` where the last one would have a single sample."
                 )
             mean = xp.sum(x, axis=rows) / n
             centred = x - mean
