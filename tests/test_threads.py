@@ -33,7 +33,7 @@ def two_threads(monkeypatch):
 
 
 def forget():
-    """What was found out about this process is found out anew."""
+    """Look again at what was found out about this process."""
     limits._set_in_environment.cache_clear()
     limits._libraries.cache_clear()
 

@@ -188,7 +188,7 @@ class Constants:
     arrays
         The names of the arrays that the recording reads or writes where they are. Others do not count.
     varying
-        The names of what the steps write, or are given anew.
+        The names of what the steps write or replace.
     """
 
     def __init__(self, attributes: Attributes, *, arrays: Collection[str], varying: Collection[str]) -> None:

@@ -73,7 +73,7 @@ def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndar
     if xp is np:
         from xpnet.recorded import RecordedSteps
 
-        with step.network.lock:  # meanwhile recorded arrays stand in the layers, and steps are made and taken back
+        with step.network.lock:  # the layers hold recorded arrays until the steps are undone
             return RecordedSteps(step, batch_size, numbers)
     if isinstance(xp, CupyNamespace):
         with step.network.lock:

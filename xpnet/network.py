@@ -45,7 +45,7 @@ from xpnet.threads import SMALL_PRODUCT, blas_threads
 
 __all__ = ["Network", "check_network"]
 
-# What is not finite is told of with the name of a layer, and underflow is part of exp and of small products.
+# Warnings of this module name the layer of what is not finite; underflow is part of exp and of small products.
 _AS_IT_IS = contextlib.nullcontext()
 _MOST_SAMPLES = 1000
 _CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
@@ -379,7 +379,7 @@ class Network(LayerStack):
                 return
 
     def largest_product(self, sample_shape: tuple[int, ...], samples: int) -> float:
-        """About how many floating-point operations the largest matrix product has, for so many samples at a time."""
+        """About how many floating-point operations the largest matrix product has, for that many samples at a time."""
         key = sample_shape, samples
         if key not in self._products:
             self._products[key] = largest_product(self._layers.values(), sample_shape, samples)
@@ -583,14 +583,14 @@ def _scores(layers: Iterable[Layer], x: Array) -> Array:
 
 
 def _all_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Array:
-    """The same for so many samples at a time."""
+    """The same for that many samples at a time."""
     if x.shape[0] <= batch_size:
         return _scores(layers, as_inputs(x, dtype))
     return get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, batch_size)))
 
 
 def _batches_of_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Iterator[Array]:
-    """What layers in order make of inputs, for so many samples at a time."""
+    """What layers in order make of inputs, for that many samples at a time."""
     xp, block = get_array_module(x), None
     if accepts_out(xp) and x.dtype != dtype and x.shape[0] > batch_size:
         block = xp.empty((batch_size, *x.shape[1:]), dtype=dtype)

@@ -165,7 +165,7 @@ class TrainingStep:
 
 
 def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any]:
-    """The objects that a step is made of: with others it must be made anew."""
+    """The objects that a step is made of; with others another step is needed."""
     used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
     return [*used, *methods_of(_every_layer(network))]
 

@@ -225,7 +225,7 @@ class Trainer:
         self.train_size = self.x_train.shape[0]
         whole, rest = divmod(self.train_size, self.mini_batch_size)
         self.iterations_per_epoch = whole + (rest > 0 and not self.drop_last)
-        # A training that was interrupted is unfinished: it has so many steps left, and the rest of an epoch's samples.
+        # A training that was interrupted is unfinished: it has steps left, and the rest of an epoch's samples.
         self._running = self._unfinished = False
         self._left, self._order = 0, np.empty(0, dtype=np.int64)
         self._callbacks_due: list[Callable[[Trainer], None]] = []
@@ -440,7 +440,7 @@ class Trainer:
         self._record(maker.step, made)
 
     def _uploaded(self, order: np.ndarray, steps: int) -> Array:
-        """The samples of the first so many steps of an order, beside the network."""
+        """The samples of the first steps of an order, on the network's device."""
         return asarray(order[: steps * self.mini_batch_size], like=self.network.anchor)
 
     def _tell_of_break(self, between: _BetweenSteps, made: list[float]) -> None:

@@ -27,7 +27,7 @@ class FailedError(Exception):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The variables of the process of a contestant who is to have so many threads on the processor."""
+    """The environment of a contestant's process, which sets its number of threads."""
     kept = dict(os.environ)
     flags = [kept.get("XLA_FLAGS", ""), *(["--xla_cpu_multi_thread_eigen=false"] if threads == 1 else [])]
     paths = [str(Path(xpnet.__file__).parents[1]), *filter(None, [kept.get("PYTHONPATH")])]

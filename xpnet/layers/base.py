@@ -198,7 +198,7 @@ class Layer:
         return self.parameter_count + self.frozen_count
 
     def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
-        """About how many floating-point operations the largest matrix product has, for so many samples of `shape`."""
+        """About how many floating-point operations the largest matrix product has, for that many samples of `shape`."""
         return 2.0 * samples * self.multiplications(shape)
 
     def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002 - here whatever the shape is
