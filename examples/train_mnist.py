@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
         return 130
     if not all(map(math.isfinite, trainer.history.loss[-1:])):
         print(
-            "error: The training diverged, and the weights are those from before that. Use a lower --lr.",
+            "error: The training diverged, and the weights are those from before that. Use a lower learning rate, "
+            "such as `--lr 0.01`.",
             file=sys.stderr,
         )
         return 1

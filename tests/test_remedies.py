@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -940,6 +941,7 @@ ELSEWHERE = {
         "Batch normalization learns nothing from",
         "Give both in the same form",
     ],
+    "test_example.py": ["The training diverged"],
     "test_capture.py": ["A class that makes the same array operations in each step says so with"],
     "test_mnist_download.py": ["is not in {cache} and no mirror gave it", "The book's weights are not in {cache}"],
     "test_mnist_idx.py": ["is not the published file: it is that of", "If the folder holds another set, use"],
@@ -1001,6 +1003,11 @@ def test_what_is_advised_works(says, names, call, then):
         for code in n.codes:
             n.run(code)
     assert then(n) is not False
+
+
+def test_words_have_one_space_between_them():
+    """Advice stands in backticks, by which `codes` finds it, and in no gap."""
+    assert not [text for text in texts() if re.search(r"[a-z0-9:,]  \S", text)]
 
 
 def test_each_message_with_advice_has_its_test():

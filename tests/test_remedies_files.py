@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from remedies import codes
 
 from xpnet import Trainer, TwoLayerNet, load_digits, load_mnist, load_weights
 from xpnet.errors import DataError
@@ -32,7 +33,7 @@ def remedy(path, load=load_weights):
     message = str(caught.value)
     assert "download" not in message
     assert "damaged" not in message
-    return message.split("`")[1]
+    return codes(message)[0]
 
 
 def equal(weights, expected=PARAMS):
@@ -207,7 +208,7 @@ def test_a_path_as_bytes():
     path = b"there.txt"
     with pytest.raises(ValueError, match="must be a path") as caught:
         write_whole(path, "text")
-    assert write_whole(eval(str(caught.value).split("`")[1], {"os": os, "path": path}), "text").read_text() == "text"
+    assert write_whole(eval(codes(caught.value)[0], {"os": os, "path": path}), "text").read_text() == "text"
 
 
 def test_a_folder_in_the_place_of_a_file(here):
@@ -232,7 +233,7 @@ def test_a_network_that_has_diverged(here):
     with pytest.raises(DataError, match="is not written: the network holds b1, in which 5 of 5 numbers") as caught:
         network.save("w.safetensors")
     network = TwoLayerNet(64, 5, 10, seed=0, backend="numpy")
-    code = f"Trainer(network, x, t, None, None, epochs=1, verbose=False, {str(caught.value).split('`')[1]}).train()"
+    code = f"Trainer(network, x, t, None, None, epochs=1, verbose=False, {codes(caught.value)[0]}).train()"
     exec(code, {"Trainer": Trainer, "network": network, "x": x, "t": t})
     network.save("w.safetensors")
     equal(load_weights("w.safetensors"), network.params)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from cases import numbers
+from remedies import codes, said
 
 from xpnet import (
     Affine,
@@ -17,7 +18,6 @@ from xpnet import (
     mean_squared_error,
     softmax,
 )
-from xpnet.errors import XpnetError
 
 N, D, C = 4, 5, 3
 X = numbers(1, N, D)
@@ -31,10 +31,8 @@ def network_of(last_layer, outputs=C):
 
 
 def advice(call):
-    """The code in backticks in the message of the error that `call` raises."""
-    with pytest.raises(XpnetError) as caught:
-        call()
-    return re.findall(r"`([^`]+)`", str(caught.value))
+    """The code in the message of the error that `call` raises."""
+    return codes(said(call))
 
 
 def followed(lines, x, t):

@@ -1,19 +1,14 @@
 """The remedies in messages about optimizers and data sets, each run as it is written."""
 
 import copy
-import re
 
 import numpy as np
 import pytest
+from remedies import codes
 from small_training import LABELS, PIXELS, make
 
 from xpnet import Adam, Cosine, MultiLayerNet, Trainer, TwoLayerNet, asarray
 from xpnet.errors import XpnetError
-
-
-def remedies(error):
-    """The pieces of code in a message, in its backticks."""
-    return re.findall(r"`([^`]+)`", str(error))
 
 
 def test_an_optimizer_for_each_network():
@@ -21,7 +16,7 @@ def test_an_optimizer_for_each_network():
     make(pretrained, optimizer=optimizer, epochs=1).train()
     with pytest.raises(XpnetError) as told:
         make(TwoLayerNet(12, 6, 7, seed=1), optimizer=optimizer)
-    fresh, together = remedies(told.value)
+    fresh, together = codes(told.value)
     names = {"Adam": Adam, "Cosine": Cosine, "copy": copy, "network": pretrained, "optimizer": optimizer}
     exec(together, names)
     assert names["network"] is not pretrained
@@ -36,7 +31,7 @@ def test_parameters_of_a_dtype_that_optimizers_update():
     W = np.ones(3, "float16")
     with pytest.raises(XpnetError) as told:
         Adam().update({"W": W}, {"W": W})
-    (convert,) = remedies(told.value)
+    (convert,) = codes(told.value)
     import xpnet
 
     params = {"W": eval(convert, {"xpnet": xpnet, "W": W})}
@@ -58,7 +53,7 @@ def small(**options):
 def test_minibatches_large_enough(options, which):
     with pytest.raises(XpnetError) as told:
         small(**options)
-    small(**(options | eval(f"dict({remedies(told.value)[which]})"))).train()
+    small(**(options | eval(f"dict({codes(told.value)[which]})"))).train()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +73,7 @@ def test_inputs_of_one_scale(x_train, x_test):
 
     with pytest.warns(UserWarning, match="x_train") as told:
         made()
-    exec(remedies(told[0].message)[0], sets)
+    exec(codes(told[0].message)[0], sets)
     made()  # warnings are errors here
 
 
@@ -86,7 +81,7 @@ def test_truth_values_as_inputs():
     x = PIXELS > 99
     with pytest.raises(XpnetError) as told:
         TwoLayerNet(12, 6, 7, seed=0).predict(x)
-    (convert,) = remedies(told.value)
+    (convert,) = codes(told.value)
     TwoLayerNet(12, 6, 7, seed=0).predict(eval(convert, {"x": x}))
 
 
@@ -94,7 +89,7 @@ def test_numbers_too_large_for_float32():
     network, x = TwoLayerNet(12, 6, 7, 1e-40, seed=0), 1e39 * PIXELS.astype("float64")
     with pytest.raises(XpnetError) as told:
         network.gradient(x, LABELS)
-    exec(remedies(told.value)[0], {"network": network})
+    exec(codes(told.value)[0], {"network": network})
     network.gradient(x, LABELS)
 
 
@@ -103,8 +98,8 @@ def test_labels_read_as_text():
     with pytest.raises(XpnetError) as told:
         Trainer(network, PIXELS, t, None, None)
     names = {"t": t}
-    exec(remedies(told.value)[0], names)
+    exec(codes(told.value)[0], names)
     Trainer(network, PIXELS, names["t"], None, None)
     words = {"t": np.array(list("abcdefg"))[LABELS].reshape(-1, 1)}
-    exec(remedies(told.value)[1], words)
+    exec(codes(told.value)[1], words)
     Trainer(network, PIXELS, words["t"], None, None)
