@@ -106,7 +106,7 @@ def test_multi_layer_net_begins_as_its_activation_wants_it(activation):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("hee", r"one of xavier, sigmoid, glorot, he, relu, .*'he_uniform'; got 'hee'"),
+        ("hee", r"one of xavier, sigmoid, glorot, he, relu, .*'he_uniform'`; got 'hee'"),
         ("he_even", "got 'he_even'"),
         ("uniform", "got 'uniform'"),
         ("he_uniform_normal", "got 'he_uniform_normal'"),

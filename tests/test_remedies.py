@@ -56,6 +56,7 @@ make = LayerMaker(seed=0, backend="numpy")
 
 
 def net(last_layer=None, outputs=3, **options):
+    make = LayerMaker(seed=0, backend="numpy")
     return Network([make.affine(4, 5), Relu(), make.affine(5, outputs)], last_layer, **options)
 
 
@@ -814,7 +815,7 @@ ADVICE = [
         "so that one could be taken for another",
         {},
         lambda n: drawing.plot_misclassified(net(SigmoidWithLoss()), X, T),
-        lambda n: drawing.plot_misclassified(net(n.result), X, 2 - net(n.result).predict_labels(X)),
+        lambda n: drawing.plot_misclassified(net(n.result), X, (net().predict_labels(X) + 1) % 3),
     ),
     (
         "of which each has one score a class",
