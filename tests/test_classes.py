@@ -77,6 +77,28 @@ def test_one_sample():
     assert type(net.predict_labels(PIXELS[0])) is int
 
 
+@pytest.mark.parametrize("kind", [str, object])
+def test_digits_are_in_the_order_of_their_numbers(kind):
+    t = np.arange(25) % 12
+    by_words, by_index = network(12), network(12)
+    train(by_words, t.astype(str).astype(kind), t)
+    assert by_words.classes == tuple(map(str, range(12)))
+    train(by_index, t)
+    assert all((by_words.params[key] == value).all() for key, value in by_index.params.items())
+    assert by_words.accuracy(PIXELS, t.astype(str)) == by_words.accuracy(PIXELS, t)
+    others = network(13)
+    train(others, np.array([*(t[:-1] + 1).astype(str), "x"]))
+    assert others.classes == tuple(sorted([*map(str, range(1, 13)), "x"]))  # as words
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_words_in_a_list(kind):
+    net = network()
+    net.classes = SORTED
+    assert float(net.loss(PIXELS, kind(WORDS.tolist()))) == float(net.loss(PIXELS, WORDS))
+    assert net.accuracy(PIXELS, kind(WORDS.tolist())) == net.accuracy(PIXELS, WORDS)
+
+
 def test_classes_that_are_set_decide_the_order():
     net = network()
     net.classes = NAMES

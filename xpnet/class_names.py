@@ -29,8 +29,17 @@ def check_classes(classes: Any) -> tuple[str, ...]:
 
 
 def classes_in(t: np.ndarray) -> tuple[str, ...]:
-    """The different words in labels, sorted, as scikit-learn numbers them."""
-    return tuple(np.unique(_words(t)).tolist())
+    """The different words in labels, sorted, as scikit-learn numbers them; where all are digits, by their numbers.
+
+    So "0", "1" ... "10", read from a file as text, stand for the class indices 0, 1 ... 10.
+
+    Examples
+    --------
+    >>> classes_in(np.array(["dog", "cat", "dog"])), classes_in(np.array(["10", "9", "0"]))
+    (('cat', 'dog'), ('0', '9', '10'))
+    """
+    words = np.unique(_words(t)).tolist()
+    return tuple(sorted(words, key=int) if all(word.isdecimal() for word in words) else words)
 
 
 def class_indices(t: np.ndarray, classes: Sequence[str]) -> np.ndarray:

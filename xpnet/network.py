@@ -511,7 +511,8 @@ class Network(LayerStack):
         """Class indices in the place of words, where the classes have names; other targets as they are."""
         if self._classes is None:
             return t
-        words = np.asarray(t) if isinstance(t, str) else t
+        is_list = isinstance(t, list | tuple) and bool(t) and isinstance(t[0], str)
+        words = np.asarray(t) if is_list or isinstance(t, str) else t
         return asarray(class_indices(words, self._classes), like=self.anchor) if are_words(words) else t
 
     def _metadata(self) -> dict[str, str]:
