@@ -8,7 +8,21 @@ import pytest
 from small_training import LABELS, PIXELS, make
 
 import xpnet
-from xpnet import SGD, Augmentation, Cosine, Layer, MultiLayerNet, Network, Relu, StepDecay, Trainer, TwoLayerNet
+from xpnet import (
+    SGD,
+    Augmentation,
+    Cosine,
+    IdentityWithLoss,
+    Layer,
+    MultiLayerNet,
+    Network,
+    Relu,
+    SigmoidWithLoss,
+    SoftmaxWithLoss,
+    StepDecay,
+    Trainer,
+    TwoLayerNet,
+)
 from xpnet.errors import XpnetError
 
 ROWS = np.resize(PIXELS, (25, 16))
@@ -168,6 +182,52 @@ def test_the_remedy_for_what_is_fixed():
     assert len(another.train().loss) == 20
     assert another.network is trainer.network
     assert trainer.optimizer.iter == 3 + 20
+
+
+SOFT = np.full((25, 7), 1 / 7)
+TARGETS = np.random.default_rng(0).random((25, 7))
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("last_layer", "t", "other", "says"),
+    [
+        (
+            SoftmaxWithLoss(),
+            LABELS,
+            SigmoidWithLoss(),
+            r"Expected targets of the outputs' shape \(25, 7\), got \(25,\)",
+        ),
+        (SoftmaxWithLoss(), np.eye(7)[LABELS], SigmoidWithLoss(), "Expected targets of the outputs' shape"),
+        (
+            SoftmaxWithLoss(),
+            SOFT,
+            IdentityWithLoss(),
+            r"with SoftmaxWithLoss\(\) cannot go on with IdentityWithLoss\(\)",
+        ),
+        (SigmoidWithLoss(), TARGETS, SoftmaxWithLoss(), "Expected rows of labels that are probabilities"),
+        (IdentityWithLoss(), TARGETS, SigmoidWithLoss(), "cannot go on with"),
+    ],
+)
+def test_a_last_layer_that_the_targets_do_not_fit_is_refused(last_layer, t, other, says, before):
+    def change(trainer):
+        trainer.network.last_layer = other
+
+    network = MultiLayerNet(16, [6], 7, seed=0)
+    network.last_layer = last_layer
+    trainer = Trainer(network, ROWS, t, None, None, mini_batch_size=7, verbose=False, callbacks=[change])  # 7 rows of 7
+    if before:
+        change(trainer)
+    with pytest.raises(XpnetError, match=says):
+        trainer.train()
+    assert trainer.history.loss == []
+
+
+def test_a_last_layer_that_the_targets_fit_takes_effect():
+    def change(trainer):
+        trainer.network.last_layer = SoftmaxWithLoss(label_smoothing=0.2)
+
+    assert_takes_effect(change)
 
 
 def test_an_optimizer_of_that_name_is_made():

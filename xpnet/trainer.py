@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, synchronize
+from xpnet.backend import Array, asarray, get_array_module, synchronize, to_numpy
 from xpnet.capture import Steps
 from xpnet.checks import check_callbacks, check_count
 from xpnet.cupy_namespace import CupyNamespace
@@ -81,8 +81,9 @@ class Trainer:
         a time.
     x_train, t_train, x_test, t_test
         Arrays of any backend: inputs (N, ...), uint8 pixels or floats; labels (N,), class indices or words, or rows
-        (N, C) that sum to 1, or the targets of a regression. The different words, sorted, become the network's
-        `classes` unless it has some. The test set may be None, None. All are checked before anything is moved.
+        (N, C) that sum to 1, or the targets of a regression. The different words, sorted (digits by their numbers),
+        become the network's `classes` unless it has some. The test set may be None, None. All are checked before
+        anything is moved.
     epochs
         How many times to go through the training set.
     mini_batch_size
@@ -238,6 +239,7 @@ class Trainer:
         self._stop = False
         self._started = 0.0
         self._steps: Steps | None = None
+        self._targets_fit = network.last_layer
         self._made_of: list[Any] = []
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
@@ -504,10 +506,22 @@ class Trainer:
         others = [id(part) for part in [*parts(*makers), *own]] != [id(part) for part in self._made_of]
         if self._steps is None or others or not self._steps.is_current():
             self._forget_steps()
+            self._check_last_layer()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
             self._made_of = [*parts(*makers), *own]
         return self._steps
+
+    def _check_last_layer(self) -> None:
+        """That the targets fit the last layer, which may be another than when they were checked."""
+        before, now = self._targets_fit, self.network.last_layer
+        if now is before:
+            return
+        if now.classifies != before.classifies:
+            raise ArgumentError(f"A training with {before} cannot go on with {now} as last layer. {_ANOTHER}")
+        for x, t in self._sets.values():
+            now.check_targets(to_numpy(t), (t.shape[0], *self.network.output_shape(tuple(x.shape[1:]))))
+        self._targets_fit = now
 
     def _forget_steps(self) -> None:
         if self._steps is not None:
