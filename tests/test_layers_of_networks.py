@@ -13,6 +13,7 @@ from xpnet import (
     SGD,
     Affine,
     BatchNormalization,
+    Dropout,
     IdentityWithLoss,
     Layer,
     LayerMaker,
@@ -197,6 +198,26 @@ def test_slots_are_refused():
 
         class Slotted(Layer):
             __slots__ = ("factor",)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_layers_that_are_exchanged_after_the_network_was_made_are_refused(inside):
+    """It would not tell them whether this is training, nor learn or save what is in them."""
+    holder = Holder(lambda a, b: [a, b])
+    original = holder.parts
+    network = Network([affine(4, 4), Residual([holder]) if inside else holder])
+    for asked in (network, network.copy(), pickle.loads(pickle.dumps(network))):
+        asked_holder = asked.layers["Residual1"].branch[0] if inside else asked.layers["Holder1"]
+        original = asked_holder.parts
+        for others in ([Relu(), *original], [Relu()], [*original[:1], affine(4, 4)], Dropout(0.5)):
+            asked_holder.parts = others
+            with pytest.raises(ArgumentError, match="is made of other layers than when the network was made"):
+                asked.gradient(X, T)
+            with pytest.raises(ArgumentError, match="Put them in their places before"):
+                train(asked)
+        asked_holder.parts = list(original)
+        with asked.training():
+            pass
 
 
 def test_layers_of_a_class_are_refused():

@@ -11,7 +11,7 @@ from typing import Any, Self
 from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, is_writable, to_numpy
 from xpnet.checks import check_network_dtype, check_parameter, check_together
 from xpnet.errors import ArgumentError, BusyError, DtypeError
-from xpnet.layers import Layer, check_layer, layer_view, names_of_inner_layers, with_inner_layers
+from xpnet.layers import Layer, check_layer, is_own_class, layer_view, names_of_inner_layers, with_inner_layers
 from xpnet.params import Flat, FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 from xpnet.weights import load_expected_weights, save_weights
 
@@ -112,6 +112,11 @@ class LayerStack:
         self._in_training = False
         named = ((layer, names_of_inner_layers(layer)) for layer in self._every_layer)
         self._inner_names = {id(layer): names for layer, names in named if names}
+        # Those of this library keep the layers that they are made of.
+        self._changeable = [
+            layer for layer in self._layers.values() if any(map(is_own_class, with_inner_layers([layer])))
+        ]
+        self._parts = list(with_inner_layers(self._changeable))
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
@@ -237,9 +242,20 @@ class LayerStack:
             if self._in_training:
                 raise self._busy()
         try:
+            if self._changeable:
+                self._check_parts()
             yield
         finally:
             self._training_lock.release()
+
+    def _check_parts(self) -> None:
+        """That layers of a user's classes are still made of the layers that the network has found in them."""
+        parts = list(with_inner_layers(self._changeable))
+        if [id(layer) for layer in parts] != [id(layer) for layer in self._parts]:
+            raise ArgumentError(
+                f"A layer of {self!r} is made of other layers than when the network was made, and the network does not "
+                "learn the new ones. Put them in their places before the network is made."
+            )
 
     def _busy(self) -> BusyError:
         return BusyError(
@@ -335,7 +351,7 @@ class LayerStack:
     def __getstate__(self) -> dict[str, Any]:
         # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
         state = {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
-        for name in ("lock", "_training_lock", "_in_training", "_inner_names"):
+        for name in ("lock", "_training_lock", "_in_training", "_inner_names", "_changeable", "_parts"):
             del state[name]
         return state
 

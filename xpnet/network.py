@@ -305,6 +305,9 @@ class Network(LayerStack):
             layers, dtype = self.layer_views(train=True) if train else [], self.anchor.dtype
             weights = self._weights_that_decay()
         if train:
+            if get_array_module(x) is np:
+                check_finite("x", x)
+                check_range("x", x, self.dtype)
             with self._threads_for(x, x.shape[0]):
                 y = _scores(layers, as_inputs(x, dtype))
         else:

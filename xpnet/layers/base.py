@@ -20,6 +20,7 @@ __all__ = [
     "checked",
     "first_that_learns",
     "has_own_methods",
+    "is_own_class",
     "largest_product",
     "layer_view",
     "methods_of",
@@ -307,6 +308,11 @@ def _refers_to_layers(value: Any) -> bool:
             return True
         values.extend(known)
     return False
+
+
+def is_own_class(layer: Layer) -> bool:
+    """Whether a layer's class is a user's, not the library's."""
+    return type(layer).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
 def names_of_inner_layers(layer: Layer) -> tuple[str, ...]:
