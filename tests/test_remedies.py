@@ -1,6 +1,7 @@
 """Each message that advises code: the code, copied from the message and executed, makes what failed work."""
 
 import importlib.util
+import itertools
 import os
 import pickle
 import re
@@ -230,6 +231,26 @@ class FullDisk:
 
     def __call__(self, trainer):
         pass
+
+
+SLOTS = "self.v = {key: 0 * W for key, W in params.items()}"
+STEPS = "numbers(first, count)", "update(params, grads, numbers)"
+CALLS = {"params": {}, "grads": {}, "numbers": lambda *_: [0.1], "first": 0, "count": 1}
+CALLS |= {name: lambda *_: None for name in ("update", "prepare")}
+
+
+def with_methods(*signatures, first=""):
+    """An optimizer of the user's own with methods of these signatures; `first` is what `update` does first."""
+    bodies = {
+        "numbers": "return numpy.full((count, 1), 0.1)",
+        "prepare": SLOTS,
+        "update": "for key in params: params[key] -= 0.1 * grads[key]",
+    }
+    bodies["update"] = f"{first or 'pass'}\n  {bodies['update']}"
+    lines = [f" def {line.replace('(', '(self, ', 1)}:\n  {bodies[line.partition('(')[0]]}" for line in signatures]
+    names = {"numpy": np, "hidden": itertools.count()}
+    exec("class Own:\n varying, made = (), 0\n" + "\n".join(lines), names)
+    return names["Own"]()
 
 
 # Part of the message; the names that the user has; what is said to them, and what works once the code is executed.
@@ -609,6 +630,36 @@ ADVICE = [
         lambda n: Adam(0.1).update({"W": X.copy()}, {"W": X * np.float32(1e30)}),
         lambda n: Adam(0.1, max_norm=n.max_norm).update({"W": X.copy()}, {"W": X * np.float32(1e30)}),
     ),
+    (
+        "An optimizer has a method",
+        CALLS,
+        lambda n: trainer(optimizer=with_methods()),
+        lambda n: train(optimizer=with_methods(*n.codes)),
+    ),
+    (
+        "by which a recorded step learns its rate",
+        CALLS | {"numbers": lambda *_: [0.1]},
+        lambda n: train(optimizer=with_methods("update(params, grads)"), capture=True),
+        lambda n: train(optimizer=with_methods(*n.codes[:2]), capture=True),
+    ),
+    (
+        "which the first step makes: it belongs in the optimizer's",
+        CALLS,
+        lambda n: train(optimizer=with_methods(*STEPS, first=SLOTS), capture=True),
+        lambda n: train(optimizer=with_methods(*STEPS, n.codes[0]), capture=True),
+    ),
+    (
+        "on the host, where a recording does not see it",
+        CALLS,
+        lambda n: train(optimizer=with_methods(*STEPS, first="self.made += 1"), capture=True),
+        lambda n: train(optimizer=with_methods(n.codes[0], STEPS[1]), capture=True),
+    ),
+    (
+        "nor given by the optimizer's",
+        CALLS,
+        lambda n: train(optimizer=with_methods(*STEPS, first="for W in params.values(): W *= next(hidden)"), capture=True),
+        lambda n: train(optimizer=with_methods(n.codes[0], STEPS[1]), capture=True),
+    ),
     # --- images ---
     (
         "key must be an int32 array of shape (1,)",
@@ -949,7 +1000,7 @@ ELSEWHERE = {
 }
 
 # What is executed nowhere, and why.
-INSTALLS, DOWNLOADS, METHOD = "installs a package", "downloads", "a method to write; test_capture.py has such classes"
+INSTALLS = "installs a package"
 NOT_RUN = {
     "CuPy wheels are installed, which break each other.": INSTALLS,
     "`pip install 'xpnet[cuda12]'` or `pip install 'xpnet[cuda13]'`": INSTALLS,
@@ -959,16 +1010,11 @@ NOT_RUN = {
     "needs Pillow.": INSTALLS,
     "Install it with `sudo apt install graphviz`": INSTALLS,
     "The Python package graphviz is not installed.": INSTALLS,
-    "a pointer to a file that Git LFS keeps elsewhere.": DOWNLOADS,
+    "a pointer to a file that Git LFS keeps elsewhere.": "downloads",
     "but no CUDA device answers": "needs CuPy, and a driver that does not answer",
     "A NumPy array met an array on the device": "is told to the tests that count launches, and to no user",
     "as in `--widths 50,1000`": "a help text",
     "python -m xpnet": "the name of the program",
-    "on the host, where a recording does not see it": METHOD,
-    "which the first step makes: it belongs in the optimizer's": METHOD,
-    "by which a recorded step learns its rate": METHOD,
-    "An optimizer has a method": METHOD,
-    "nor given by the optimizer's": METHOD,
 }
 
 # Messages whose code is the name of what they speak of.
