@@ -657,7 +657,9 @@ ADVICE = [
     (
         "nor given by the optimizer's",
         CALLS,
-        lambda n: train(optimizer=with_methods(*STEPS, first="for W in params.values(): W *= next(hidden)"), capture=True),
+        lambda n: train(
+            optimizer=with_methods(*STEPS, first="for W in params.values(): W *= next(hidden)"), capture=True
+        ),
         lambda n: train(optimizer=with_methods(n.codes[0], STEPS[1]), capture=True),
     ),
     # --- images ---
