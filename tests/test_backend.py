@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from remedies import codes, said
 
 import xpnet
 from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
+from xpnet.__main__ import main
 from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_array, is_writable
 from xpnet.counting import COUNTING, CountedArray
 from xpnet.errors import ArrayMixError, BackendError, DtypeError
@@ -169,6 +171,17 @@ def test_cupy_that_cannot_run_says_why_and_is_never_quietly_numpy(cupy, caplog, 
     with caplog.at_level(logging.INFO, "xpnet"):
         assert get_backend("auto").name == "numpy"
     assert "backend auto: numpy, because" in caplog.text
+
+
+def test_what_to_do_where_no_device_answers(cupy, monkeypatch, capsys):
+    cupy(FakeCupy(0), ["cupy-cuda12x 14.0"])
+    monkeypatch.setenv("XPNET_BACKEND", "cupy")
+    look, choose = codes(said(get_backend))
+    assert look.startswith("python -m xpnet ")
+    assert main(look.split()[3:]) == 1  # the backend cannot run
+    assert "GPUs         none: CuPy sees no CUDA device" in capsys.readouterr().out
+    monkeypatch.setenv(*choose.split("="))
+    assert get_backend().name == "numpy"
 
 
 def test_cupy_with_a_device_is_a_thin_namespace_over_it(cupy):

@@ -6,6 +6,7 @@ import math
 import re
 
 import pytest
+from remedies import codes
 
 from xpnet.__main__ import main
 from xpnet.bench import measure
@@ -247,3 +248,13 @@ def test_an_interrupt_ends_it_with_status_130_and_the_files_are_written(monkeypa
 def test_how_many_threads_each_had_is_said():
     for threads, says in ((1, "with 1 thread on"), (4, "with 4 threads on")):
         assert says in Report({"threads": threads}, {"numpy": "numpy on a processor"}, {}).closing_lines()
+
+
+def test_lists_are_written_as_the_help_says(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    (lists,) = codes(" ".join(capsys.readouterr().out.split()))
+    at_once = ["--networks", "TwoLayerNet", "--batches", "3", "--backends", "numpy", "--budget", "0.001"]
+    assert main(["bench", *at_once, *lists.split()]) == 0
+    assert "width 50, batch 3: numpy" in (told := capsys.readouterr().out)
+    assert "width 1000, batch 3: numpy" in told

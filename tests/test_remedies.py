@@ -995,7 +995,9 @@ ELSEWHERE = {
         "Batch normalization learns nothing from",
         "Give both in the same form",
     ],
+    "test_bench_report.py": ["as in `--widths 50,1000`"],
     "test_example.py": ["The training diverged"],
+    "test_backend.py": ["but no CUDA device answers"],
     "test_capture.py": ["A class that makes the same array operations in each step says so with"],
     "test_mnist_download.py": ["is not in {cache} and no mirror gave it", "The book's weights are not in {cache}"],
     "test_mnist_idx.py": ["is not the published file: it is that of", "If the folder holds another set, use"],
@@ -1013,9 +1015,7 @@ NOT_RUN = {
     "Install it with `sudo apt install graphviz`": INSTALLS,
     "The Python package graphviz is not installed.": INSTALLS,
     "a pointer to a file that Git LFS keeps elsewhere.": "downloads",
-    "but no CUDA device answers": "needs CuPy, and a driver that does not answer",
     "A NumPy array met an array on the device": "is told to the tests that count launches, and to no user",
-    "as in `--widths 50,1000`": "a help text",
     "python -m xpnet": "the name of the program",
 }
 
