@@ -285,6 +285,10 @@ def test_nothing_goes_back_through_frozen_residual_layers(monkeypatch: pytest.Mo
     network = residual().freeze("Convolution1", "BatchNormalization1", "Residual1")
     counts = calls_of_backward(monkeypatch, network)
     network.gradient(IMAGES, LABELS)
+    # The first batch goes through a residual layer in place of the second, with the same layers inside.
+    assert counts == {"Affine1": 1, "GlobalAveragePooling1": 1, "Relu3": 1, "inside": 1 + 7}
+    counts.clear()
+    network.gradient(IMAGES, LABELS)
     # Of the second: two convolutions, two normalisations and a ReLU, and a convolution and a normalisation beside.
     assert counts == {"Affine1": 1, "GlobalAveragePooling1": 1, "Relu3": 1, "Residual2": 1, "inside": 7}
     first = network.layers["Residual2"].branch[0]

@@ -187,8 +187,10 @@ def test_a_single_number(x):
         (np.ones(2, "float16"), r"expects float32 or float64.*x.astype\('float64'\)"),
         (np.ones(2, complex), "expects floats, got complex128. Pass `x.real` and `x.imag`"),
         ([1j], "expects floats, got complex128"),
-        (["1"], "adds h to each element, which an array of str32 cannot hold"),
-        (None, "an array of object cannot hold"),
+        (np.array(["1"]), "adds h to each element, which an array of str32 cannot hold"),
+        (np.array([None]), "an array of object cannot hold"),
+        (["1"], r"Expected numbers, got list that NumPy reads as <U1: \['1'\]"),
+        (None, "Expected numbers, got NoneType that NumPy reads as object: None"),
     ],
 )
 def test_what_is_no_float_is_refused(x, says):
