@@ -98,13 +98,26 @@ def test_a_result_lies_where_it_is_wanted_and_beside_it_nothing_changes(blas, st
         assert buffer.get().tolist() == [7.0] * 5 + [1.0] * 12 + [7.0] * 3
 
 
-def test_a_result_in_the_place_of_an_operand(blas, stream):
-    rng = np.random.default_rng(0)
-    a = rng.random((3, 3))
+@pytest.mark.parametrize("place", ["the first", "the second", "the second, transposed", "part of the first", "both"])
+def test_a_result_in_the_place_of_an_operand(blas, stream, place):
+    """The other operand lies elsewhere, so that each of the two is looked at for itself."""
+    a, b = np.random.default_rng(0).random((2, 3, 3))
     with stream:
-        x = cupy.asarray(a)
-        blas.matmul(x, x, out=x)
-        np.testing.assert_allclose(x.get(), a @ a)
+        memory, y = cupy.asarray(np.append(a, np.zeros((1, 3)), axis=0)), cupy.asarray(b)
+        x = memory[:3]
+        out = {
+            "the first": x,
+            "the second": y,
+            "the second, transposed": y,
+            "part of the first": memory[1:],
+            "both": x,
+        }[place]
+        if place == "both":
+            b, y = a, x
+        elif place == "the second, transposed":
+            b, y = b.T, y.T
+        assert blas.matmul(x, y, out=out) is out
+        np.testing.assert_allclose(out.get(), a @ b)
 
 
 @pytest.mark.parametrize(
