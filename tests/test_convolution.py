@@ -37,6 +37,7 @@ from xpnet.errors import ArgumentError, ShapeError
 from xpnet.recorder import wrapped
 from xpnet.tape import recording
 from xpnet.testing import check_layer
+from xpnet.windows import Pair
 
 RNG = np.random.default_rng(0)
 
@@ -65,6 +66,8 @@ LAYERS = {
     "convolution, stride and pad": convolution(2, 3, stride=(2, 1), pad=(1, 2)),
     "pooling": Pooling(2, 2),
     "pooling, overlapping": Pooling(3, 2, 1, (1, 0)),
+    "pooling, overlapping in rows": Pooling(2, 2, (1, 2)),
+    "pooling, overlapping in columns": Pooling(2, 2, (2, 1)),
     "average pooling": AveragePooling(2, 2),
     "average pooling, overlapping": AveragePooling(3, 2, 1, (1, 0)),
     "global average pooling": GlobalAveragePooling(),
@@ -87,6 +90,24 @@ def test_output_shape_is_that_of_the_output(name: str) -> None:
     assert layer.output_shape((2, 7, 5)) == layer.forward(images(3, 2, 7, 5)).shape[1:]
 
 
+@pytest.mark.parametrize("stride", [2, (2, 3), (3, 2), (2, 1), (1, 2)])
+@pytest.mark.parametrize("size", [(4, 6), (5, 6), (4, 7), (5, 7)])
+def test_pooling_gives_a_gradient_to_each_number(
+    monkeypatch: pytest.MonkeyPatch, size: Pair, stride: int | Pair
+) -> None:
+    """Also to those in no window, whatever the memory held before."""
+    monkeypatch.setattr(np, "empty_like", lambda like: np.full_like(like, np.nan))
+    layer, x = Pooling(2, 2, stride), images(2, 3, *size)
+    y = layer.forward(x)
+    expected = np.zeros_like(x)
+    for n, c, row, column in np.ndindex(*y.shape):
+        top, left = row * layer.stride[0], column * layer.stride[1]
+        window = x[n, c, top : top + 2, left : left + 2]
+        i, j = np.unravel_index(window.argmax(), (2, 2))
+        expected[n, c, top + i, left + j] += y[n, c, row, column]
+    np.testing.assert_allclose(layer.backward(y), expected, rtol=1e-14)
+
+
 # --- what they need -------------------------------------------------------------------------------------------------
 
 
@@ -106,8 +127,8 @@ def test_columns_are_never_made_of_a_whole_batch() -> None:
     assert both < 2.2 * x.nbytes + 2 * dout.nbytes + 3 * 2**22
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
+@pytest.mark.parametrize("stride", [1, 2, (2, 1), (1, 2)])
+def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch, stride: int | Pair) -> None:
     x, results = images(3, 2, 9, 6), []
     for _ in range(2):
         layer = convolution(2, 3, stride=stride, pad=1)

@@ -10,6 +10,7 @@ from xpnet import (
     BatchNormalization,
     Convolution,
     Dropout,
+    Flatten,
     Gelu,
     GlobalAveragePooling,
     Graph,
@@ -19,11 +20,12 @@ from xpnet import (
     Network,
     Pooling,
     Relu,
+    Residual,
     Sigmoid,
     SquareLayer,
     Tanh,
 )
-from xpnet.errors import DtypeError, ShapeError, XpnetError
+from xpnet.errors import ArrayMixError, DtypeError, ShapeError, XpnetError
 
 
 def convolution():
@@ -80,10 +82,51 @@ def test_what_fits_is_computed():
     assert AveragePooling(2, 2).forward(np.arange(4).reshape(1, 1, 2, 2)).item() == 1.5
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        affine(),
+        convolution(),
+        Pooling(2, 2),
+        AveragePooling(2, 2),
+        GlobalAveragePooling(),
+        normalization(BatchNormalization),
+        normalization(LayerNormalization),
+        Relu(),
+        LeakyRelu(),
+        Gelu(),
+        Tanh(),
+        Dropout(0.5),
+        Flatten(),
+        Residual([Relu()]),
+    ],
+    ids=repr,
+)
+def test_a_list_is_no_batch(layer):
+    with pytest.raises(ArrayMixError, match=r"must be an array, got list. Use `numpy.asarray\(x\)`"):
+        layer.forward([[1.0, 2.0, 3.0, 4.0]])
+
+
+def test_a_layer_leaves_what_a_class_statement_says_to_others():
+    class Registered:
+        def __init_subclass__(cls, name="", **options):
+            super().__init_subclass__(**options)
+            cls.registered = name
+
+    class Mine(Relu, Registered, name="mine"):
+        pass
+
+    assert Mine.registered == "mine"
+    with pytest.raises(TypeError):
+
+        class Other(Relu, nothing_takes_this=1):
+            pass
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "complex64"])
 def test_images_that_are_no_floats(dtype):
     images = np.ones((2, 3, 8, 8)).astype(dtype)
-    for layer in (convolution(), Pooling(2, 2, pad=1)):
+    for layer in (convolution(), *(Pooling(2, 2, pad=pad) for pad in (1, (1, 0), (0, 1)))):
         with pytest.raises(DtypeError, match=rf"expects floats, got {dtype}. Use `x.astype\('float32'\)"):
             layer.forward(images)
     pixels = np.full((2, 3, 8, 8), 255, "uint8")

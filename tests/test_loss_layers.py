@@ -84,4 +84,11 @@ def test_label_smoothing_is_the_cross_entropy_of_softer_labels(be):
         be.check(loss, to_numpy(expected).astype(np.float64))
         be.check(smoothed.backward(), to_numpy(plain.backward()).astype(np.float64))
     assert repr(smoothed) == "SoftmaxWithLoss(label_smoothing=0.2)"
-    assert repr(plain) == "SoftmaxWithLoss()"
+
+
+def test_the_smoothed_label_of_one_sample(be64):
+    """By hand: the label [0.1, 0.1, 0.8], and log-sum-exp of three scores of 0 is log 3."""
+    layer = SoftmaxWithLoss(label_smoothing=0.3)
+    loss = layer.forward(be64.put(np.zeros(3)), be64.put(np.array(2)))
+    be64.check(loss, np.log(3))
+    be64.check(layer.backward(), np.array([1 / 3 - 0.1, 1 / 3 - 0.1, 1 / 3 - 0.8]))

@@ -35,8 +35,9 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> Array:
         """(N, a * b * ...) for (N, a, b, ...)."""
+        xp = get_array_module(x)
         self.x_shape = x.shape
-        return get_array_module(x).reshape(x, (x.shape[0], -1))
+        return xp.reshape(x, (x.shape[0], -1))
 
     def backward(self, dout: Array) -> Array:
         """`dout` in the input's own shape."""
