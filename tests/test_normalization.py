@@ -9,10 +9,13 @@ from cases import numbers, same_bits
 from xpnet import (
     Affine,
     BatchNormalization,
+    Convolution,
     LayerNormalization,
     MultiLayerNet,
     Network,
+    Pooling,
     Relu,
+    Residual,
     asarray,
     to_numpy,
 )
@@ -65,6 +68,23 @@ def test_the_running_means_are_those_of_the_batches_weighted_by_momentum(be):
         layer.forward(be.put(numbers(4, 1, 7)))
     be.check(layer.running_mean, mean)
     be.check(layer.running_var, var)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 2)])
+def test_at_inference_it_computes_with_the_running_means(be, shape):
+    gamma, beta, mean = numbers(1, 3), numbers(2, 3), numbers(3, 3) + 2
+    var = np.array([0.25, 4.0, 1.0])
+    layer = BatchNormalization(be.put(gamma), be.put(beta), eps=0.5)
+    layer.running_mean, layer.running_var = be.put(mean), be.put(var)
+    columns = (1, 3, *[1] * (len(shape) - 2))
+    gamma, beta, mean, var = (a.reshape(columns) for a in (gamma, beta, mean, var))
+    x, dout = numbers(4, *shape), numbers(5, *shape)
+    normal = (x - mean) / np.sqrt(var + 0.5)
+    be.check(layer.forward(be.put(x)), gamma * normal + beta, eps=64)
+    be.check(layer.backward(be.put(dout)), gamma * dout / np.sqrt(var + 0.5), eps=64)
+    rows = tuple(axis for axis in range(len(shape)) if axis != 1)
+    be.check(layer.dgamma, (dout * normal).sum(axis=rows), eps=256)
+    be.check(layer.dbeta, dout.sum(axis=rows), eps=256)
 
 
 def test_inference_keeps_nothing_and_does_not_look_at_the_batch():
@@ -280,3 +300,15 @@ def test_a_network_may_begin_with_it(kind):
         np.testing.assert_allclose(grads[key], numerical[key], atol=1e-7)
     layer = next(iter(net.layers.values()))
     assert layer.backward(numbers(1, 5, 12)) is None
+
+
+def test_how_many_values_a_statistic_of_a_sample_has():
+    layer = BatchNormalization(np.ones(3), np.zeros(3))
+    assert [layer.values_per_statistic(shape) for shape in ((3,), (3, 4, 1), (3, 1, 5), (3, 4, 5))] == [1, 4, 5, 20]
+    assert LayerNormalization(np.ones(3), np.zeros(3)).values_per_statistic((3,)) is None
+    branch, shortcut = Convolution(np.ones((3, 3, 2, 2)), np.zeros(3)), Pooling(2, 2, 1)
+    for inner in (Residual([layer, branch], [shortcut]), Residual([branch], [shortcut, layer])):
+        assert inner.values_per_statistic((3, 3, 4)) == (12 if layer in inner.branch else 6)
+    assert Residual([Relu()]).values_per_statistic((3,)) is None
+    layer.frozen = True
+    assert layer.values_per_statistic((3, 4, 5)) is None

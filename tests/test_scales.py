@@ -8,6 +8,7 @@ from cases import numbers
 from small_training import LABELS, PIXELS
 
 from xpnet import Affine, IdentityWithLoss, Network, Trainer, TwoLayerNet
+from xpnet.checks import check_range
 from xpnet.errors import DataError, DtypeError
 
 BITS = (PIXELS > 127).astype("uint8")
@@ -80,6 +81,15 @@ def test_inputs_too_large_for_the_network_are_refused_and_the_remedy_works(sign)
         Trainer(network, x / 1e39, t, x, t)
     network.to(dtype="float64")
     Trainer(network, x, t, None, None, epochs=1, verbose=False, optimizer_param={"lr": 1e-90}).train()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_number_of_float32_is_not_too_large(sign):
+    most = np.array([[3.4028234663852886e38]])  # (2 - 2**-23) * 2**127
+    check_range("x", sign * most, "float32")
+    check_range("x", sign * 2 * most, "float64")
+    with pytest.raises(DataError, match=r"float32 ends at 3\.4e\+38"):
+        check_range("x", sign * np.nextafter(most, np.inf), "float32")
 
 
 def test_targets_too_large_for_the_network():

@@ -431,7 +431,13 @@ def index_labels(t: np.ndarray) -> np.ndarray:
 
 
 def is_one_hot(t: np.ndarray) -> bool:
-    """Whether all rows (N, C) have a single 1 and else zeros; not where C is 1, which is no choice between classes."""
+    """Whether all rows (N, C) have a single 1 and else zeros; not where C is 1, which is no choice between classes.
+
+    Examples
+    --------
+    >>> [is_one_hot(np.array(t)) for t in ([[1, 0], [0, 1]], [[1, 1], [0, 1]], [[0, 5], [1, 0]], [[1], [1]])]
+    [True, False, False, False]
+    """
     return t.shape[1] > 1 and bool(((t.max(axis=1) == 1) & (np.count_nonzero(t, axis=1) == 1)).all())
 
 

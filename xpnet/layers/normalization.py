@@ -143,7 +143,7 @@ class BatchNormalization(_Normalization):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The sample's own: (D,), or (D, H, W)."""
-        if len(shape) in (1, 3) and shape[0] == self.gamma.shape[0]:
+        if len(shape) == 3 and shape[0] == self.gamma.shape[0]:
             return shape
         return super().output_shape(shape)
 
