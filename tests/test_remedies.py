@@ -93,6 +93,14 @@ class Plain(Relu):
         return super().forward(x)
 
 
+class Sized(Plain):
+    """A layer with an argument that is given by name."""
+
+    def __init__(self, *, size):
+        super().__init__()
+        self.size = size
+
+
 def masked_layer(code="x + x[x > 0].sum()"):
     """A layer with a mask, in a network that is to be recorded."""
 
@@ -288,6 +296,12 @@ ADVICE = [
         lambda n: Network([n.result]),
     ),
     (
+        "must be a layer, got the class",
+        {"size": 3, "Sized": Sized},
+        lambda n: Network([make.affine(4, 3), Sized]),
+        lambda n: Network([make.affine(4, 3), n.result]),
+    ),
+    (
         "must be a layer with a loss, got the class",
         {},
         lambda n: Network([make.affine(4, 3)], SigmoidWithLoss),
@@ -372,13 +386,13 @@ ADVICE = [
         lambda n: [net().predict(x) for x in n.results],
     ),
     (
-        "holds numbers that are not finite",
+        "Leave such samples out: `known = numpy.isfinite({name})",
         {"x": with_nan(X), "t": T},
         lambda n: net().predict(n.x),
         lambda n: net().loss(*n.results[1:]),
     ),
     (
-        "holds numbers that are not finite",
+        "Leave such samples out: `known = numpy.isfinite({name})",
         {"x_train": with_nan(X), "t_train": T},
         lambda n: train(net(), n.x_train, n.t_train),
         lambda n: train(net(), *n.results[1:]),
@@ -1052,6 +1066,12 @@ def test_what_is_advised_works(says, names, call, then):
         for code in n.codes:
             n.run(code)
     assert then(n) is not False
+
+
+def test_nothing_is_left_out_where_nothing_would_be_left():
+    says = said(lambda: net().predict(with_nan(X[:2])[1]))
+    assert "in 1 of 1 samples" in says
+    assert not codes(says)
 
 
 def test_words_have_one_space_between_them():

@@ -86,8 +86,10 @@ def call_of(kind: type) -> str:
         parameters = inspect.signature(kind).parameters.values()
     except ValueError:  # of some classes that are not written in Python
         return f"{kind.__name__}()"
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return f"{kind.__name__}({', '.join(needed)})"
+    needed = [p for p in parameters if p.default is p.empty]
+    by_place = [p.name for p in needed if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [f"{p.name}={p.name}" for p in needed if p.kind is p.KEYWORD_ONLY]
+    return f"{kind.__name__}({', '.join(by_place + by_name)})"
 
 
 def check_callbacks(callbacks: Any) -> list[Any]:
@@ -222,10 +224,13 @@ def check_finite(name: str, x: Array) -> None:
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         samples = int(bad.reshape(bad.shape[0], -1).any(axis=1).sum())
+        others = (
+            f" Leave such samples out: `known = numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)`, then "
+            f"`x{name[1:]}[known]` and `t{name[1:]}[known]`."
+        )
         raise DataError(
             f"{name} holds numbers that are not finite, in {samples} of {bad.shape[0]} samples; the first is at index "
-            f"{where}. Leave such samples out: `known = numpy.isfinite({name}).reshape(len({name}), -1).all(axis=1)`, "
-            f"then `x{name[1:]}[known]` and `t{name[1:]}[known]`."
+            f"{where}.{others if samples < bad.shape[0] else ''}"
         )
 
 
