@@ -921,6 +921,12 @@ ADVICE = [
         lambda n: drawing.plot_runs({"a": [1, 2]}, ylabel=n.ylabel),
     ),
     (
+        "window must be odd, so that it has a middle",
+        {},
+        lambda n: drawing.smooth_curve([1.0, 2.0, 3.0, 2.0, 1.0], window=4),
+        lambda n: drawing.smooth_curve([1.0, 2.0, 3.0, 2.0, 1.0], window=n.window),
+    ),
+    (
         "There is nothing to draw: no curve was given",
         lambda: {"history": train()},
         lambda n: drawing.plot_runs({}),
@@ -1018,7 +1024,7 @@ ELSEWHERE = {
 }
 
 # What is executed nowhere, and why.
-INSTALLS = "installs a package"
+INSTALLS, COUNTING = "installs a package", "is told to the tests that count launches, and to no user"
 NOT_RUN = {
     "CuPy wheels are installed, which break each other.": INSTALLS,
     "`pip install 'xpnet[cuda12]'` or `pip install 'xpnet[cuda13]'`": INSTALLS,
@@ -1029,7 +1035,8 @@ NOT_RUN = {
     "Install it with `sudo apt install graphviz`": INSTALLS,
     "The Python package graphviz is not installed.": INSTALLS,
     "a pointer to a file that Git LFS keeps elsewhere.": "downloads",
-    "A NumPy array met an array on the device": "is told to the tests that count launches, and to no user",
+    "A NumPy array met an array on the device": COUNTING,
+    "An array on the device met NumPy": COUNTING,
     "python -m xpnet": "the name of the program",
 }
 

@@ -89,7 +89,7 @@ class CountedArray:
         self._a[_index(key)] = _unwrapped(value)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError("An array on the device met NumPy; convert it with xpnet.to_numpy.")
+        raise TypeError("An array on the device met NumPy; convert it with `xpnet.to_numpy(a)`.")
 
     def __repr__(self) -> str:
         return f"CountedArray({self._a!r})"

@@ -138,7 +138,7 @@ def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
     [1.0, 1.7, 2.6, 1.7, 1.0]
     """
     if check_count("window", window) % 2 == 0:
-        raise ArgumentError(f"window must be odd, so that it has a middle, got {window}. Take {window + 1}.")
+        raise ArgumentError(f"window must be odd, so that it has a middle, got {window}. Use `window={window + 1}`.")
     curve = np.asarray(y, dtype=float)
     if curve.ndim != 1:
         raise ShapeError(f"A curve is a sequence of numbers, (N,), got shape {curve.shape}.")
