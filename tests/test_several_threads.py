@@ -5,6 +5,7 @@ import pickle
 import sys
 import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from xpnet import (
     ResNet,
     Sigmoid,
     SimpleConvNet,
+    SoftmaxWithLoss,
     Tanh,
     Trainer,
     TwoLayerNet,
@@ -272,6 +274,30 @@ def test_a_second_training_and_a_gradient_in_another_thread_are_refused():
     assert first.history.loss == expected
     assert not second.history.loss
     second.train()  # now it may
+
+
+def test_a_last_layer_of_two_networks_is_used_by_one_thread_at_a_time():
+    last_layer = SoftmaxWithLoss()
+    first, second = (Network([affine(np.random.default_rng(i))(WIDTH)], last_layer) for i in range(2))
+    x = np.random.default_rng(0).standard_normal((len(T), WIDTH), dtype=np.float32)
+    t = T % WIDTH
+    grads = second.gradient(x, t)
+
+    def in_another_thread():
+        with pytest.raises(BusyError, match="is the last layer of two networks.*Give each network a last layer of its"):
+            second.gradient(x, t)
+        with pytest.raises(BusyError, match="is the last layer of two networks"), second.training():
+            pass
+        second.predict(x)
+        second.loss(x, t)
+
+    with first.training(), ThreadPoolExecutor(1) as pool:
+        pool.submit(in_another_thread).result()
+        assert second.gradient(x, t).keys() == grads.keys()  # in this thread they follow one another
+        pool.submit(in_another_thread).result()
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(second.gradient, x, t).result()
+    assert all(np.array_equal(again[key], grad) for key, grad in grads.items())
 
 
 def test_a_callback_may_ask_for_gradients_but_not_train_the_same_network():

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -22,7 +23,7 @@ from xpnet.checks import (
     check_together,
 )
 from xpnet.class_names import are_words, check_classes, class_indices
-from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.errors import ArgumentError, BusyError, DataError, ShapeError
 from xpnet.functions import as_inputs
 from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
@@ -51,6 +52,7 @@ _MOST_SAMPLES = 1000
 _CACHED_NUMBERS = 2**20  # of a layer's outputs, on a processor
 _MAX_KNOWN_FORMS = 1000  # of inputs that were checked
 _MOST_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
+_users_of_last_layers: dict[int, list[threading.Thread]] = {}  # by their ids; the inner lists have one each
 
 
 class _Form(NamedTuple):
@@ -417,6 +419,11 @@ class Network(LayerStack):
                 return dict(self._grads)
             return {key: copied(grad) for key, grad in self._grads.items()}
 
+    @contextlib.contextmanager
+    def _own_gradients(self) -> Iterator[None]:
+        with super()._own_gradients(), _used_by_this_thread(self.last_layer):
+            yield
+
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """One forward and one backward pass: leaves the gradients in the layers and returns the loss.
 
@@ -574,6 +581,24 @@ class Network(LayerStack):
         frozen = sum(layer.frozen_count for layer in self._layers.values())
         counts = f"{self.parameter_count:,} parameters" + (f", {frozen:,} frozen" if frozen else "")
         return f"{type(self).__name__}({sizes}, {counts}, {self.dtype} on {self.backend.name})"
+
+
+@contextlib.contextmanager
+def _used_by_this_thread(last_layer: LossLayer) -> Iterator[None]:
+    """Inside a ``with`` block no other thread may use it, which keeps the probabilities and targets of one batch."""
+    this = [threading.current_thread()]
+    first = None
+    try:
+        first = _users_of_last_layers.setdefault(id(last_layer), this)
+        if first[0] is not this[0]:
+            raise BusyError(
+                f"{last_layer!r} is the last layer of two networks, and is used by the other one now, in another "
+                "thread. Give each network a last layer of its own."
+            )
+        yield
+    finally:
+        if first is this:
+            del _users_of_last_layers[id(last_layer)]
 
 
 def _scores(layers: Iterable[Layer], x: Array) -> Array:
