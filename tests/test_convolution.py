@@ -92,18 +92,19 @@ def test_output_shape_is_that_of_the_output(name: str) -> None:
 
 @pytest.mark.parametrize("stride", [2, (2, 3), (3, 2), (2, 1), (1, 2)])
 @pytest.mark.parametrize("size", [(4, 6), (5, 6), (4, 7), (5, 7)])
+@pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 3)])
 def test_pooling_gives_a_gradient_to_each_number(
-    monkeypatch: pytest.MonkeyPatch, size: Pair, stride: int | Pair
+    monkeypatch: pytest.MonkeyPatch, window: Pair, size: Pair, stride: int | Pair
 ) -> None:
     """Also to those in no window, whatever the memory held before."""
     monkeypatch.setattr(np, "empty_like", lambda like: np.full_like(like, np.nan))
-    layer, x = Pooling(2, 2, stride), images(2, 3, *size)
+    layer, x = Pooling(*window, stride), images(2, 3, *size)
     y = layer.forward(x)
     expected = np.zeros_like(x)
     for n, c, row, column in np.ndindex(*y.shape):
         top, left = row * layer.stride[0], column * layer.stride[1]
-        window = x[n, c, top : top + 2, left : left + 2]
-        i, j = np.unravel_index(window.argmax(), (2, 2))
+        numbers = x[n, c, top : top + window[0], left : left + window[1]]
+        i, j = np.unravel_index(numbers.argmax(), window)
         expected[n, c, top + i, left + j] += y[n, c, row, column]
     np.testing.assert_allclose(layer.backward(y), expected, rtol=1e-14)
 
@@ -386,6 +387,8 @@ def test_the_door_names_the_layer() -> None:
         (lambda: convolution(1, 1, pad=0.5), "got 0.5"),
         (lambda: Pooling(0, 2), "pool_h and pool_w must be"),
         (lambda: Pooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
+        (lambda: Pooling(2, 4, pad=(2, 1)), "at most half of the window of 2 x 4"),
+        (lambda: AveragePooling(4, 2, pad=(1, 2)), "at most half of the window of 4 x 2"),
         (lambda: Residual([np.ones(3)]), "Layer 0 of the branch must be a layer such as `Relu()`"),
         (lambda: Residual(Relu()), "must be a list of layers, as in `Residual([Relu()])`, got Relu"),
         (lambda: Residual([], None), "shortcut of a Residual must be a list of layers"),

@@ -100,6 +100,8 @@ FORMULAS = {
         xp.where(a > 0, a * 2, 5.0) + xp.where(a * 1 > 0, 3.0, a * 3) - xp.where(a < 0, a + 1, a - 1)
     ),
     "reshaped": lambda xp, a, b, c, i: xp.reshape(a, (-1,)) + xp.reshape(a.T, (-1,)),
+    "reshaped by columns": lambda xp, a, b, c, i: xp.reshape(a * 2, (2, 6), order="F") + xp.reshape(a, (2, 6), order="F"),
+    "times a number of the host": lambda xp, a, b, c, i: a * xp.ndim(a),
     "concatenated": lambda xp, a, b, c, i: xp.concat([a, a * 2], axis=0),
     "stacked": lambda xp, a, b, c, i: xp.stack([c, c + 1]),
     "clipped": lambda xp, a, b, c, i: xp.clip(a, -0.5, 0.5) + xp.square(c) + xp.sqrt(abs(a)),
@@ -112,6 +114,7 @@ FORMULAS = {
     "arrays of one size": of_one_size,
     "grown from zero": grown_from_zero,
     "grown from a constant": grown_from_a_constant,
+    "a constant of no elements": lambda xp, a, b, c, i: xp.concat([a, xp.zeros((0, 3), dtype=a.dtype)]),
     "a constant": lambda xp, a, b, c, i: a + xp.arange(3) * xp.ones(3),
     "softmax": lambda xp, a, b, c, i: softmax(a),
     "sigmoid": lambda xp, a, b, c, i: sigmoid(a),
@@ -131,6 +134,7 @@ def check_replayed(formula):
         recorded = [wrapped(array) for array in inputs]
         result = formula(get_array_module(recorded[0]), *recorded)
     assert isinstance(result, RecordedArray)
+    assert result.array.tobytes() == np.asarray(formula(np, *inputs)).tobytes()
     for expected_from in ([array.copy() for array in inputs], others, numbers()):
         for place, array in zip(inputs, expected_from, strict=True):
             place[...] = array

@@ -14,6 +14,7 @@ def test_a_step_decay_by_hand():
     rate = StepDecay(0.8, every=3, factor=0.5)
     assert [rate(step) for step in range(8)] == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2]
     assert [StepDecay(0.5, 10)(step) for step in (9, 10)] == [0.5, 0.05]
+    assert [StepDecay(0.5, 10, factor=1)(step) for step in (9, 10)] == [0.5, 0.5]
 
 
 def test_a_cosine_by_hand():
