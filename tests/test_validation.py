@@ -299,6 +299,12 @@ def test_a_split_that_makes_no_sense(arguments, options, error, says):
         split_validation(*arguments, **options)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_of_two_samples_one_is_held_out(share):
+    parts = split_validation(np.array([[3.0], [4.0]]), np.array([3, 4]), share, seed=0)
+    assert [(x[0, 0], t.tolist()) for x, t in parts] in ([(3, [3]), (4, [4])], [(4, [4]), (3, [3])])
+
+
 def test_one_sample_cannot_be_split():
     with pytest.raises(ArgumentError, match="at least two samples"):
         make(x=PIXELS[:1], t=LABELS[:1], validation=0.5)
