@@ -109,6 +109,13 @@ def test_a_minibatch_of_one_is_refused_before_the_first_step(options, says):
         make(normalized(), **options)
 
 
+@pytest.mark.parametrize("drop", [None, False])
+def test_drawn_minibatches_leave_no_rest_of_one(drop):
+    trainer = make(normalized(), mini_batch_size=8, sampling="choice", drop_last=drop, epochs=1)
+    assert not trainer.drop_last
+    trainer.train()
+
+
 def test_of_images_each_pixel_counts():
     """A minibatch of one image has H * W values a channel; none but one where an image is a single pixel."""
     make_layer = LayerMaker(seed=0, backend="numpy")
