@@ -68,13 +68,6 @@ def normalization_cases() -> None:
         dx = layer.backward(put(numbers(4, size, 7)))
         return {"y": y, "dx": dx, "dgamma": layer.dgamma, "dbeta": layer.dbeta, **statistics(layer)}
 
-    @case("BatchNormalization/a batch of one")
-    def batch_of_one(put: Put) -> Results:
-        layer = batch_normalization(put)
-        layer.train = True
-        y, dx = layer.forward(put(numbers(1, 1, 7))), layer.backward(put(numbers(4, 1, 7)))
-        return {"y": y, "dx": dx, "dgamma": layer.dgamma, "dbeta": layer.dbeta, **statistics(layer)}
-
     @case("BatchNormalization/inference")
     def inference(put: Put) -> Results:
         layer = batch_normalization(put)

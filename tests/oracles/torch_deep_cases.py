@@ -82,15 +82,6 @@ oracle("BatchNormalization/training")(lambda: _batch_normalization(None))
 oracle("BatchNormalization/inference")(lambda: _batch_normalization((7, 2)))
 
 
-@oracle("BatchNormalization/a batch of one")
-def _batch_of_one() -> Results:
-    """PyTorch's layer refuses it. By the formula a sample alone is its own mean, and has no variance to keep."""
-    x, gamma, beta = learned(1, 1, 7), learned(5, 7), learned(6, 7)
-    y = gamma * (x - x.mean(dim=0)) / torch.sqrt(x.var(dim=0, correction=0) + 1e-5) + beta
-    statistics = {"running_mean": 0.25 * x[0], "running_var": torch.ones(7).double()}
-    return {"y": y, **gradients(y, {"dx": x, "dgamma": gamma, "dbeta": beta}, given(4, 1, 7)), **statistics}
-
-
 class MultiLayer:
     """The network of the same name with everything that there is for it: 12 inputs, 6 and 4 hidden units, 7 outputs."""
 
