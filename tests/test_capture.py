@@ -31,7 +31,7 @@ from xpnet import (
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.recorded import RecordedSteps
 from xpnet.recorder import RecordedArray, wrapped
-from xpnet.step import TrainingStep
+from xpnet.step import Losses, TrainingStep
 
 
 class Decaying(SGD):
@@ -702,3 +702,26 @@ def test_an_update_that_makes_its_parameters_anew_trains():
         trainer = make(optimizer=optimizer, iterations=40, capture=capture)
         trainer.train()
         assert_same(trainer, expected)
+
+
+# --- what the steps have given --------------------------------------------------------------------------------------
+
+
+def test_losses_come_in_the_order_of_their_steps(be):
+    losses = Losses()
+    assert losses.fetch() == []
+    for _ in range(2):  # the second time after everything was taken away
+        losses.add(be.put(np.array(1.5)))
+        assert (losses.count, losses.last()) == (1, 1.5)
+        losses.add(be.put(np.array(2.5)))
+        assert (losses.count, losses.last()) == (2, 2.5)
+        losses.add_block(be.put(np.array([3.5, 4.5, 5.5])))
+        assert (losses.count, losses.last()) == (5, 5.5)
+        losses.add_block(be.put(np.array([6.5, 7.5])))
+        assert (losses.count, losses.last()) == (7, 7.5)
+        losses.add(be.put(np.array(8.5)))
+        assert (losses.count, losses.last()) == (8, 8.5)
+        assert losses.fetch(be.put(np.array(9.0))) == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.0]
+        assert losses.count == 0
+    assert losses.fetch() == []
+    assert losses.fetch(be.put(np.array(9.0)), be.put(np.array(10.0))) == [9.0, 10.0]
