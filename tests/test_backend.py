@@ -242,6 +242,24 @@ def test_what_has_moved_shares_no_memory(be):
         np.testing.assert_array_equal(to_numpy(there), [0, 0, 0])
 
 
+def test_what_another_library_only_lends_is_copied(be):
+    """The memory of JAX's and other arrays is for reading only, NumPy's own arrays are taken as they are."""
+
+    class Lent:
+        def __array__(self, dtype=None, copy=None):
+            return lent
+
+    lent = np.arange(3, dtype=be.dtype)
+    lent.flags.writeable = False
+    mine = asarray(Lent(), backend="numpy")
+    mine += 1
+    assert mine.tolist() == [1, 2, 3]
+    assert lent.tolist() == [0, 1, 2]
+    assert asarray(lent, backend="numpy") is lent
+    host = asarray(be.put(np.ones(3)), backend="numpy")
+    assert host.flags.writeable
+
+
 def test_what_is_no_number_does_not_come_in():
     with pytest.raises(DtypeError, match="Expected numbers"):
         asarray(["a", "b"])
