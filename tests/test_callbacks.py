@@ -323,6 +323,19 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
     assert f"Written: {path}, after 3 iterations, val_loss 2.0000" in capsys.readouterr().out
 
 
+def test_the_last_attempt_to_write_is_made_at_the_end(tmp_path, monkeypatch, capsys):
+    told(monkeypatch, [3, 2, 5])
+    FullDisk(monkeypatch, 1, 2)
+    remember, model = Remember(), BestModel(tmp_path / "best")
+    trainer = make(epochs=2, validation=VALIDATION, callbacks=[model, remember], verbose=True)
+    with pytest.warns(UserWarning, match="Training goes on") as said:
+        trainer.train()
+    assert len(said) == 1
+    assert model.unwritten is None
+    assert "Written" in capsys.readouterr().out
+    assert_equal(weights(TwoLayerNet(12, 6, 7, seed=1).load(tmp_path / "best")), remember.weights[1])
+
+
 def test_weights_that_could_never_be_written_are_kept(tmp_path, monkeypatch, capsys):
     told(monkeypatch, [3, 2, 5])
     FullDisk(monkeypatch, *range(10))
