@@ -323,6 +323,15 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
     assert f"Written: {path}, after 3 iterations, val_loss 2.0000" in capsys.readouterr().out
 
 
+def test_with_another_trainer_early_stopping_begins_anew():
+    stopping = EarlyStopping()
+    stopping.begin(make(validation=VALIDATION))
+    stopping.best, stopping.best_iteration = 0.5, 7
+    stopping.begin(make(validation=VALIDATION))
+    assert math.isnan(stopping.best)
+    assert stopping.best_iteration == 0
+
+
 def test_the_last_attempt_to_write_is_made_at_the_end(tmp_path, monkeypatch, capsys):
     told(monkeypatch, [3, 2, 5])
     FullDisk(monkeypatch, 1, 2)
