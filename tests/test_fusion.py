@@ -151,6 +151,13 @@ def test_no_layer_whose_method_was_replaced_is_fused(method):
             delattr(layer, method)
 
 
+def test_without_kernels_only_images_are_computed_otherwise() -> None:
+    layers = [affine(Here, 0), Relu(), affine(Here, 1)]
+    last_layer = SoftmaxWithLoss()
+    assert fuse(layers, last_layer) != Pass.through(layers, last_layer)
+    assert fuse(layers, last_layer, kernels=False) == Pass.through(layers, last_layer)
+
+
 @pytest.mark.parametrize("method", ["forward", "backward"])
 @pytest.mark.parametrize("kind", [Affine, Convolution, Pooling, Relu, SoftmaxWithLoss])
 def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, monkeypatch):
