@@ -7,6 +7,7 @@ import random
 import re
 import warnings
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from xpnet import (
     TwoLayerNet,
     get_array_module,
 )
+from xpnet.attributes import Attributes
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.recorded import RecordedSteps
 from xpnet.recorder import RecordedArray, wrapped
@@ -725,3 +727,27 @@ def test_losses_come_in_the_order_of_their_steps(be):
         assert losses.count == 0
     assert losses.fetch() == []
     assert losses.fetch(be.put(np.array(9.0)), be.put(np.array(10.0))) == [9.0, 10.0]
+
+
+# --- generators among the attributes --------------------------------------------------------------------------------
+
+GENERATORS = {
+    "Generator": lambda: np.random.default_rng(0),
+    "RandomState": lambda: np.random.RandomState(0),
+    "Random": lambda: random.Random(0),
+}
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_a_generator_is_put_back_and_its_draws_are_noticed(kind):
+    owner = SimpleNamespace(kept={"inside": [GENERATORS[kind]()]})
+    (generator,) = owner.kept["inside"]
+    attributes = Attributes([owner])
+    restore, before = attributes.snapshot(), attributes.generator_states()
+    attributes.check_nothing_drawn(before)
+    first = [generator.random() for _ in range(3)]
+    with pytest.raises(CaptureError, match=r"^SimpleNamespace\.kept\.inside\.0, of which the step draws"):
+        attributes.check_nothing_drawn(before)
+    restore()
+    attributes.check_nothing_drawn(before)
+    assert [generator.random() for _ in range(3)] == first
