@@ -84,6 +84,22 @@ def test_layers_keep_the_rules(name: str) -> None:
     check_layer(LAYERS[name], images(3, 2, 6, 4), tolerance=1e-6)
 
 
+def test_inside_a_residual_layer_whose_input_needs_no_gradient() -> None:
+    """Back to the first layer that learns and no further; its gradients are the same."""
+    x, results = images(3, 2, 6, 4), []
+    for needs in (True, False):
+        relu, inner = Relu(), convolution(2, 2, pad=1)
+        layer = Residual([relu, inner])
+        layer.needs_input_gradient = needs
+        dout = np.cos(layer.forward(x))
+        if not needs:
+            vars(relu)["backward"] = None  # called it would be an error
+        assert (layer.backward(dout) is not None) == inner.needs_input_gradient == needs
+        results.append((inner.dW, inner.db))
+    for with_it, without in zip(*results, strict=True):
+        np.testing.assert_array_equal(without, with_it)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_output_shape_is_that_of_the_output(name: str) -> None:
     layer = copy.deepcopy(LAYERS[name])
