@@ -14,6 +14,7 @@ from xpnet import (
     Affine,
     BatchNormalization,
     Dropout,
+    Flatten,
     IdentityWithLoss,
     Layer,
     LayerMaker,
@@ -29,6 +30,7 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
+from xpnet.layers.base import settled_shape
 
 X = numbers(1, 5, 4).astype("float32")
 T = np.array([0, 1, 2, 0, 1])
@@ -548,3 +550,10 @@ def test_an_optimizer_trains_what_was_tied_once_it_is_copied():
     x = np.random.default_rng(1).standard_normal((20, 6))
     history = train(network, x, x, optimizer=SGD(0.05), epochs=20)
     assert history.loss[-1] < history.loss[0]
+
+
+def test_the_input_shape_is_that_of_the_first_layer_that_has_one():
+    last = affine(4, 3)
+    assert settled_shape([last]) == settled_shape([Relu(), last]) == settled_shape([Relu(), Relu(), last]) == (4,)
+    assert settled_shape([Flatten(), last]) is None  # (4,), (2, 2), (1, 2, 2) ...
+    assert settled_shape([Relu()]) is None
