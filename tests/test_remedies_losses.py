@@ -128,3 +128,10 @@ def test_functions_advise_as_layers_do():
         lines = [line for line in advice(lambda t=t: cross_entropy_error(y, t)) if not line.endswith("WithLoss()")]
         _, changed = followed(lines, None, t)
         assert cross_entropy_error(y, changed) == cross_entropy_error(y, right)
+
+
+def test_labels_that_start_at_1_and_others_that_do_not_fit():
+    network = network_of(SoftmaxWithLoss())
+    assert advice(lambda: network.loss(X, LABELS + 1)) == ["t - 1"]
+    for t in ([0, 3, 1, 2], [1, 4, 2, 3], [-1, 0, 1, 2]):  # three classes: none of these begins at 1 and ends at 3
+        assert advice(lambda t=t: network.loss(X, np.array(t))) == ["classes, t = numpy.unique(t, return_inverse=True)"]
