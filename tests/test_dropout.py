@@ -248,3 +248,9 @@ def test_two_layer_net_is_as_it_was():
     expected = TwoLayerNet(12, 6, 7, seed=4, backend="numpy").params
     for options in ({}, {"use_dropout": True}, {"use_dropout": True, "dropout_ratio": 0.1}):
         assert same_bits(expected, MultiLayerNet(12, [6], 7, "relu", 0.01, seed=4, backend="numpy", **options).params)
+
+
+def test_a_ratio_next_to_1(be):
+    layer = Dropout(1 - 2**-40, seed=0)
+    layer.train = True
+    be.check(layer.forward(be.put(np.ones((3, 4)))), np.zeros((3, 4)))
