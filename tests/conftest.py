@@ -1,6 +1,7 @@
 """The matrix: each test that asks for ``be`` runs on every backend, device and dtype that takes part."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from threadpoolctl import threadpool_limits
 from xpnet import Backend, asarray, get_backend, set_backend
 from xpnet.errors import BackendError
 from xpnet.testing import assert_array
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, whose programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["cupy_on_cpu"]  # a tool for the suite, with no tests of its own
 
