@@ -253,7 +253,7 @@ def test_smoothing_keeps_lines_and_lengths_and_halves_noise():
     assert smooth_curve(noise, 1).tolist() == noise.tolist()
     assert smooth_curve([3.0]).tolist() == pytest.approx([3.0])
     assert smooth_curve([]).tolist() == []
-    with pytest.raises(ArgumentError, match=r"window must be odd.*got 10\. Take 11"):
+    with pytest.raises(ArgumentError, match=r"window must be odd.*got 10\. Use `window=11`"):
         smooth_curve(line, 10)
 
 
