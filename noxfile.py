@@ -51,7 +51,9 @@ def bits(session: nox.Session) -> None:
 def oracles(session: nox.Session) -> None:
     """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""
     session.install("-e", ".", *group("tests"), *group("oracles"))
-    session.run("pytest", "tests/live", "tests/test_digits.py", "tests/test_bench_peers.py", *session.posargs)
+    session.run(
+        "pytest", "tests/parity/live", "tests/data/test_digits.py", "tests/bench/test_peers.py", *session.posargs
+    )
 
 
 @nox.session
@@ -74,7 +76,7 @@ def gpu(session: nox.Session) -> None:
 def cupy_names(session: nox.Session) -> None:
     """Check against CuPy itself, with no GPU, that it has each function that the layers call, with those arguments."""
     session.install("-e", ".[cuda12]", *group("tests"))
-    names = ("tests/test_cupy_names.py", "tests/test_cublas.py", "tests/test_cuda_graph.py")
+    names = ("tests/gpu/test_cupy_names.py", "tests/engine/test_cublas.py", "tests/engine/test_cuda_graph.py")
     session.run("pytest", *names, *session.posargs, env={"XPNET_NEEDS_CUPY": "1"})
 
 
@@ -88,7 +90,13 @@ def nvrtc(session: nox.Session) -> None:
         "cuda13": ("cupy-cuda13x==14.2.0", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime"),
     }
     session.install("-e", ".", *group("tests"), *wheels[toolkit])
-    session.run("pytest", "tests/test_nvrtc.py", "tests/test_kernels.py", *rest, env={"XPNET_NEEDS_NVRTC": "1"})
+    session.run(
+        "pytest",
+        "tests/gpu/test_nvrtc.py",
+        "tests/engine/kernels/test_kernels.py",
+        *rest,
+        env={"XPNET_NEEDS_NVRTC": "1"},
+    )
 
 
 @nox.session(default=False)
@@ -97,7 +105,7 @@ def cupy_on_cpu(session: nox.Session) -> None:
     # The headers of CUDA alone: its runtime's, and those that they include, which come with the compiler's package.
     headers = ("nvidia-cuda-runtime-cu12==12.9.*", "nvidia-cuda-nvcc-cu12==12.9.*")
     session.install("-e", ".[examples]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
-    session.run("python", "tests/cupy_on_cpu/build.py")
+    session.run("python", "tests/gpu/cupy_on_cpu/build.py")
     session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
 
 
@@ -166,7 +174,7 @@ def course(session: nox.Session) -> None:
     """Run every program of the course on NumPy and on array-api-strict and compare its figures with the notes' own."""
     session.install("-e", ".[examples]", *group("tests"))
     session.run(
-        *("pytest", "tests/test_course_programs.py", "tests/test_course_convolution.py"),
+        *("pytest", "tests/course/test_course_programs.py", "tests/course/test_course_convolution.py"),
         *("-m", "slow or not slow", "-n", "auto", *session.posargs),
         env={"XPNET_TEST_BACKENDS": "numpy,strict"},
     )
@@ -176,14 +184,14 @@ def course(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """Execute the course's notebooks and the exercises, solved and unsolved, and see that none is stale."""
     session.install("-e", ".[examples]", *group("tests"), *group("notebooks"))
-    session.run("pytest", "tests/notebooks", "-n", "auto", *session.posargs)
+    session.run("pytest", "tests/course/notebooks", "-n", "auto", *session.posargs)
 
 
 @nox.session(default=False)
 def parity(session: nox.Session) -> None:
     """Write docs/parity.md: the largest error of each layer on each backend."""
     session.install("-e", ".", *group("tests"), *group("torch"), *group("jax"))
-    session.run("python", "tests/parity_table.py")
+    session.run("python", "tests/parity/parity_table.py")
 
 
 @nox.session(default=False)

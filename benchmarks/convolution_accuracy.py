@@ -23,8 +23,8 @@ from taking_turns import BenchmarkError
 
 import xpnet
 from xpnet import Adam, Augmentation, Cosine, DeepConvNet, Nesterov, Network, ResNet, SimpleConvNet, Trainer, load_mnist
-from xpnet.datasets import Dataset
-from xpnet.files import check_path, check_writable
+from xpnet._core.files import check_path, check_writable
+from xpnet.data.mnist import Dataset
 from xpnet.optimizers import Optimizer
 
 __all__ = ["RECIPES", "Recipe", "add_row", "train_one"]

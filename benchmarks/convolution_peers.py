@@ -70,7 +70,7 @@ def write_file(job: ConvolutionJob) -> Run:
     from job import Job
 
     from xpnet import SimpleConvNet, load_digits, load_mnist
-    from xpnet.files import whole_file
+    from xpnet._core.files import whole_file
 
     load = {"mnist": load_mnist, "digits": load_digits}[job.dataset]
     (x, t), (x_test, t_test) = load(flatten=False)

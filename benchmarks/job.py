@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 
 from xpnet import MultiLayerNet, Network, load_digits, load_mnist
-from xpnet.datasets import Dataset
-from xpnet.functions import as_inputs
-from xpnet.initializers import random_streams
+from xpnet._core.arrays import as_inputs
+from xpnet._core.random import random_streams
+from xpnet.data.mnist import Dataset
 
 __all__ = ["Job"]
 

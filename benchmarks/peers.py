@@ -18,8 +18,9 @@ from taking_turns import Run
 
 import xpnet
 from xpnet import Dropout, Network, Trainer, asarray, get_array_module, get_backend, to_numpy
-from xpnet.backend import Array, synchronize
-from xpnet.step import Losses, TrainingStep
+from xpnet._core.arrays import Array
+from xpnet.backend import synchronize
+from xpnet.training.step import Losses, TrainingStep
 
 __all__ = [
     "FIRST",

@@ -9,7 +9,7 @@ from record import record_of, table_of, write_record
 from taking_turns import HERE, PEERS, BenchmarkError, Entrant, check_installed, take_turns
 
 from xpnet import XpnetError
-from xpnet.files import check_path, check_writable
+from xpnet._core.files import check_path, check_writable
 
 __all__ = ["main", "options_of", "parser_of", "positive", "reported", "run_all"]
 

@@ -16,9 +16,9 @@ from typing import Any
 from benchmark import Benchmark, Options, Verdict
 from taking_turns import HERE, Entrant, Run, Runs, figures
 
+from xpnet._core.files import write_whole
 from xpnet.bench.report import commit
 from xpnet.bench.report import machine as this_machine
-from xpnet.files import write_whole
 
 __all__ = ["COMMIT", "record_of", "summary_of", "table_of", "write_record"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import xpnet
 from xpnet import Trainer, TwoLayerNet, XpnetError, load_digits, load_mnist
-from xpnet.datasets import DatasetUnavailable
-from xpnet.files import check_path, check_writable, write_whole
-from xpnet.terminal import run_program
+from xpnet._core.files import check_path, check_writable, write_whole
+from xpnet._core.terminal import run_program
+from xpnet.errors import DatasetUnavailableError
 
 # How long and how fast to learn, where the command line does not say. In an epoch each image is seen once. The learning
 # rates are for SGD; each other optimizer has its own.
@@ -82,7 +82,7 @@ def load(name: str, data_dir: Path | None) -> tuple[str, Any]:
     if name != "digits":
         try:
             return "mnist", load_mnist(normalize=False, data_dir=data_dir)
-        except DatasetUnavailable:
+        except DatasetUnavailableError:
             if name == "mnist":
                 raise
             print("MNIST is not here and cannot be downloaded (--dataset mnist says why): taking the bundled digits")

@@ -16,9 +16,10 @@ from remedies import codes, said
 import xpnet
 from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
 from xpnet.__main__ import main
-from xpnet.backend import accepts_out, arange, backend_of, chosen_backend, dtype_name, is_array, is_writable
-from xpnet.counting import COUNTING, CountedArray
+from xpnet._core.arrays import accepts_out, arange, dtype_name, is_array, is_writable
+from xpnet.backend import backend_of, chosen_backend
 from xpnet.errors import ArrayMixError, BackendError, DtypeError
+from xpnet.testing.counting import COUNTING, CountedArray
 
 STRICT = "array_api_strict:device1"
 
@@ -137,7 +138,8 @@ class FakeCupy:
 @pytest.fixture
 def cupy(monkeypatch):
     """Put a fake CuPy in the place of the real one, for which what is remembered of that is not used, nor lost."""
-    from xpnet import backend, cupy_namespace
+    from xpnet import backend
+    from xpnet._core import cupy as cupy_namespace
 
     def install(module, wheels):
         made_anew = functools.cache(backend._cupy_backend.__wrapped__)

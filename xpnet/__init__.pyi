@@ -1,11 +1,5 @@
 """The public names of xpnet, and where each comes from; loaded when it is first used."""
 
-from .array_files import (
-    load_weights,
-)
-from .augmentation import (
-    Augmentation,
-)
 from .backend import (
     Backend,
     asarray,
@@ -16,16 +10,24 @@ from .backend import (
     to_numpy,
     use_backend,
 )
-from .callbacks import (
-    BestModel,
-    EarlyStopping,
+from .data.array_files import (
+    load_weights,
 )
-from .convolutional import (
-    DeepConvNet,
-    ResNet,
-    SimpleConvNet,
+from .data.augmentation import (
+    Augmentation,
 )
-from .datasets import (
+from .data.book_weights import (
+    load_sample_weight,
+)
+from .data.idx import (
+    load_idx,
+    read_idx,
+)
+from .data.image_folder import (
+    ImageFolder,
+    load_image_folder,
+)
+from .data.mnist import (
     load_digits,
     load_mnist,
 )
@@ -33,6 +35,10 @@ from .errors import (
     XpnetError,
 )
 from .functions import (
+    AND,
+    NAND,
+    OR,
+    XOR,
     cross_entropy_error,
     identity_function,
     mean_squared_error,
@@ -48,31 +54,25 @@ from .gradient import (
     gradient_descent,
     numerical_gradient,
 )
-from .graph import (
+from .graph.graph import (
     Graph,
 )
-from .history import (
-    History,
+from .graph.network_graph import (
+    network_graph,
 )
-from .idx import (
-    load_idx,
-    read_idx,
-)
-from .image_folder import (
-    ImageFolder,
-    load_image_folder,
-)
-from .layer_maker import (
-    LayerMaker,
+from .graph.nodes import (
+    AddLayer,
+    ExpLayer,
+    MulLayer,
+    ReciprocalLayer,
+    SquareLayer,
 )
 from .layers import (
-    AddLayer,
     Affine,
     AveragePooling,
     BatchNormalization,
     Convolution,
     Dropout,
-    ExpLayer,
     Flatten,
     Gelu,
     GlobalAveragePooling,
@@ -81,29 +81,37 @@ from .layers import (
     LayerNormalization,
     LeakyRelu,
     LossLayer,
-    MulLayer,
     Pooling,
-    ReciprocalLayer,
     ReLU,
     Relu,
     Residual,
     Sigmoid,
     SigmoidWithLoss,
     SoftmaxWithLoss,
-    SquareLayer,
     Tanh,
 )
-from .models import (
+from .networks.convolutional import (
+    DeepConvNet,
+    ResNet,
+    SimpleConvNet,
+)
+from .networks.dense import (
     MultiLayerNet,
     SimpleNetwork,
     ThreeLayerNet,
     TwoLayerNet,
 )
-from .network import (
+from .networks.factory import (
+    LayerMaker,
+)
+from .networks.network import (
     Network,
 )
-from .network_graph import (
-    network_graph,
+from .networks.params import (
+    Params,
+)
+from .networks.transfer import (
+    with_new_head,
 )
 from .optimizers import (
     SGD,
@@ -115,19 +123,7 @@ from .optimizers import (
     Nesterov,
     RMSprop,
 )
-from .params import (
-    Params,
-)
-from .perceptron import (
-    AND,
-    NAND,
-    OR,
-    XOR,
-)
-from .sample_weight import (
-    load_sample_weight,
-)
-from .schedules import (
+from .optimizers.schedules import (
     Cosine,
     StepDecay,
 )
@@ -139,14 +135,18 @@ from .search import (
     Uniform,
     random_search,
 )
-from .trainer import (
-    Trainer,
+from .training.callbacks import (
+    BestModel,
+    EarlyStopping,
 )
-from .training_data import (
+from .training.data_sets import (
     split_validation,
 )
-from .transfer import (
-    with_new_head,
+from .training.history import (
+    History,
+)
+from .training.trainer import (
+    Trainer,
 )
 
 __version__: str

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 import xpnet
+from xpnet._core.checks import check_positive
+from xpnet._core.cupy import cupy_namespace, installed_cupy_wheels
+from xpnet._core.files import check_path
+from xpnet._core.terminal import run_program
 from xpnet.backend import chosen_backend, get_backend
-from xpnet.checks import check_positive
-from xpnet.cupy_namespace import cupy_namespace, installed_cupy_wheels
 from xpnet.errors import ArgumentError, BackendError, XpnetError
-from xpnet.files import check_path
-from xpnet.terminal import run_program
 
 __all__ = ["main"]
 
@@ -199,9 +199,9 @@ def _bench(given: argparse.Namespace) -> int:
 
 def _measured(given: argparse.Namespace) -> int:
     # Here, because `info` and `--version` need none of it.
+    from xpnet._core.files import check_writable
     from xpnet.bench import Options, run
     from xpnet.bench.plot import check_plot, plot_report
-    from xpnet.files import check_writable
 
     options = Options(
         backends=_names(given.backends),

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import (
+from xpnet._core.arrays import (
     Array,
     accepts_out,
     arange,
@@ -41,7 +41,7 @@ from xpnet.arrays import (
     to_numpy,
     type_name,
 )
-from xpnet.cupy_namespace import CupyNamespace, load_cupy
+from xpnet._core.cupy import CupyNamespace, load_cupy
 from xpnet.errors import BackendError, DtypeError, ShapeError
 
 __all__ = [

@@ -8,6 +8,7 @@ __all__ = [
     "CaptureError",
     "DamagedFileError",
     "DataError",
+    "DatasetUnavailableError",
     "DtypeError",
     "LabelError",
     "OutOfMemoryError",
@@ -59,6 +60,10 @@ class DataError(XpnetError, ValueError):
 
 class DamagedFileError(DataError):
     """A file that was cut short or changed: another copy of it may be whole."""
+
+
+class DatasetUnavailableError(DataError):
+    """A data set that is not on this machine and cannot be downloaded either."""
 
 
 class WriteError(XpnetError, OSError):

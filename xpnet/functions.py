@@ -1,7 +1,8 @@
-"""The functions of the course: activations, their derivatives, losses. Pure, stateless, one formula for every backend.
+"""The functions of the course: activations, their derivatives, losses, and the logic gates of the perceptron.
 
-Each computes in the dtype of its input. Numbers, lists and integer arrays, which the course passes freely, are computed
-in float64. A vector is one sample; in a two-dimensional array each row is one.
+Pure, stateless, one formula for every backend. Each computes in the dtype of its input. Numbers, lists and integer
+arrays, which the course passes freely, are computed in float64. A vector is one sample; in a two-dimensional array
+each row is one.
 """
 
 from numbers import Number
@@ -9,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, arange, asarray, check_plain, dtype_name, get_array_module, is_array
-from xpnet.checks import check_labels, fitting_labels
+from xpnet._core.arrays import Array, arange, check_plain, dtype_name, get_array_module, is_array
+from xpnet._core.checks import check_labels, fitting_labels
+from xpnet.backend import asarray
 from xpnet.errors import ShapeError
 
 __all__ = [
+    "AND",
+    "NAND",
+    "OR",
+    "XOR",
     "cross_entropy_error",
     "identity_function",
     "label_rows",
@@ -43,25 +49,6 @@ def as_targets(t: Array) -> Array:
         return asarray(t, backend="numpy")
     check_plain(t, "t")
     return t
-
-
-def as_inputs(x: Array, dtype: Any, block: Array | None = None) -> Array:
-    """A network's inputs in its dtype: uint8 pixels times 1/255, floats converted; in place already, `x` itself.
-
-    `block` is memory to use again for batch after batch: an array of `dtype` that has the samples' shape and as many or
-    more of them. New memory is given page by page, which can take as long as the arithmetic.
-    """
-    if x.dtype == dtype:
-        return x
-    xp = get_array_module(x)
-    if block is None:
-        floats = xp.astype(x, dtype)  # converted before it is scaled: uint8 * (1/255) would be float64
-    else:
-        floats = block[: x.shape[0], ...]
-        floats[...] = x
-    if x.dtype == xp.uint8:
-        floats *= 1 / 255
-    return floats
 
 
 def step_function(x: Array) -> Array:
@@ -276,3 +263,70 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
 def sample_count(y: Array) -> int:
     """How many samples: a vector is one."""
     return y.shape[0] if y.ndim > 1 else 1
+
+
+def perceptron(x1: Array, x2: Array, w: tuple[float, float], theta: float) -> Any:
+    """1 where w1 x1 + w2 x2 exceeds the threshold theta, else 0.
+
+    Parameters
+    ----------
+    x1, x2
+        Numbers, lists, or arrays of any backend, of shapes that broadcast.
+    w, theta
+        The two weights, and the threshold.
+
+    Returns
+    -------
+    int or Array
+        0 or 1 for two numbers; for arrays 0 and 1 in their floating dtype, so that one gate feeds the next.
+    """
+    # A number stays one: beside an array it has no backend of its own.
+    x1, x2 = (x if isinstance(x, int | float) else as_floating(x)[1] for x in (x1, x2))
+    total = w[0] * x1 + w[1] * x2
+    return int(total > theta) if isinstance(total, float) else step_function(total - theta)
+
+
+def AND(x1: Array, x2: Array) -> Any:
+    """1 where both are 1 (w = (0.5, 0.5), theta = 0.7).
+
+    Examples
+    --------
+    >>> AND(1, 1), AND(1, 0)
+    (1, 0)
+    >>> AND([0, 0, 1, 1], [0, 1, 0, 1])
+    array([0., 0., 0., 1.])
+    """
+    return perceptron(x1, x2, w=(0.5, 0.5), theta=0.7)
+
+
+def NAND(x1: Array, x2: Array) -> Any:
+    """The negation of `AND`: its weights and its threshold with the other sign.
+
+    Examples
+    --------
+    >>> NAND(1, 1), NAND(1, 0)
+    (0, 1)
+    """
+    return perceptron(x1, x2, w=(-0.5, -0.5), theta=-0.7)
+
+
+def OR(x1: Array, x2: Array) -> Any:
+    """1 where at least one is 1 (w = (0.5, 0.5), theta = 0.3).
+
+    Examples
+    --------
+    >>> OR(0, 0), OR(1, 0)
+    (0, 1)
+    """
+    return perceptron(x1, x2, w=(0.5, 0.5), theta=0.3)
+
+
+def XOR(x1: Array, x2: Array) -> Any:
+    """1 where exactly one is 1. No single perceptron can do it; three can: AND of NAND and OR.
+
+    Examples
+    --------
+    >>> XOR(0, 0), XOR(0, 1), XOR(1, 0), XOR(1, 1)
+    (0, 1, 1, 0)
+    """
+    return AND(NAND(x1, x2), OR(x1, x2))

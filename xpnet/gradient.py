@@ -5,9 +5,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from xpnet.arrays import check_plain, type_name
-from xpnet.backend import Array, asarray, dtype_name, is_array, is_writable, to_numpy
-from xpnet.checks import check_count, check_positive
+from xpnet._core.arrays import Array, check_plain, dtype_name, is_array, is_writable, to_numpy, type_name
+from xpnet._core.checks import check_count, check_positive
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
 __all__ = ["check_gradient", "gradient_descent", "numerical_gradient", "numerical_network_gradient"]

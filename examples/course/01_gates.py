@@ -7,7 +7,7 @@ other two points, so XOR needs a second layer.
 import numpy as np
 
 from xpnet import AND, NAND, OR, XOR, asarray, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 GATES = (AND, NAND, OR, XOR)
 

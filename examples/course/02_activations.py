@@ -3,7 +3,7 @@
 import numpy as np
 
 from xpnet import asarray, relu, relu_grad, sigmoid, sigmoid_grad, step_function, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 # %% Some values
 x = asarray([-1.0, 1.0, 2.0])

@@ -5,7 +5,7 @@ Softmax sees differences: ten apart is all but certain.
 """
 
 from xpnet import asarray, get_array_module, softmax, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 
 def std_norm(x):

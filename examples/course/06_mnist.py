@@ -1,7 +1,7 @@
 """MNIST: 60,000 handwritten digits to learn from and 10,000 to test on (course row 6)."""
 
 from xpnet import load_mnist
-from xpnet.drawing import new_figure, plot_digits, save_figure
+from xpnet.plotting import new_figure, plot_digits, save_figure
 
 # %% Images as rows of 784 pixels, labels as numbers
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)

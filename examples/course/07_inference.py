@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from xpnet import ThreeLayerNet, asarray, load_mnist, load_sample_weight, to_numpy
-from xpnet.drawing import plot_confusions, plot_digits, save_figure
+from xpnet.plotting import plot_confusions, plot_digits, save_figure
 
 
 def get_data():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from xpnet import asarray, cross_entropy_error, mean_squared_error, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 # %% Ten probabilities for an image of a 2, once with the 2 ahead and once with the 7
 t = asarray([0, 0, 1, 0, 0, 0, 0, 0, 0, 0], dtype="float64")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from xpnet import asarray, get_array_module, gradient_descent, numerical_gradient, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 
 def function_1(x):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from xpnet import SoftmaxWithLoss, asarray, cross_entropy_error, softmax, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 scores = asarray([[0.3, 2.9, 4.0], [2.0, 1.0, 0.1]])
 

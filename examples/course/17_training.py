@@ -6,7 +6,7 @@ Minibatches of 100 are drawn at random with replacement, as the course draws the
 import sys
 
 from xpnet import Trainer, TwoLayerNet, load_mnist
-from xpnet.drawing import save_figure
+from xpnet.plotting import save_figure
 
 # A network that has learned nothing guesses, and how well is chance. With seed 9 it begins near the notes' 0.10.
 seed = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 9

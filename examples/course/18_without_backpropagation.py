@@ -8,7 +8,7 @@ import sys
 import time
 
 from xpnet import TwoLayerNet, asarray, load_mnist, synchronize, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 hidden_size = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 50
 (x_train, t_train), _ = load_mnist()

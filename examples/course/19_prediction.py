@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xpnet import Trainer, TwoLayerNet, asarray, load_mnist, to_numpy
-from xpnet.drawing import plot_scores, save_figure
+from xpnet.plotting import plot_scores, save_figure
 
 # %% A trained network: the one that 17_training.py has saved, or one that is trained now for an epoch
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)

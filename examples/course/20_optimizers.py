@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, asarray, load_mnist, to_numpy
-from xpnet.drawing import plot_paths, plot_runs, save_figure
 from xpnet.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from xpnet.plotting import plot_paths, plot_runs, save_figure
 
 iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 2_000
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, asarray, load_mnist, to_numpy
-from xpnet.drawing import plot_histograms, plot_runs, save_figure
+from xpnet.plotting import plot_histograms, plot_runs, save_figure
 
 iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 2_000
 samples = asarray(np.random.default_rng(0).standard_normal((1000, 100)), dtype="float32")

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, load_mnist
-from xpnet.drawing import plot_grid_of_runs, save_figure
+from xpnet.plotting import plot_grid_of_runs, save_figure
 
 count = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 16
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, load_mnist, to_numpy
-from xpnet.drawing import plot_grid_of_runs, save_figure
+from xpnet.plotting import plot_grid_of_runs, save_figure
 
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 200
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, load_mnist
-from xpnet.drawing import save_figure
+from xpnet.plotting import save_figure
 from xpnet.search import LogUniform, random_search
 
 trials = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 100

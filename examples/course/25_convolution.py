@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from xpnet import SimpleConvNet, Trainer, load_mnist, to_numpy
-from xpnet.drawing import plot_activations, plot_filters, plot_misclassified, save_figure
+from xpnet.plotting import plot_activations, plot_filters, plot_misclassified, save_figure
 
 iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 1_800
 

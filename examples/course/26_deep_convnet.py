@@ -10,7 +10,7 @@ have had that name: of the 10,000 test images that of 2016 gets 9,935 right, tha
 import sys
 
 from xpnet import DeepConvNet, Trainer, load_mnist, load_weights
-from xpnet.drawing import plot_misclassified, save_figure
+from xpnet.plotting import plot_misclassified, save_figure
 
 argument = sys.argv[1] if sys.argv[1:] and not sys.argv[1].startswith("-") else "1800"
 

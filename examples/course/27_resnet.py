@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from xpnet import Adam, Augmentation, Cosine, ResNet, Trainer, asarray, load_mnist, to_numpy
-from xpnet.augmentation import add_noise, rotate, shift
-from xpnet.drawing import plot_digits, plot_runs, save_figure
+from xpnet.data.augmentation import add_noise, rotate, shift
+from xpnet.plotting import plot_digits, plot_runs, save_figure
 
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 30
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from xpnet import Adam, Augmentation, Cosine, DeepConvNet, LayerMaker, Relu, Trainer, load_mnist, with_new_head
-from xpnet.drawing import plot_runs, save_figure
+from xpnet.plotting import plot_runs, save_figure
 
 numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
 iterations, seed = (numbers + [600, 0][len(numbers) :])[:2]

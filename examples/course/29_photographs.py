@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xpnet import Adam, Augmentation, Cosine, ResNet, Trainer, asarray, load_image_folder, to_numpy
-from xpnet.drawing import new_figure, save_figure
+from xpnet.plotting import new_figure, save_figure
 
 try:
     from PIL import Image, ImageOps

@@ -18,7 +18,7 @@ from xpnet import (
     asarray,
     get_array_module,
 )
-from xpnet.augmentation import add_noise, rotate, shift
+from xpnet.data.augmentation import add_noise, rotate, shift
 from xpnet.errors import ArrayMixError, DtypeError, XpnetError
 
 X = np.array([[1, 2, 3, 2], [1, 4, 2, 1], [5, 1, 1, 1]], "float32") / 8  # inputs, and the probabilities of classes

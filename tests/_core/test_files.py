@@ -14,9 +14,9 @@ import pytest
 import xpnet
 from xpnet import BestModel, History, Trainer, TwoLayerNet, load_digits, load_weights
 from xpnet.__main__ import main
-from xpnet.drawing import plot_learning_curves, plot_runs
+from xpnet._core.files import check_path, check_writable, whole_file, write_whole
 from xpnet.errors import ArgumentError, DataError, WriteError
-from xpnet.files import check_path, check_writable, whole_file, write_whole
+from xpnet.plotting import plot_learning_curves, plot_runs
 from xpnet.search import SearchResult, Trial, Uniform
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, modes and pipes of POSIX")
@@ -245,7 +245,7 @@ def test_a_file_that_grows_too_large_is_said_and_leaves_the_old_file(tmp_path):
     program = """
         import resource, signal, sys
         from xpnet.errors import WriteError
-        from xpnet.files import write_whole
+        from xpnet._core.files import write_whole
         write_whole(sys.argv[1], "old")
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -299,7 +299,7 @@ PART = f".file.{'0123456789abcdef' * 2}.part"
 def test_what_killed_writers_left_is_removed_by_the_next(tmp_path, name):
     program = """
         import os, signal, sys
-        from xpnet.files import whole_file
+        from xpnet._core.files import whole_file
         with whole_file(sys.argv[1]) as file:
             file.write(b"part")
             file.flush()
@@ -355,7 +355,7 @@ def test_a_file_system_without_permissions_can_be_written(tmp_path, monkeypatch)
 
 
 def test_where_files_cannot_be_locked_only_old_parts_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("xpnet.files.fcntl", None)
+    monkeypatch.setattr("xpnet._core.files.fcntl", None)
     new, old = tmp_path / PART, tmp_path / PART.replace("0", "f")
     new.touch()
     old.touch()

@@ -23,8 +23,8 @@ from interruptions import (
 from small_training import make
 
 from xpnet import SGD, Augmentation, History, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
+from xpnet._core.interrupts import deferred_interrupts
 from xpnet.errors import BusyError
-from xpnet.interrupts import deferred_interrupts
 
 # Python reports an exception that it drops in a finalizer.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -60,9 +60,9 @@ def interrupted_at(at, act, *arguments, **options):
 @pytest.fixture
 def keeps_after_each_step(monkeypatch):
     """What happens after a tenth of a second happens after each step."""
-    monkeypatch.setattr("xpnet.trainer._KEEP_SECONDS", 0)
-    monkeypatch.setattr("xpnet.trainer._KEEP_COST", 0)
-    monkeypatch.setattr("xpnet.capture._BLOCK", 1)
+    monkeypatch.setattr("xpnet.training.trainer._KEEP_SECONDS", 0)
+    monkeypatch.setattr("xpnet.training.trainer._KEEP_COST", 0)
+    monkeypatch.setattr("xpnet.engine.capture._BLOCK", 1)
 
 
 # --- at every place -------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ import weakref
 
 import numpy as np
 import pytest
-from fake_cupy import Memory, default_pool
+from fake_cupy import NAMESPACE, Memory, default_pool
+from fake_cupy_fixtures import library  # noqa: F401 - a fixture
 from little_memory import run_within
 from small_training import PIXELS, make
-from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
 
 from xpnet import Affine, Network, Relu, Trainer, TwoLayerNet, XpnetError, to_numpy
+from xpnet._core.memory import memory_for
 from xpnet.backend import Backend
 from xpnet.errors import CaptureError, OutOfMemoryError
-from xpnet.memory import memory_for
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits of memory")
 
@@ -151,7 +151,7 @@ CUPY = Backend("cupy", NAMESPACE)
 
 
 @pytest.fixture
-def small_gpu(library, monkeypatch):  # noqa: F811
+def small_gpu(library, monkeypatch):
     """Room for cuBLAS, the data, and small batches, but not for all 10,000 samples as floats, 8 million bytes."""
     monkeypatch.setattr(Trainer, "fuses", False)  # the stand-in has no compiler
     gc.collect()

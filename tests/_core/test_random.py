@@ -1,4 +1,4 @@
-"""The random bits of `xpnet.noise`: the published hash, the same everywhere, random by every test that is made here.
+"""The random bits of `xpnet._core.random`: the published hash, the same everywhere, and random.
 
 The keys are given, so that no test is flaky: each statistic is one number, far within the bound or far outside.
 """
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xpnet import Dropout, MultiLayerNet, to_numpy
-from xpnet.noise import next_key, random_bits
+from xpnet._core.random import next_key, random_bits
 
 RATIOS = (0.1, 0.2, 0.5, 0.9)
 SHAPE = (1000, 500)

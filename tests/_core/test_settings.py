@@ -15,7 +15,7 @@ from xpnet import (
     Trainer,
     asarray,
 )
-from xpnet.checks import check_count
+from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 
 X = np.linspace(-1, 1, 2 * 6 * 6, dtype="float32").reshape(2, 1, 6, 6)

@@ -10,9 +10,9 @@ import pytest
 
 import xpnet
 from xpnet import Graph, MulLayer, TwoLayerNet
-from xpnet.display import TrainingDisplay
-from xpnet.network_graph import network_graph
-from xpnet.terminal import encodable, printable, run_program
+from xpnet._core.terminal import encodable, printable, run_program
+from xpnet.graph.network_graph import network_graph
+from xpnet.training.progress import TrainingDisplay
 
 ENCODINGS = ["utf-8", "cp949", "cp1252", "latin-1", "ascii"]
 HAVE_NO_BOXES = ["cp1252", "latin-1", "ascii"]
@@ -129,7 +129,7 @@ def run(*arguments, folder, reader=None, **environment):
         )
 
 
-TRAIN = str(Path(__file__).parents[1] / "examples" / "train_mnist.py")
+TRAIN = str(Path(__file__).parents[2] / "examples" / "train_mnist.py")
 BENCH = ["-m", "xpnet", "bench", "--networks", "TwoLayerNet", "--widths", "4", "--batches", "4", "--repeats", "1"]
 
 
@@ -163,7 +163,7 @@ def test_a_backend_of_matplotlib_that_a_notebook_hands_on(tmp_path, backend):
 
 
 def test_a_backend_that_is_there_is_used(tmp_path):
-    code = "from xpnet.drawing import new_figure; new_figure('a.png'); import matplotlib, os\n"
+    code = "from xpnet.plotting import new_figure; new_figure('a.png'); import matplotlib, os\n"
     code += "print(matplotlib.rcParams['backend'], os.environ['MPLBACKEND'])"
     done = run("-c", code, folder=tmp_path, MPLBACKEND="svg")
     assert done.stdout.split() == [b"svg", b"svg"]
@@ -172,7 +172,7 @@ def test_a_backend_that_is_there_is_used(tmp_path):
 def test_a_backend_that_cannot_run_is_not_said_to_be_missing(monkeypatch):
     import matplotlib.pyplot
 
-    from xpnet.drawing import new_figure
+    from xpnet.plotting import new_figure
 
     def refusing(**options):
         raise ImportError("Cannot load backend 'TkAgg' which requires the 'tk' interactive framework")

@@ -9,8 +9,8 @@ from small_training import make
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from xpnet import Affine, Convolution, Network, Relu, Residual
-from xpnet import threads as limits
-from xpnet.threads import blas_threads
+from xpnet._core import threads as limits
+from xpnet._core.threads import blas_threads
 
 
 def threads():
@@ -58,7 +58,7 @@ def network():
 def trained(*, work, monkeypatch):
     """The numbers of threads in a training and its evaluations, where a product of `work` operations is a large one."""
     monkeypatch.setattr(limits, "_LARGE_PRODUCT", work)
-    monkeypatch.setattr("xpnet.network.SMALL_PRODUCT", 0)
+    monkeypatch.setattr("xpnet.networks.network.SMALL_PRODUCT", 0)
     made, layer = network()
     make(made, epochs=2, capture=False).train()
     assert len(layer.seen) >= 6
@@ -76,7 +76,7 @@ def test_small_products_have_one_thread_and_large_ones_all(monkeypatch):
     "work", ["predict", "predict_proba", "loss", "training loss", "accuracy", "gradient", "numerical"]
 )
 def test_everything_that_computes_has_one_thread(monkeypatch, work):
-    monkeypatch.setattr("xpnet.network.SMALL_PRODUCT", 0)
+    monkeypatch.setattr("xpnet.networks.network.SMALL_PRODUCT", 0)
     made, layer = network()
     x, t = np.ones((3, 12)), np.zeros(3, np.int64)
     {

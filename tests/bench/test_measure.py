@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from xpnet import Backend, XpnetError
-from xpnet.arrays import register_array_type
+from xpnet._core.arrays import register_array_type
+from xpnet._core.cupy import CupyNamespace
 from xpnet.bench import Options, contestant, measure, run
 from xpnet.bench.contestant import Contestant, Entrant
 from xpnet.bench.device import measure_peak, peak_memory
 from xpnet.bench.process import FailedError, Process, environment
 from xpnet.bench.report import Peak
 from xpnet.bench.work import Case, WaitingClock, Workload, XpnetWorker, operations
-from xpnet.cupy_namespace import CupyNamespace
 from xpnet.errors import ArgumentError
 
 TINY = {"backends": ("numpy",), "networks": ("TwoLayerNet",), "widths": (4,), "batches": (3,), "repeats": 2}

@@ -13,7 +13,7 @@ import pytest
 
 from xpnet import SGD
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.is_dir():
     pytest.skip("this copy of the tests has no benchmarks beside it", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from made_up_runs import run
 
-from xpnet.counting import COUNTING, count_operations
+from xpnet.testing.counting import COUNTING, count_operations
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 BENCHMARKS = TOP / "benchmarks"
 if not BENCHMARKS.is_dir():
     pytest.skip("this copy of the tests has no benchmarks beside it", allow_module_level=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from xpnet import array_files
-from xpnet.array_files import read_arrays
+from xpnet.data import array_files
+from xpnet.data.array_files import read_arrays
 from xpnet.errors import ArgumentError, DataError
 
 ARRAYS = {"W1": np.arange(6, dtype="f4").reshape(2, 3), "b1": np.array([0.5, -1.0]), "h": np.ones(2, "f2")}

@@ -8,9 +8,9 @@ from PIL import Image
 from small_training import make
 
 from xpnet import Affine, Augmentation, Layer, Network, asarray, to_numpy
-from xpnet.augmentation import _normal, _uniform, add_noise, rotate, shift
+from xpnet._core.random import next_key, random_bits
+from xpnet.data.augmentation import _normal, _uniform, add_noise, rotate, shift
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
-from xpnet.noise import next_key, random_bits
 
 SEED = np.random.default_rng(0)
 IMAGES = SEED.random((3, 2, 9, 7))

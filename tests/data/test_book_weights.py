@@ -12,10 +12,10 @@ import pytest
 from mnist_stand_in import down, isolated, mirrors
 from safetensors.numpy import save
 
-from xpnet import ThreeLayerNet, load_sample_weight, sample_weight
-from xpnet.array_files import content_sha256, read_arrays
-from xpnet.datasets import DatasetUnavailable
-from xpnet.errors import DataError
+from xpnet import ThreeLayerNet, load_sample_weight
+from xpnet.data import book_weights as sample_weight
+from xpnet.data.array_files import content_sha256, read_arrays
+from xpnet.errors import DataError, DatasetUnavailableError
 
 SHAPES = {"W1": (784, 50), "b1": (50,), "W2": (50, 100), "b2": (100,), "W3": (100, 10), "b3": (10,)}
 ORDER = ["b2", "W1", "b1", "W2", "W3", "b3"]  # that of the book's file
@@ -115,7 +115,7 @@ def test_where_nobody_gives_it_the_error_says_how_to_bring_it(monkeypatch, tmp_p
     monkeypatch.setenv("XPNET_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(sample_weight, "_MIRRORS", (down,))
     with pytest.raises(
-        DatasetUnavailable, match=r"(?s)book's weights are not in .*down/sample_weight\.pkl: .*XPNET_DATA"
+        DatasetUnavailableError, match=r"(?s)book's weights are not in .*down/sample_weight\.pkl: .*XPNET_DATA"
     ):
         load_sample_weight()
     assert not cache.exists() or os.listdir(cache) == []

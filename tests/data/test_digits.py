@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet.datasets import load_digits
+from xpnet.data.mnist import load_digits
 
 
 def test_digits_are_those_that_were_published():

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from mnist_stand_in import FILES, IMAGES, NAMES, cache, holds, idx, mirrors, raw, stand_in, tiny, write
 
-from xpnet import datasets, load_digits, load_idx, load_mnist, read_idx
+from xpnet import load_digits, load_idx, load_mnist, read_idx
+from xpnet.data import mnist as datasets
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}

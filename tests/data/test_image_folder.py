@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpnet import ImageFolder, LayerMaker, Network, Trainer, TwoLayerNet, image_folder, load_image_folder
-from xpnet._image_files import read_image
+from xpnet import ImageFolder, LayerMaker, Network, Trainer, TwoLayerNet, load_image_folder
+from xpnet.data import image_folder
+from xpnet.data._image_files import read_image
 from xpnet.errors import ArgumentError, DataError, ShapeError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's names of files, and limits of memory")

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from xpnet import TwoLayerNet, array_files, load_mnist
-from xpnet.array_files import load_weights
-from xpnet.convolutional import DeepConvNet, SimpleConvNet
+from xpnet import TwoLayerNet, load_mnist
+from xpnet.data import array_files
+from xpnet.data.array_files import load_weights
 from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.networks.convolutional import DeepConvNet, SimpleConvNet
 
 DTYPES = ("f8", "f4", "f2")
 DATA_DIR = os.environ.get("XPNET_DATA_DIR", "")

@@ -22,9 +22,9 @@ from mnist_stand_in import (
     write,
 )
 
-from xpnet import datasets
-from xpnet.datasets import DatasetUnavailable, load_mnist
-from xpnet.errors import DataError
+from xpnet.data import mnist as datasets
+from xpnet.data.mnist import load_mnist
+from xpnet.errors import DataError, DatasetUnavailableError
 
 
 @needs_mnist
@@ -139,7 +139,7 @@ def test_the_order_of_the_sources(tiny, tmp_path, monkeypatch, cache, mirrors):
 def test_the_environment_is_read_at_each_call(tiny, tmp_path, monkeypatch):
     other = write(tmp_path / "b", FILES)
     monkeypatch.setenv("XPNET_DATA_DIR", str(tmp_path / "a"))
-    with pytest.raises(DatasetUnavailable):
+    with pytest.raises(DatasetUnavailableError):
         raw()
     monkeypatch.setenv("XPNET_DATA_DIR", str(other))
     assert holds(raw())
@@ -153,7 +153,7 @@ def test_a_data_dir_without_mnist_is_an_error(tiny, tmp_path, cache, exists):
         folder.mkdir()
     with pytest.raises(DataError) as caught:
         raw(data_dir=folder)
-    assert not isinstance(caught.value, DatasetUnavailable)
+    assert not isinstance(caught.value, DatasetUnavailableError)
     assert all(part in str(caught.value) for part in (*NAMES, str(folder), "data_dir"))
 
 
@@ -175,7 +175,7 @@ def test_some_of_the_four_is_an_error_that_names_the_others(tiny, tmp_path, monk
     with pytest.raises(DataError) as caught:
         raw(data_dir=own if by == "argument" else None)
     message = str(caught.value)
-    assert not isinstance(caught.value, DatasetUnavailable)
+    assert not isinstance(caught.value, DatasetUnavailableError)
     assert all(name in message for name in (*NAMES[2:], str(own)))
     lacking, there = message.split("It holds ")
     assert not any(name in lacking for name in NAMES[:2])
@@ -195,7 +195,7 @@ def test_a_bad_file_of_the_user_is_named_and_left_alone(tiny, tmp_path, kind):
     with pytest.raises(DataError) as caught:
         raw(data_dir=own)
     message = str(caught.value)
-    assert not isinstance(caught.value, DatasetUnavailable)
+    assert not isinstance(caught.value, DatasetUnavailableError)
     assert message.startswith(str(bad))
     assert problem in message
     assert "expected" in message
@@ -247,7 +247,7 @@ def test_a_file_that_may_not_be_read(tiny, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     own = write(tmp_path / "own", FILES)
-    monkeypatch.setattr("xpnet.files.open", refuse, raising=False)
+    monkeypatch.setattr("xpnet._core.files.open", refuse, raising=False)
     with pytest.raises(DataError, match=r"cannot be read .*Permission denied"):
         raw(data_dir=own)
 

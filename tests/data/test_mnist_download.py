@@ -35,10 +35,10 @@ from mnist_stand_in import (
 from remedies import codes
 
 import xpnet
-from xpnet import _download, datasets, load_mnist, load_sample_weight, sample_weight
-from xpnet.array_files import content_sha256
-from xpnet.datasets import DatasetUnavailable
-from xpnet.errors import DataError
+from xpnet.data import _download, load_mnist, load_sample_weight, sample_weight
+from xpnet.data import mnist as datasets
+from xpnet.data.array_files import content_sha256
+from xpnet.errors import DataError, DatasetUnavailableError
 
 
 def test_a_download_fills_the_cache_once(tiny, cache, mirrors, capsys, monkeypatch):
@@ -99,7 +99,7 @@ def test_an_endless_download_is_cut_off(tiny, cache, mirrors):
 
     mirrors.answers[f"/m/{IMAGES}.gz"] = endless
     mirrors.use(mirrors.url("m"))
-    with pytest.raises(DatasetUnavailable, match="cut off"):
+    with pytest.raises(DatasetUnavailableError, match="cut off"):
         raw()
     assert sum(sent) < 20_000_000  # what the sockets' buffers took
     assert os.listdir(cache) == []
@@ -109,7 +109,7 @@ def test_all_mirrors_down(tiny, cache, mirrors, down, monkeypatch, tmp_path):
     mirrors.serve("wrong", {IMAGES: FILES[NAMES[2]]})
     monkeypatch.setenv("XPNET_DATA_DIR", str(tmp_path / "photographs"))
     mirrors.use(down, mirrors.url("absent"), mirrors.url("wrong"))
-    with pytest.raises(DatasetUnavailable) as caught:
+    with pytest.raises(DatasetUnavailableError) as caught:
         raw()
     lines = str(caught.value).splitlines()
     assert [line.split(".gz: ")[0].strip() for line in lines[1:4]] == [
@@ -130,7 +130,7 @@ def test_a_network_that_swallows_everything_fails_soon(tiny, mirrors, monkeypatc
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         mirrors.use(f"{url}a/", f"{url}b/", f"{url}c/")
-        with pytest.raises(DatasetUnavailable, match=r"(?s)(?:(?:no answer|timed out).*){3}"):
+        with pytest.raises(DatasetUnavailableError, match=r"(?s)(?:(?:no answer|timed out).*){3}"):
             raw()
 
 
@@ -146,7 +146,7 @@ def test_a_look_up_that_hangs_does_not_hang_the_caller(tiny, mirrors, monkeypatc
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     mirrors.use("http://one.invalid/", "http://two.invalid/")
     try:
-        with pytest.raises(DatasetUnavailable, match=r"no answer in 0\.1 seconds"):
+        with pytest.raises(DatasetUnavailableError, match=r"no answer in 0\.1 seconds"):
             raw()  # which comes back although the look-up still hangs
     finally:
         wake.set()
@@ -188,7 +188,7 @@ def test_a_killed_download_leaves_nothing_under_the_files_name(cache, mirrors):
 
     mirrors.answers[f"/m/{IMAGES}.gz"] = half
     program = (
-        "import dataclasses, pathlib, sys, pooch, xpnet._download as of_one_file, xpnet.datasets as d\n"
+        "import dataclasses, pathlib, sys, pooch, xpnet.data._download as of_one_file, xpnet.data.mnist as d\n"
         "of_one_file._PATIENCE = of_one_file._STALL = 600\n"
         "cache, mnist = pathlib.Path(sys.argv[1]), d._SETS['mnist']\n"
         "d._SETS['mnist'] = dataclasses.replace(mnist, mirrors=(sys.argv[2],))\n"
@@ -230,7 +230,7 @@ def test_a_bad_file_in_the_cache_is_not_used_when_there_is_no_network(tiny, cach
     write(cache, FILES)
     (cache / f"{IMAGES}.gz").write_bytes(gz(FILES[NAMES[2]]))
     mirrors.use(down)
-    with pytest.raises(DatasetUnavailable):
+    with pytest.raises(DatasetUnavailableError):
         raw()
 
 
@@ -246,7 +246,7 @@ def test_a_cache_that_cannot_be_written(tiny, cache, mirrors):
     cache.parent.write_bytes(b"")  # a file where the folder should be
     mirrors.serve("m", FILES)
     mirrors.use(mirrors.url("m"))
-    with pytest.raises(DatasetUnavailable, match=re.escape(str(cache))):
+    with pytest.raises(DatasetUnavailableError, match=re.escape(str(cache))):
         raw()
 
 
@@ -256,7 +256,7 @@ def child_environment():
 
 def test_the_import_is_light():
     program = (
-        "import sys, xpnet.datasets\n"
+        "import sys, xpnet.data.mnist\n"
         "print(*sorted({m.split('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)))"
     )
     command = [sys.executable, "-c", program]

@@ -11,8 +11,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from xpnet import _pickled
-from xpnet._pickled import read_pickled_arrays
+from xpnet.data import _pickle as _pickled
+from xpnet.data._pickle import read_pickled_arrays
 from xpnet.errors import DataError
 
 PROTOCOLS = (3, 4, 5)

@@ -8,7 +8,7 @@ from cases import numbers
 from small_training import LABELS, PIXELS
 
 from xpnet import Affine, IdentityWithLoss, Network, Trainer, TwoLayerNet
-from xpnet.checks import check_range
+from xpnet._core.checks import check_range
 from xpnet.errors import DataError, DtypeError
 
 BITS = (PIXELS > 127).astype("uint8")

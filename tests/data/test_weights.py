@@ -12,9 +12,9 @@ from cases import numbers
 from safetensors.numpy import save_file
 
 from xpnet import TwoLayerNet, load_weights, to_numpy
+from xpnet._core.files import write_whole
+from xpnet.data.weights import load_expected_weights, save_weights
 from xpnet.errors import DataError
-from xpnet.files import write_whole
-from xpnet.weights import load_expected_weights, save_weights
 
 
 @pytest.mark.bits

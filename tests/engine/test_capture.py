@@ -29,11 +29,11 @@ from xpnet import (
     TwoLayerNet,
     get_array_module,
 )
-from xpnet.attributes import Attributes
+from xpnet.engine.replay import RecordedSteps
+from xpnet.engine.state import Attributes
+from xpnet.engine.traced_array import RecordedArray, wrapped
 from xpnet.errors import ArgumentError, CaptureError
-from xpnet.recorded import RecordedSteps
-from xpnet.recorder import RecordedArray, wrapped
-from xpnet.step import Losses, TrainingStep
+from xpnet.training.step import Losses, TrainingStep
 
 
 class Decaying(SGD):
@@ -403,8 +403,8 @@ class WithoutNumbers:
 
 def test_the_courses_adam_recorded_would_train_wrongly(monkeypatch):
     """That the check is what stands between a user and this: with it taken out, the losses differ."""
-    monkeypatch.setattr("xpnet.attributes.Attributes.scalars", lambda self: {})
-    monkeypatch.setattr("xpnet.recorded.np.array_equal", lambda a, b, **_: True)
+    monkeypatch.setattr("xpnet.engine.state.Attributes.scalars", lambda self: {})
+    monkeypatch.setattr("xpnet.engine.replay.np.array_equal", lambda a, b, **_: True)
     recorded, plain = (trained(None, CourseAdam(), capture=capture) for capture in (True, False))
     assert recorded.history.loss[:1] == plain.history.loss[:1]
     assert recorded.history.loss[-1] != plain.history.loss[-1]
@@ -576,7 +576,7 @@ def test_a_step_of_ones_own_is_called(recordings):
 
 def test_where_it_does_not_pay_nothing_is_recorded(recordings, monkeypatch):
     make(iterations=20).train()
-    monkeypatch.setattr("xpnet.capture._MOST_WORK", 100)
+    monkeypatch.setattr("xpnet.engine.capture._MOST_WORK", 100)
     make(iterations=200).train()
     assert not recordings
 

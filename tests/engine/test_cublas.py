@@ -4,25 +4,13 @@ import os
 
 import numpy as np
 import pytest
-from fake_cupy import NULL, FakeCublas, Memory, Stream, _Cupy, cupy, default_pool
+from fake_cupy import NAMESPACE, NULL, Memory, Stream, _Cupy, cupy, default_pool
+from fake_cupy_fixtures import library  # noqa: F401 - a fixture
 
-from xpnet import cublas as module
-from xpnet.arrays import register_array_type
-from xpnet.cublas import Cublas, _operand, load_library, workspace_size
-from xpnet.cupy_namespace import CupyNamespace, installed_cupy_wheels
+from xpnet._core.cupy import installed_cupy_wheels
+from xpnet.engine import cublas as module
+from xpnet.engine.cublas import Cublas, _operand, load_library, workspace_size
 from xpnet.errors import CaptureError
-
-NAMESPACE = CupyNamespace(cupy)
-register_array_type(cupy.ndarray, NAMESPACE)
-
-
-@pytest.fixture
-def library(monkeypatch):
-    fake = FakeCublas()
-    monkeypatch.setattr(module, "_open_library", lambda: fake)
-    load_library.cache_clear()
-    yield fake
-    load_library.cache_clear()
 
 
 @pytest.fixture

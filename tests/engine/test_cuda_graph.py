@@ -5,20 +5,14 @@ import weakref
 
 import numpy as np
 import pytest
-from fake_cupy import Graph, Memory, MemoryPool, Stream, cupy, get_current_stream
-from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
+from fake_cupy import NAMESPACE, Graph, Memory, MemoryPool, Stream, cupy, get_current_stream
+from fake_cupy_fixtures import _fake_is_machinery, library  # noqa: F401 - fixtures
 
-from xpnet import Affine, Relu, SoftmaxWithLoss, cuda_graph, get_array_module
-from xpnet.cuda_graph import CudaGraphRunner
+from xpnet import Affine, Relu, SoftmaxWithLoss, get_array_module
+from xpnet.engine.cuda_graph import CudaGraphRunner
 from xpnet.errors import CaptureError, ShapeError
 
 pytestmark = pytest.mark.usefixtures("library")
-
-
-@pytest.fixture(autouse=True)
-def _fake_is_machinery(monkeypatch):
-    """Frames of the stand-in are passed over where something is named, as CuPy's are."""
-    monkeypatch.setattr(cuda_graph, "_MACHINERY", (*cuda_graph._MACHINERY, cupy.__class__.__module__))
 
 
 STEPS, BATCH, SAMPLES = 3, 4, 20
@@ -331,7 +325,7 @@ def living():
 
 
 @pytest.mark.parametrize("how", ["close", "forget", "forget in a circle"])
-def test_closing_and_forgetting_free_everything(living, library, how):  # noqa: F811
+def test_closing_and_forgetting_free_everything(living, library, how):
     training = Training()
     before = training.numbers()
     runner = training.runner()
@@ -385,7 +379,7 @@ OBSTACLES = {
 
 
 @pytest.mark.parametrize("name", OBSTACLES)
-def test_what_stands_in_the_way_is_named_and_all_is_as_before(name, living, library):  # noqa: F811
+def test_what_stands_in_the_way_is_named_and_all_is_as_before(name, living, library):
     obstacle, says = OBSTACLES[name]
     training, plain = Training(), Training()
     attributes = [dict(vars(owner)) for owner in training.owners]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray, to_numpy
-from xpnet.counting import COUNTING, count_operations
-from xpnet.step import TrainingStep
+from xpnet.testing.counting import COUNTING, count_operations
+from xpnet.training.step import TrainingStep
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
     trainer.network.flatten()
     from tqdm import tqdm
 
-    from xpnet.interrupts import Interrupts
+    from xpnet._core.interrupts import Interrupts
 
     with tqdm(disable=True) as bar, count_operations() as counts:
         trainer._left = 4

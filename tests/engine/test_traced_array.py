@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from xpnet import get_array_module, sigmoid, softmax, tape
+from xpnet import get_array_module, sigmoid, softmax
+from xpnet.engine import tape
+from xpnet.engine.tape import recording
+from xpnet.engine.traced_array import RecordedArray, wrapped
 from xpnet.errors import CaptureError
-from xpnet.recorder import RecordedArray, wrapped
-from xpnet.tape import recording
 
 rng = np.random.default_rng(0)
 
@@ -190,7 +191,7 @@ def test_any_program_replayed_gives_what_numpy_gives(seed):
 
 def test_memory_is_used_again_when_no_array_looks_into_it(monkeypatch):
     made = []
-    monkeypatch.setattr("xpnet.tape._aligned", lambda size, real=tape._aligned: made.append(size) or real(size))
+    monkeypatch.setattr("xpnet.engine.tape._aligned", lambda size, real=tape._aligned: made.append(size) or real(size))
     with recording():
         a = wrapped(numbers()[0])
         for _ in range(50):

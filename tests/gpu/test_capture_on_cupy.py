@@ -6,10 +6,9 @@ import gc
 import numpy as np
 import pytest
 from capturable import LazyMomentum, RunningMean
-from fake_cupy import Block, Graph, Memory, MemoryPool, default_pool
+from fake_cupy import NAMESPACE, Block, Graph, Memory, MemoryPool, default_pool
+from fake_cupy_fixtures import _fake_is_machinery, library  # noqa: F401 - fixtures
 from small_training import PIXELS, make
-from test_cublas import NAMESPACE, library  # noqa: F401 - a fixture
-from test_cuda_graph import _fake_is_machinery  # noqa: F401 - a fixture
 
 from xpnet import (
     SGD,
@@ -25,10 +24,10 @@ from xpnet import (
     SimpleConvNet,
     Trainer,
     TwoLayerNet,
-    capture,
     to_numpy,
 )
 from xpnet.backend import Backend, asarray
+from xpnet.engine import capture
 from xpnet.errors import CaptureError
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -120,7 +119,7 @@ def test_captured_equals_plain(make_network, make_optimizer, launched):
 
 @pytest.mark.bits
 def test_an_epoch_longer_than_a_graph_is_cut_into_equal_ones(launched, monkeypatch):
-    monkeypatch.setattr("xpnet.capture._GRAPH", 4)
+    monkeypatch.setattr("xpnet.engine.capture._GRAPH", 4)
     captured, plain = (
         make(two_layers(), epochs=2, mini_batch_size=2, capture=capture, iterations=20) for capture in (True, False)
     )

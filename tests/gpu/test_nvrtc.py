@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from cuda_on_cpu import COMPILER, cupy_on_cpu
 
-from xpnet import kernels
-from xpnet.kernels import elementwise, rows
-from xpnet.kernels.operation import C_TYPES, OPTIONS, ElementKernel, RowKernel
+from xpnet.engine import kernels
+from xpnet.engine.kernels import elementwise, rows
+from xpnet.engine.kernels.operation import C_TYPES, OPTIONS, ElementKernel, RowKernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 """Turing, Ampere (data centre, then desktop), Ada, Hopper, Blackwell (data centre, then desktop)."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from capturable import RunningMean
-from conftest import ABSENT
+from conv_networks import NETWORKS as CONVOLUTIONAL
+from matrix import ABSENT
 from optimizer_cases import EVERYTHING, each_optimizer
-from test_conv_nets import NETWORKS as CONVOLUTIONAL
 
 from xpnet import (
     SGD,
@@ -33,7 +33,7 @@ from xpnet import (
     asarray,
     to_numpy,
 )
-from xpnet.step import TrainingStep
+from xpnet.training.step import TrainingStep
 
 pytestmark = pytest.mark.skipif("cupy" in ABSENT, reason=f"CuPy does not take part: {ABSENT.get('cupy')}")
 

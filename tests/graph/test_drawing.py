@@ -14,10 +14,10 @@ import pytest
 
 from xpnet import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, Relu, Sigmoid, SquareLayer, TwoLayerNet
 from xpnet.errors import ArgumentError
-from xpnet.graph import Graph
-from xpnet.graph_drawing import Drawing
-from xpnet.graph_parts import Edge, Node, format_value
-from xpnet.network_graph import network_graph
+from xpnet.graph.drawing import Drawing
+from xpnet.graph.graph import Graph
+from xpnet.graph.network_graph import network_graph
+from xpnet.graph.parts import Edge, Node, format_value
 
 AWKWARD = 'a<b> & "c"\\N\\\n&lt; \x00\\'
 AS_DRAWN = 'a<b> & "c"\\N\\ &lt; \\'
@@ -348,7 +348,7 @@ def test_where_the_program_fails_the_plain_drawing_is_written(tmp_path, caplog, 
 
 
 def test_graphviz_is_loaded_when_something_is_drawn_and_no_sooner():
-    code = "import sys, xpnet.graph as g; str(g.Graph('t')); sys.exit('graphviz' in sys.modules)"
+    code = "import sys, xpnet.graph.graph as g; str(g.Graph('t')); sys.exit('graphviz' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -21,8 +21,8 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.errors import ArgumentError
-from xpnet.graph import Graph
-from xpnet.network_graph import network_graph
+from xpnet.graph.graph import Graph
+from xpnet.graph.network_graph import network_graph
 
 
 def sigmoid_of_four_nodes(x):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import same_bits
-from conftest import Place
 from conv_cases import CONV_NET_INPUT, conv_net
+from matrix import Place
 
 from xpnet import (
     SGD,
@@ -30,14 +30,15 @@ from xpnet import (
     network_graph,
     to_numpy,
 )
-from xpnet import windows as windows_module
-from xpnet.backend import asarray, get_array_module, sliding_windows
-from xpnet.counting import COUNTING, count_operations
+from xpnet._core.arrays import get_array_module, sliding_windows
+from xpnet.backend import asarray
+from xpnet.engine.tape import recording
+from xpnet.engine.traced_array import wrapped
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.recorder import wrapped
-from xpnet.tape import recording
+from xpnet.layers import _windows as windows_module
+from xpnet.layers._windows import Pair
 from xpnet.testing import check_layer
-from xpnet.windows import Pair
+from xpnet.testing.counting import COUNTING, count_operations
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Place
+from matrix import Place
 
 from xpnet import (
     SGD,
@@ -19,9 +19,9 @@ from xpnet import (
     SoftmaxWithLoss,
     to_numpy,
 )
-from xpnet.fused_layers import ConvolutionPooling, ReluPooling
-from xpnet.fusion import fuse
-from xpnet.step import TrainingStep
+from xpnet.layers.fused import ConvolutionPooling, ReluPooling
+from xpnet.networks.plan import fuse
+from xpnet.training.step import TrainingStep
 
 SHAPE = (3, 2, 9, 8)
 # stride and pad of the convolution with filters of 3 x 2, then the window and the stride of pooling

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Place
+from matrix import Place
 
 from xpnet import (
     AveragePooling,
@@ -18,8 +18,8 @@ from xpnet import (
     Trainer,
     to_numpy,
 )
-from xpnet.fused_layers import ReluPooling
-from xpnet.fusion import Pass, fuse
+from xpnet.layers.fused import ReluPooling
+from xpnet.networks.plan import Pass, fuse
 
 FORMS: dict[str, tuple[Any, ...]] = {
     "side by side": (2, 2),

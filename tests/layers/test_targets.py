@@ -6,7 +6,7 @@ What is right is computed by the definition of each loss, in float64, and its gr
 import numpy as np
 import pytest
 from cases import numbers
-from conftest import PLACES
+from matrix import PLACES
 
 from xpnet import (
     SGD,
@@ -19,11 +19,11 @@ from xpnet import (
     Trainer,
     asarray,
     cross_entropy_error,
-    kernels,
     mean_squared_error,
     softmax,
     to_numpy,
 )
+from xpnet.engine import kernels
 from xpnet.errors import ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 from xpnet.gradient import numerical_gradient
 

@@ -24,7 +24,7 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError, XpnetError
-from xpnet.layer_maker import LayerMaker
+from xpnet.networks.factory import LayerMaker
 
 NAMES = np.array(["fox", "bee", "cat", "dog", "eel", "ant", "gnu"])  # not sorted
 WORDS = NAMES[LABELS]

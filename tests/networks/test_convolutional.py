@@ -7,14 +7,14 @@ import copy
 import math
 import pickle
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import same_bits
-from conftest import ABSENT, BACKENDS, Place
+from conv_networks import NETWORKS, SMALL, SMALL_DEEP
+from matrix import ABSENT, BACKENDS, Place
 
 from xpnet import (
     SGD,
@@ -36,16 +36,6 @@ from xpnet import (
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers import with_inner_layers
 
-SMALL = {"filter_num": 4, "filter_size": 3, "pad": 1, "stride": 1}
-SMALL_DEEP = [
-    {**SMALL, "filter_num": count, "pad": pad}
-    for count, pad in zip((2, 3, 3, 4, 4, 4), (1, 1, 1, 2, 1, 1), strict=True)
-]
-NETWORKS: dict[str, Callable[..., Network]] = {
-    "SimpleConvNet": lambda **options: SimpleConvNet((1, 8, 8), SMALL, 12, 10, "he", **options),
-    "DeepConvNet": lambda **options: DeepConvNet((1, 8, 8), SMALL_DEEP, 12, 10, 0.25, **options),
-    "ResNet": lambda **options: ResNet((1, 8, 8), (4, 6), 1, 10, **options),
-}
 STRICT = [name for name in BACKENDS if name.startswith("strict")]
 RNG = np.random.default_rng(0)
 PIXELS, LABELS = RNG.integers(0, 256, (24, 1, 8, 8), dtype=np.uint8), RNG.integers(0, 10, 24)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import same_bits
-from conftest import BACKENDS, Place
+from matrix import BACKENDS, Place
 
 from xpnet import (
     Adam,

@@ -8,7 +8,7 @@ from cases import same_bits
 
 from xpnet import LayerMaker, MultiLayerNet, SimpleNetwork, ThreeLayerNet, TwoLayerNet, to_numpy
 from xpnet.errors import ArgumentError, BackendError
-from xpnet.initializers import initial_weights
+from xpnet.networks.initializers import initial_weights
 
 # sqrt(1/n), sqrt(2/(n + m)) and sqrt(2/n) for 400 inputs and 300 outputs
 XAVIER, GLOROT, HE = 0.05, math.sqrt(2 / 700), math.sqrt(2 / 400)

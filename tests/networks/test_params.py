@@ -14,7 +14,7 @@ from xpnet import (
     TwoLayerNet,
     to_numpy,
 )
-from xpnet.backend import dtype_name, is_writable
+from xpnet._core.arrays import dtype_name, is_writable
 from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
 
 X = numbers(1, 5, 12)

@@ -21,16 +21,16 @@ from xpnet import (
     Trainer,
     TwoLayerNet,
     asarray,
-    kernels,
     to_numpy,
 )
-from xpnet.backend import get_array_module
-from xpnet.counting import COUNTING, count_operations
+from xpnet._core.arrays import as_inputs, get_array_module
+from xpnet.engine import kernels
 from xpnet.errors import CaptureError
-from xpnet.functions import as_inputs, one_hot
-from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
-from xpnet.fusion import Pass, fuse
+from xpnet.functions import one_hot
 from xpnet.layers import Layer
+from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
+from xpnet.networks.plan import Pass, fuse
+from xpnet.testing.counting import COUNTING, count_operations
 
 WIDTHS = [12, 6, 9, 7]
 LABELS = np.array([2, 0, 6, 3, 3])

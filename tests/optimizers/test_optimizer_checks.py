@@ -9,7 +9,7 @@ from xpnet import TwoLayerNet, to_numpy
 from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, make_optimizer
 from xpnet.optimizers.base import clipped
-from xpnet.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import Cosine, StepDecay
 
 ADAPTIVE = [AdaGrad, RMSprop, Adam, AdamW]
 

@@ -12,7 +12,7 @@ from small_training import LABELS, PIXELS, make
 from xpnet import LayerMaker, TwoLayerNet, Uniform, random_search, with_new_head
 from xpnet.errors import ArgumentError
 from xpnet.optimizers import SGD, Adam, Momentum
-from xpnet.schedules import Cosine
+from xpnet.optimizers.schedules import Cosine
 
 
 def network(seed=0, **options):

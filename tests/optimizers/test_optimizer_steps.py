@@ -8,10 +8,10 @@ from optimizer_cases import EVERYTHING, draw, each_optimizer, put, same_bits
 from small_training import make
 
 from xpnet import ThreeLayerNet, TwoLayerNet, asarray, get_array_module, to_numpy
-from xpnet.counting import COUNTING, count_operations
+from xpnet.engine.replay import RecordedSteps
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, BaseOptimizer, Momentum, Nesterov, RMSprop
-from xpnet.recorded import RecordedSteps
-from xpnet.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import Cosine, StepDecay
+from xpnet.testing.counting import COUNTING, count_operations
 
 # --- numbers from outside -------------------------------------------------------------------------------------------
 

@@ -8,10 +8,11 @@ import pytest
 from optimizer_cases import ALL, EVERYTHING, draw, each_optimizer, flat, put, same_bits
 
 from xpnet import TwoLayerNet, asarray, to_numpy
-from xpnet.backend import backend_of, dtype_name
+from xpnet._core.arrays import dtype_name
+from xpnet.backend import backend_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, make_optimizer
-from xpnet.schedules import StepDecay
+from xpnet.optimizers.schedules import StepDecay
 
 # --- the papers' formulas -------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pytest
 
 from xpnet.errors import ArgumentError
 from xpnet.optimizers import SGD
-from xpnet.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import Cosine, StepDecay
 
 
 def test_a_step_decay_by_hand():

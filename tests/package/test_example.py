@@ -20,9 +20,9 @@ from remedies import codes
 
 import xpnet
 from xpnet import Trainer, TwoLayerNet, load_digits
-from xpnet.cupy_namespace import installed_cupy_wheels
+from xpnet._core.cupy import installed_cupy_wheels
 
-PROGRAM = Path(__file__).parents[1] / "examples" / "train_mnist.py"
+PROGRAM = Path(__file__).parents[2] / "examples" / "train_mnist.py"
 FILES = ["history.csv", "history.json", "learning_curves.png", "weights.safetensors"]
 ASKING = "MNIST is not on this machine: asking for it on the internet, which may take some seconds.\n"
 NOWHERE = "http://127.0.0.1:9"  # no proxy listens there

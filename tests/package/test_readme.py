@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ABSENT
+from matrix import ABSENT
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 COURSE = "examples/course/README.md"
 EXERCISES = "examples/course/exercises/README.md"
 PAGES = [page for english in ("README.md", COURSE, EXERCISES) for page in (english, english.replace(".md", ".ko.md"))]

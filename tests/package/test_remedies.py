@@ -38,7 +38,6 @@ from xpnet import (
     Trainer,
     TwoLayerNet,
     asarray,
-    drawing,
     get_backend,
     load_idx,
     load_mnist,
@@ -48,6 +47,7 @@ from xpnet import (
     random_search,
     with_new_head,
 )
+from xpnet import plotting as drawing
 
 X = np.random.default_rng(0).random((6, 4), dtype=np.float32)
 T = np.array([0, 1, 2, 0, 1, 2])
@@ -178,7 +178,7 @@ def read_only(array):
 def without_cupy():
     if importlib.util.find_spec("cupy") is not None:
         pytest.skip("CuPy is installed")
-    xpnet.cupy_namespace.cupy_namespace.cache_clear()  # which may hold another test's stand-in
+    xpnet._core.cupy.cupy_namespace.cache_clear()  # which may hold another test's stand-in
 
 
 def text(name):
@@ -681,8 +681,8 @@ ADVICE = [
     (
         "key must be an int32 array of shape (1,)",
         {},
-        lambda n: xpnet.augmentation.add_noise(IMAGES, 0.1, 7),
-        lambda n: xpnet.augmentation.add_noise(IMAGES, 0.1, n.result),
+        lambda n: xpnet.data.augmentation.add_noise(IMAGES, 0.1, 7),
+        lambda n: xpnet.data.augmentation.add_noise(IMAGES, 0.1, n.result),
     ),
     (
         "Say how high and wide rows are with",
@@ -943,11 +943,11 @@ ADVICE = [
 
 # Parts of the messages whose advice other files of tests execute.
 ELSEWHERE = {
-    "test_remedies.py": [  # the other parts of messages that are put together
+    "package/test_remedies.py": [  # the other parts of messages that are put together
         "Use `{call_of(callback)}`.",
         "Convert the value with",
     ],
-    "test_remedies_entries.py": [
+    "package/test_remedies_entries.py": [
         "Use `{code}`, with the number that should stand in the masked places.",
         "Use `{code}`.",
         "Use `x.real` for the real parts.",
@@ -962,7 +962,7 @@ ELSEWHERE = {
         "network must be a network such as",
         "share memory, and each is to learn for itself.",
     ],
-    "test_remedies_files.py": [
+    "package/test_remedies_files.py": [
         "a file of PyTorch. In a program that has PyTorch",
         "a file of Keras. In a program that has Keras",
         "a .npy file, whose array has no name.",
@@ -976,21 +976,21 @@ ELSEWHERE = {
         "Use `os.fsdecode({name})`.",
         "Use `network.set_weights(load_weights({path}))`",
     ],
-    "test_remedies_images.py": [
+    "package/test_remedies_images.py": [
         "which has the channels last.",
         "pixels, set `image_shape=",
         "Expected classes to be different names of sub-folders",
         "size must be a height and a width",
         "Repair or remove them, or load the others with",
     ],
-    "test_remedies_kernels.py": [
+    "package/test_remedies_kernels.py": [
         "Sum what it gives:",
         "The function given to numerical_gradient changes `x`.",
         "Pass `x.astype('float64')`.",
         "Pass floats: `x = x.astype('float64')`.",
         "For the gradient of their sum:",
     ],
-    "test_remedies_losses.py": [
+    "package/test_remedies_losses.py": [
         "Number the classes with",
         "Number the classes from 0 with",
         "if your labels start at 1.",
@@ -1005,7 +1005,7 @@ ELSEWHERE = {
         "The softmax of one score is 1",
         "Make truth values of them with",
     ],
-    "test_remedies_optim.py": [
+    "package/test_remedies_optim.py": [
         "Inputs must be floats or uint8 pixels, got bool.",
         "Scale the values, or use",
         "If these are numbers read as text use",
@@ -1016,12 +1016,12 @@ ELSEWHERE = {
         "Batch normalization learns nothing from",
         "Give both in the same form",
     ],
-    "test_bench_report.py": ["as in `--widths 50,1000`"],
-    "test_example.py": ["The training diverged"],
+    "bench/test_report.py": ["as in `--widths 50,1000`"],
+    "package/test_example.py": ["The training diverged"],
     "test_backend.py": ["but no CUDA device answers"],
-    "test_capture.py": ["A class that makes the same array operations in each step says so with"],
-    "test_mnist_download.py": ["is not in {cache} and no mirror gave it", "The book's weights are not in {cache}"],
-    "test_mnist_idx.py": ["is not the published file: it is that of", "If the folder holds another set, use"],
+    "engine/test_capture.py": ["A class that makes the same array operations in each step says so with"],
+    "data/test_mnist_download.py": ["is not in {cache} and no mirror gave it", "The book's weights are not in {cache}"],
+    "data/test_idx.py": ["is not the published file: it is that of", "If the folder holds another set, use"],
 }
 
 # What is executed nowhere, and why.
@@ -1091,6 +1091,6 @@ def test_each_message_with_advice_has_its_test():
     """A new message brings a row of the table, or a test elsewhere that is noted here."""
     known = [says for says, *_ in ADVICE] + [*sum(ELSEWHERE.values(), []), *NOT_RUN, *NAMES_ONLY]
     strings = list(texts())
-    assert all((Path(__file__).parent / name).exists() for name in ELSEWHERE)
+    assert all((Path(__file__).parents[1] / name).exists() for name in ELSEWHERE)
     assert not [text for text in strings if gives_advice(text) and not any(part in text for part in known)]
     assert not [part for part in known if not any(part in text for text in strings)], "these are in no message now"

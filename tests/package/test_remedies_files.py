@@ -203,7 +203,7 @@ def test_pytorchs_counters_are_left_out_and_other_integers_named(here, form):
 
 
 def test_a_path_as_bytes():
-    from xpnet.files import write_whole
+    from xpnet._core.files import write_whole
 
     path = b"there.txt"
     with pytest.raises(ValueError, match="must be a path") as caught:
@@ -219,7 +219,7 @@ def test_a_folder_in_the_place_of_a_file(here):
 
 
 def test_a_file_that_is_too_large_for_load_weights(here, monkeypatch):
-    monkeypatch.setattr("xpnet.array_files._LARGEST", 100)
+    monkeypatch.setattr("xpnet.data.array_files._LARGEST", 100)
     saved, network = (TwoLayerNet(4, 3, 2, seed=seed, backend="numpy") for seed in (0, 1))
     saved.save("weights.safetensors")
     exec(remedy("weights.safetensors"), {"network": network})

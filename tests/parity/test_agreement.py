@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ABSENT, BACKENDS
+from matrix import ABSENT, BACKENDS
 
 from xpnet import TwoLayerNet, asarray, to_numpy
 

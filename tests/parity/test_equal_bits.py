@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ABSENT, BACKENDS
+from matrix import ABSENT, BACKENDS
 from threadpoolctl import threadpool_limits
 
 from xpnet import MultiLayerNet, SimpleNetwork, Trainer, TwoLayerNet, asarray, to_numpy

@@ -1,7 +1,7 @@
 """Which columns of the matrix were run: one skip, with its reason, for each that was not."""
 
 import pytest
-from conftest import ABSENT, BACKENDS, TAKING_PART
+from matrix import ABSENT, BACKENDS, TAKING_PART
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from drawn_texts import overlaps
 from matplotlib.colors import to_rgba
-from test_drawing import overlaps
 
 from xpnet import (
     Affine,
@@ -20,9 +20,9 @@ from xpnet import (
     load_digits,
     to_numpy,
 )
-from xpnet.drawing import plot_activations, plot_filters, plot_misclassified
 from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError
 from xpnet.layers import LossLayer, with_inner_layers
+from xpnet.plotting import plot_activations, plot_filters, plot_misclassified
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 GREEN, RED = to_rgba("tab:green"), to_rgba("tab:red")

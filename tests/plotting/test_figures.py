@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from drawn_texts import overlaps, written
 
 from xpnet import History, load_digits
-from xpnet.drawing import (
+from xpnet.errors import ArgumentError, DtypeError, LabelError, ShapeError
+from xpnet.plotting import (
     plot_confusions,
     plot_digits,
     plot_grid_of_runs,
@@ -20,7 +22,6 @@ from xpnet.drawing import (
     save_figure,
     smooth_curve,
 )
-from xpnet.errors import ArgumentError, DtypeError, LabelError, ShapeError
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 
@@ -192,30 +193,6 @@ def drawn(axes):
 def legend(axes_or_figure):
     legends = [axes_or_figure.get_legend()] if hasattr(axes_or_figure, "get_legend") else axes_or_figure.legends
     return [text.get_text() for one in legends for text in one.get_texts()]
-
-
-def written(figure):
-    """The texts that are drawn, and where."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
-    FigureCanvasAgg(figure).draw()
-    axes_with_limits = [(a.xaxis, sorted(a.get_xlim())) for a in figure.axes]
-    axes_with_limits += [(a.yaxis, sorted(a.get_ylim())) for a in figure.axes]
-    beyond = {  # matplotlib keeps ticks beyond the limits, and does not draw them
-        id(tick.label1)
-        for axis, (low, high) in axes_with_limits
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        if not (axis.axes.axison and low <= tick.get_loc() <= high)
-    }
-    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in beyond]
-    return [(text.get_text(), text.get_window_extent()) for text in texts]
-
-
-def overlaps(figure):
-    """Pairs of texts that lie one on the other."""
-    boxes = written(figure)
-    return [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if box.overlaps(other)]
 
 
 def test_learning_curves_have_validation_as_a_third_curve(tmp_path):

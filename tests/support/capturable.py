@@ -1,4 +1,4 @@
-"""Optimizers and layers that keep something from step to step, written as `xpnet.capture` wants them, and as not."""
+"""Optimizers and layers that keep something from step to step, written as `xpnet.engine.capture` wants them, or not."""
 
 import numpy as np
 

@@ -33,7 +33,8 @@ from xpnet import (
     Tanh,
     to_numpy,
 )
-from xpnet.backend import backend_of, dtype_name
+from xpnet._core.arrays import dtype_name
+from xpnet.backend import backend_of
 
 __all__ = ["ACTIVATIONS", "CASES", "LABELS", "LABEL_FORMS", "SHAPES", "numbers", "same_bits", "two_layer"]
 

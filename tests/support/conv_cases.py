@@ -22,7 +22,8 @@ from xpnet import (
     ResNet,
     SimpleConvNet,
 )
-from xpnet.backend import backend_of, dtype_name, get_array_module
+from xpnet._core.arrays import dtype_name, get_array_module
+from xpnet.backend import backend_of
 
 # What each is of: images (N, C, H, W), filters (FN, FH, FW), stride and pad.
 CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, int, int], Any, Any]] = {

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ABSENT, BACKENDS
 from course_figures import FIGURES, SHORTER, is_printed
+from matrix import ABSENT, BACKENDS
 
-FOLDER = Path(__file__).parents[1] / "examples" / "course"
+FOLDER = Path(__file__).parents[2] / "examples" / "course"
 PROGRAMS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
 NAMES = [path.stem for path in PROGRAMS]
 CONVOLUTION = [name for name in NAMES if name >= "25"]

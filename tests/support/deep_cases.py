@@ -6,7 +6,8 @@ import numpy as np
 from case_table import LABEL_FORMS, LABELS, SHAPES, Put, Results, case, numbers
 
 from xpnet import BatchNormalization, Dropout, LayerNormalization, MultiLayerNet
-from xpnet.backend import backend_of, dtype_name
+from xpnet._core.arrays import dtype_name
+from xpnet.backend import backend_of
 
 RATIO, KEYS = 0.25, (-123456789, 2**31 - 2)
 

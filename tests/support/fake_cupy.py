@@ -20,6 +20,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from xpnet._core.arrays import register_array_type
+from xpnet._core.cupy import CupyNamespace
+
 # --- streams, events, graphs -----------------------------------------------------------------------------------------
 
 
@@ -486,3 +489,7 @@ class FakeCublas:
 
         next(s for s in Stream.living if s.ptr == stream_ptr).give(work)
         return 0
+
+
+NAMESPACE = CupyNamespace(cupy)
+register_array_type(cupy.ndarray, NAMESPACE)

@@ -14,8 +14,9 @@ import numpy as np
 import pooch
 import pytest
 
-from xpnet import _download, datasets
-from xpnet.datasets import load_mnist
+from xpnet.data import _download
+from xpnet.data import mnist as datasets
+from xpnet.data.mnist import load_mnist
 
 REAL = os.environ.get("XPNET_DATA_DIR")
 needs_mnist = pytest.mark.skipif(not REAL, reason="needs MNIST: set XPNET_DATA_DIR to the folder of its four files")

@@ -55,7 +55,7 @@ def told(monkeypatch, losses, name="val_loss"):
     def recorded(self, iterations, time, results):
         record(self, iterations, time, {**results, name: next(values)})
 
-    monkeypatch.setattr("xpnet.history.History.record", recorded)
+    monkeypatch.setattr("xpnet.training.history.History.record", recorded)
 
 
 def with_normalisation(be=None):
@@ -180,7 +180,7 @@ def test_an_interrupt_gives_the_best_back_and_leaves_the_record_whole(monkeypatc
         step, calls = trainer.train_step, itertools.count()
         trainer.train_step = lambda x, t: step(x, t) if next(calls) != 10 else interrupt_now()
     if where == "a replayed step":
-        from xpnet.recorded import RecordedSteps
+        from xpnet.engine.replay import RecordedSteps
 
         run, runs = RecordedSteps.run, itertools.count()
 
@@ -272,7 +272,7 @@ def test_the_file_has_the_best_weights_at_each_moment(tmp_path, monkeypatch):
 def test_the_file_is_written_only_when_it_is_better(tmp_path, monkeypatch):
     told(monkeypatch, [3, 2, 2.5, 1, 1])
     saved = []
-    monkeypatch.setattr("xpnet.network.Network.save", lambda _, path: saved.append(path))
+    monkeypatch.setattr("xpnet.networks.network.Network.save", lambda _, path: saved.append(path))
     make(epochs=4, validation=VALIDATION, callbacks=[BestModel(tmp_path / "best")]).train()
     assert saved == 3 * [tmp_path / "best"]
 
@@ -297,7 +297,7 @@ class FullDisk:
                 raise OSError(28, "No space left on device")
             replace(source, target)
 
-        monkeypatch.setattr("xpnet.files.os.replace", replace_or_fail)
+        monkeypatch.setattr("xpnet._core.files.os.replace", replace_or_fail)
 
 
 def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):

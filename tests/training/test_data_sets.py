@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from cases import numbers
-from small_training import LABELS, PIXELS, make
-from test_trainer import batches
+from small_training import LABELS, PIXELS, batches, make
 
 from xpnet import (
     Affine,

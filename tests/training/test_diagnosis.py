@@ -26,7 +26,7 @@ from xpnet import (
     get_array_module,
     to_numpy,
 )
-from xpnet.diagnosis import snapshot
+from xpnet.training.diagnosis import snapshot
 
 OPTIMIZERS = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW"]
 ENDS = "^Training ends at iteration {}, where {} is not finite. The network has the weights from before that. "
@@ -407,8 +407,8 @@ def test_nothing_is_told_and_nothing_changes(name, monkeypatch):
 
     watched = made(True)
     watched.train()
-    monkeypatch.setattr("xpnet.trainer.snapshot", lambda _: lambda: None)
-    monkeypatch.setattr("xpnet.trainer.probe", lambda network: np.float32(0))
+    monkeypatch.setattr("xpnet.training.trainer.snapshot", lambda _: lambda: None)
+    monkeypatch.setattr("xpnet.training.trainer.probe", lambda network: np.float32(0))
     unwatched = made(False)
     unwatched.train()
     assert np.array(watched.history.loss).tobytes() == np.array(unwatched.history.loss).tobytes()
@@ -418,13 +418,13 @@ def test_nothing_is_told_and_nothing_changes(name, monkeypatch):
 
 @pytest.mark.parametrize("capture", [True, False])
 def test_all_is_kept_once_an_epoch_and_looked_at_once(monkeypatch, capture):
-    from xpnet import diagnosis
+    from xpnet.training import diagnosis
 
     calls = []
     for name in ("snapshot", "probe"):
         real = getattr(diagnosis, name)
-        monkeypatch.setattr(f"xpnet.trainer.{name}", lambda a, n=name, f=real: calls.append(n) or f(a))
-    monkeypatch.setattr("xpnet.trainer.find_break", lambda *_: pytest.fail("nothing broke"))
+        monkeypatch.setattr(f"xpnet.training.trainer.{name}", lambda a, n=name, f=real: calls.append(n) or f(a))
+    monkeypatch.setattr("xpnet.training.trainer.find_break", lambda *_: pytest.fail("nothing broke"))
     make(epochs=15, capture=capture).train()
     assert calls == ["snapshot", "probe"] * 15
 

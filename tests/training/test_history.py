@@ -63,7 +63,7 @@ def test_a_bar_with_loss_and_accuracy_on_a_terminal(capsys, monkeypatch):
     import sys
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("xpnet.trainer._REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("xpnet.training.trainer._REFRESH_SECONDS", 0.0)
     make(epochs=2, verbose=True).train()
     shown = capsys.readouterr().err
     assert "training" in shown
@@ -127,7 +127,7 @@ def test_the_picture_shows_the_lists(tmp_path):
 def test_times_are_told_apart(monkeypatch):
     """By a clock of its own, which begins anywhere: each step takes ten seconds on it, and each accuracy one."""
     trainer, now = make(epochs=3), [5000.0]
-    monkeypatch.setattr("xpnet.trainer.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("xpnet.training.trainer.time.perf_counter", lambda: now[0])
 
     def taking(seconds, function):
         def slow(*arguments):

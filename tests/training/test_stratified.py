@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import numbers
-from small_training import LABELS, PIXELS, make
+from small_training import LABELS, PIXELS, affine_net, make
 
 from xpnet import IdentityWithLoss, asarray, split_validation, to_numpy
 from xpnet.errors import ArgumentError, ShapeError
@@ -93,8 +93,6 @@ def test_a_trainer_takes_the_same_share_of_each_class():
 
 
 def test_targets_of_a_regression_are_drawn_plainly():
-    from test_validation import affine_net
-
     trainer = make(affine_net(IdentityWithLoss(), 1), t=numbers(4, 25), x=numbers(3, 25, 12), validation=0.2)
     assert len(trainer.validation.t) == 5
 

@@ -5,28 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from cases import numbers, two_layer
-from small_training import LABELS, PIXELS, make
+from small_training import LABELS, PIXELS, batches, make
 
 from xpnet import SGD, IdentityWithLoss, Sigmoid, SimpleNetwork, Trainer, TwoLayerNet, asarray, load_digits, to_numpy
-
-
-def batches(trainer):
-    """The indices of the samples of each step that a trainer makes, recognised by their pixels."""
-    seen, step = [], trainer.train_step
-    index_of = {row.tobytes(): i for i, row in enumerate(PIXELS)}
-
-    def watched(x, t):
-        pixels = np.round(to_numpy(x) * 255).astype(np.uint8)
-        seen.append([index_of[row.tobytes()] for row in pixels])
-        assert to_numpy(t).tolist() == LABELS[seen[-1]].tolist()
-        return step(x, t)
-
-    trainer.train_step = watched
-    trainer.train()
-    return seen
-
-
-# --- what is sampled ------------------------------------------------------------------------------------------------
 
 
 def test_shuffle_takes_each_sample_once_an_epoch_and_keeps_the_short_last_batch():
@@ -327,11 +308,11 @@ def test_ten_thousand_iterations_on_mnist(mnist):
 @pytest.mark.bits
 @pytest.mark.parametrize("at_once", [1, 12 * 10, 12 * 30, 2**18])
 def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, at_once):
-    monkeypatch.setattr("xpnet.step._GATHERED_NUMBERS", at_once)
+    monkeypatch.setattr("xpnet.training.step._GATHERED_NUMBERS", at_once)
     trainer = make(epochs=3, iterations=8)
     assert [len(batch) for batch in batches(trainer)] == [10, 10, 5, 10, 10, 5, 10, 10]
     expected = make(epochs=3, iterations=8)
-    monkeypatch.setattr("xpnet.step._GATHERED_NUMBERS", 1)
+    monkeypatch.setattr("xpnet.training.step._GATHERED_NUMBERS", 1)
     assert trainer.train_loss_list == expected.train().loss
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import same_bits
-from conftest import ABSENT, BACKENDS, Place
+from matrix import ABSENT, BACKENDS, Place
 
 from xpnet import (
     Augmentation,
@@ -20,9 +20,9 @@ from xpnet import (
     get_array_module,
     to_numpy,
 )
+from xpnet._core.arrays import as_inputs
 from xpnet.errors import ArgumentError, ArrayMixError, CaptureError, ShapeError
-from xpnet.functions import as_inputs
-from xpnet.fusion import Pass
+from xpnet.networks.plan import Pass
 
 RNG = np.random.default_rng(0)
 PIXELS, LABELS = RNG.integers(0, 256, (25, 16), dtype=np.uint8), RNG.integers(0, 7, 25)

@@ -6,14 +6,10 @@ import json
 import numpy as np
 import pytest
 from cases import numbers
-from small_training import LABELS, PIXELS, make
-from test_trainer import batches
+from small_training import LABELS, PIXELS, affine_net, batches, make
 
 from xpnet import (
-    Affine,
     IdentityWithLoss,
-    Network,
-    Relu,
     SigmoidWithLoss,
     Trainer,
     TwoLayerNet,
@@ -29,11 +25,6 @@ INDEX_OF = {row.tobytes(): i for i, row in enumerate(PIXELS)}
 def which(x):
     """The indices of images among PIXELS."""
     return [INDEX_OF[row.tobytes()] for row in np.round(to_numpy(x)).astype(np.uint8)]
-
-
-def affine_net(last_layer, outputs, dtype="float64"):
-    W, V = (0.3 * numbers(seed, *shape).astype(dtype) for seed, shape in ((1, (12, 6)), (2, (6, outputs))))
-    return Network([Affine(W, np.zeros(6, dtype)), Relu(), Affine(V, np.zeros(outputs, dtype))], last_layer)
 
 
 # --- which samples --------------------------------------------------------------------------------------------------
@@ -258,7 +249,7 @@ BAD = {
 
 @pytest.mark.parametrize(("validation", "error", "says"), BAD.values(), ids=BAD.keys())
 def test_a_bad_validation_set_is_refused_before_anything_is_moved(validation, error, says, monkeypatch):
-    monkeypatch.setattr("xpnet.training_data.Samples.beside", lambda *_: pytest.fail("moved"))
+    monkeypatch.setattr("xpnet.training.data_sets.Samples.beside", lambda *_: pytest.fail("moved"))
     with pytest.raises(error, match=says):
         make(validation=validation)
 

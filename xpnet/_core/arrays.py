@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.cupy_namespace import cupy_namespace
+from xpnet._core.cupy import cupy_namespace
 from xpnet.errors import ArgumentError, ArrayMixError
 
 __all__ = [
     "Array",
     "accepts_out",
     "arange",
+    "as_inputs",
     "check_plain",
     "conversion",
     "copied",
@@ -259,3 +260,22 @@ def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) ->
         xp.stack([x[:, i : i + h + 1 : down, j : j + w + 1 : right, :] for j in range(fw)], axis=1) for i in range(fh)
     ]
     return xp.stack(rows, axis=1)
+
+
+def as_inputs(x: Array, dtype: Any, block: Array | None = None) -> Array:
+    """A network's inputs in its dtype: uint8 pixels times 1/255, floats converted; in place already, `x` itself.
+
+    `block` is memory to use again for batch after batch: an array of `dtype` that has the samples' shape and as many or
+    more of them. New memory is given page by page, which can take as long as the arithmetic.
+    """
+    if x.dtype == dtype:
+        return x
+    xp = get_array_module(x)
+    if block is None:
+        floats = xp.astype(x, dtype)  # converted before it is scaled: uint8 * (1/255) would be float64
+    else:
+        floats = block[: x.shape[0], ...]
+        floats[...] = x
+    if x.dtype == xp.uint8:
+        floats *= 1 / 255
+    return floats

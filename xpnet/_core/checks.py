@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import (
+from xpnet._core.arrays import (
     Array,
-    backend_of,
     check_plain,
     dtype_name,
     get_array_module,
@@ -179,7 +178,7 @@ def check_together(name: str, a: Any, like: Array) -> None:
         check_plain(a, name)
         raise
     if not together:
-        backend = backend_of(a).name
+        backend = type(a).__module__.partition(".")[0]
         other = f", or move the network with `network.to({backend!r})`" if backend in ("numpy", "cupy") else ""
         raise ArrayMixError(
             f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {mend}{other}."

@@ -58,7 +58,7 @@ class CupyNamespace:
         Parameters
         ----------
         products
-            A `xpnet.cublas.Cublas` on the stream.
+            A `xpnet.engine.cublas.Cublas` on the stream.
         """
         outer, self._capture.products = self._capture.products, products
         try:

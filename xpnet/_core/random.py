@@ -1,18 +1,47 @@
-"""Random bits for use inside a training step: a hash of a counter, the same to the bit on every backend.
+"""Random numbers: independent generators from one seed, and random bits for use inside a training step.
 
-A generator keeps its state on the host, where a recorded step does not see it, and each library has generators of its
-own. A hash needs no state but a key, which is an array, and only operations on 32-bit integers, which every library has
-and which wrap around alike.
+The bits are a hash of a counter, the same to the bit on every backend. A generator keeps its state on the host, where
+a recorded step does not see it, and each library has generators of its own. A hash needs no state but a key, which is
+an array, and only operations on 32-bit integers, which every library has and which wrap around alike.
 """
 
 import math
+from typing import NamedTuple
 
-from xpnet.backend import Array, arange, get_array_module
+import numpy as np
 
-__all__ = ["next_key", "random_bits"]
+from xpnet._core.arrays import Array, arange, get_array_module
+from xpnet.errors import ArgumentError
+
+__all__ = ["Streams", "next_key", "random_bits", "random_streams"]
 
 _STRIDE = 0x9E3779B9 - 2**32  # 2**32 over the golden ratio, as a signed number: the keys of many steps lie far apart
 _FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)
+
+
+class Streams(NamedTuple):
+    """Three independent generators from one seed."""
+
+    weights: "np.random.Generator"
+    order: "np.random.Generator"
+    noise: "np.random.Generator"
+
+
+def random_streams(seed: int | None) -> Streams:
+    """Generators for the initial weights, for the order of the samples and for noise inside a step.
+
+    They are independent, so that the same seed may be given to a network and to its trainer.
+
+    Parameters
+    ----------
+    seed
+        A whole number, for the same numbers each time; None for other numbers each time.
+    """
+    try:
+        sequence = np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"seed must be a whole number of at least 0, or None, got {seed!r}.") from error
+    return Streams(*(np.random.default_rng(child) for child in sequence.spawn(3)))
 
 
 def next_key(key: Array) -> Array:

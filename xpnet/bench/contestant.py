@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xpnet._core.cupy import CupyNamespace
 from xpnet.backend import get_backend
 from xpnet.bench.check import check_agreement, first_results, reference_results
 from xpnet.bench.device import forget_peak_memory, measure_peak, peak_memory
 from xpnet.bench.peers import load_peer
 from xpnet.bench.report import MODES, Peak, Timing
 from xpnet.bench.work import Case, Worker, Workload, XpnetWorker, operations
-from xpnet.cupy_namespace import CupyNamespace
 
 __all__ = ["Contestant", "Entrant"]
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xpnet.backend import Array, Backend, asarray, get_array_module, is_writable
+from xpnet._core.arrays import Array, get_array_module, is_writable
+from xpnet._core.cupy import CupyNamespace
+from xpnet.backend import Backend, asarray
 from xpnet.bench.report import Peak
 from xpnet.bench.work import WaitingClock
-from xpnet.cupy_namespace import CupyNamespace
 
 __all__ = ["forget_peak_memory", "measure_peak", "peak_memory"]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 import xpnet
+from xpnet._core.checks import check_count, check_positive
 from xpnet.backend import asarray, get_backend
 from xpnet.bench.check import DisagreementError
 from xpnet.bench.contestant import Entrant
@@ -23,7 +24,6 @@ from xpnet.bench.peers import check_peer
 from xpnet.bench.process import FailedError, Process
 from xpnet.bench.report import Peak, Report, Row
 from xpnet.bench.work import NETWORKS, Case, place_of
-from xpnet.checks import check_count, check_positive
 from xpnet.errors import ArgumentError, BackendError, XpnetError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from xpnet.bench.report import MODES, Report, Row
-from xpnet.drawing import new_figure, save_figure
 from xpnet.errors import ArgumentError
+from xpnet.plotting import new_figure, save_figure
 
 __all__ = ["check_plot", "crossover", "crossovers", "plot_report"]
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from xpnet._core.files import write_whole
 from xpnet.backend import get_backend
 from xpnet.bench.work import Case, Cost
-from xpnet.files import write_whole
 
 __all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing"]
 

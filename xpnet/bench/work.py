@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xpnet.backend import Array, Backend, asarray, get_array_module, get_backend, synchronize, to_numpy
-from xpnet.counting import COUNTING, count_operations
-from xpnet.cupy_namespace import CupyNamespace
-from xpnet.functions import as_inputs
-from xpnet.models import SimpleNetwork, ThreeLayerNet, TwoLayerNet
-from xpnet.network import Network
-from xpnet.step import Losses, TrainingStep
-from xpnet.threads import blas_threads
-from xpnet.trainer import Trainer
+from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
+from xpnet._core.cupy import CupyNamespace
+from xpnet._core.threads import blas_threads
+from xpnet.backend import Backend, asarray, get_backend, synchronize
+from xpnet.networks.dense import SimpleNetwork, ThreeLayerNet, TwoLayerNet
+from xpnet.networks.network import Network
+from xpnet.testing.counting import COUNTING, count_operations
+from xpnet.training.step import Losses, TrainingStep
+from xpnet.training.trainer import Trainer
 
 __all__ = [
     "LEARNING_RATE",

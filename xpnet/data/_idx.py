@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._core.files import open_regular
 from xpnet.errors import DataError
-from xpnet.files import open_regular
 
 __all__ = ["idx_sha256", "read_idx_file"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from xpnet._formats import file_format
-from xpnet._pickled import read_pickled_arrays
-from xpnet._safetensors import SafetensorsHeader, read_header, read_tensors
+from xpnet._core.files import check_path, open_regular
+from xpnet.data._formats import file_format
+from xpnet.data._pickle import read_pickled_arrays
+from xpnet.data._safetensors import SafetensorsHeader, read_header, read_tensors
 from xpnet.errors import DamagedFileError, DataError
-from xpnet.files import check_path, open_regular
 
 __all__ = [
     "check_finite_weights",

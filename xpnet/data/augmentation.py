@@ -1,7 +1,7 @@
 """Data augmentation: images shifted, rotated, mirrored and made noisy at random, in other ways in each step.
 
 All of it is array code: positions are computed, pixels are gathered by `take`, and random numbers come from the hash of
-`xpnet.noise`, whose key is the only thing that is kept. So it runs beside the network, it can be recorded with a step,
+`xpnet._core.random`, whose key is the only state. So it runs on the network's device, it can be recorded with a step,
 and one seed gives the same images on every backend, up to rounding.
 
 An image is a row of pixels, (N, H*W), a plane, (N, H, W), or planes, (N, C, H, W). It is uint8 or floats, and stays so.
@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import creation_device
-from xpnet.backend import Array, arange, asarray, dtype_name, get_array_module, is_array
-from xpnet.checks import check_count, check_flag, check_inputs, check_not_negative
+from xpnet._core.arrays import Array, arange, creation_device, dtype_name, get_array_module, is_array
+from xpnet._core.checks import check_count, check_flag, check_inputs, check_not_negative
+from xpnet._core.random import next_key, random_bits, random_streams
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
-from xpnet.initializers import random_streams
-from xpnet.noise import next_key, random_bits
 
 __all__ = ["Augmentation", "add_noise", "rotate", "shift"]
 
@@ -173,7 +172,7 @@ def add_noise(x: Array, std: float, key: Array) -> Array:
     std
         The standard deviation.
     key
-        int32, (1,): the same noise for the same key (see `xpnet.noise`).
+        int32, (1,): the same noise for the same key (see `xpnet._core.random`).
 
     Returns
     -------

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet.array_files import content_sha256, read_arrays
-from xpnet.datasets import DatasetUnavailable
-from xpnet.errors import DataError
-from xpnet.files import check_path
+from xpnet._core.files import check_path
+from xpnet.data.array_files import content_sha256, read_arrays
+from xpnet.errors import DataError, DatasetUnavailableError
 
 __all__ = ["load_sample_weight"]
 
@@ -51,7 +50,7 @@ def load_sample_weight(path: str | os.PathLike[str] | None = None, *, verify: bo
     ------
     DataError
         When the file is missing, damaged, holds anything but arrays of floats, or, with `verify`, other weights.
-    DatasetUnavailable
+    DatasetUnavailableError
         Where no path is given, the file is not on this machine, and nobody gave it.
 
     Source: K. Saitoh, *Deep Learning from Scratch*, ``ch03/sample_weight.pkl``, MIT licence.
@@ -96,7 +95,7 @@ def _from_cache() -> dict[str, np.ndarray]:
     """The weights in the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
 
-    from xpnet._download import discard, download
+    from xpnet.data._download import discard, download
 
     cache = Path(pooch.os_cache("xpnet")) / "book"
     cached = cache / _NAME
@@ -111,7 +110,7 @@ def _from_cache() -> dict[str, np.ndarray]:
         return _read(path, verify=True)
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
-        raise DatasetUnavailable(
+        raise DatasetUnavailableError(
             f"The book's weights are not in {cache} and nobody gave them:{reasons}\n"
             f"Put {_NAME} from the book's ch03 into a folder, and name it with `export XPNET_DATA_DIR=that-folder` "
             f"or `load_sample_weight('that-folder/{_NAME}')`."

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet._idx import read_idx_file
-from xpnet.checks import check_count, check_flag
+from xpnet._core.arrays import as_inputs
+from xpnet._core.checks import check_count, check_flag
+from xpnet._core.files import check_path
+from xpnet.data._idx import read_idx_file
 from xpnet.errors import ArgumentError, DataError
-from xpnet.files import check_path
-from xpnet.functions import as_inputs, one_hot
+from xpnet.functions import one_hot
 
 __all__ = ["Dataset", "as_asked", "check_switches", "find_idx_files", "folder_content", "load_idx", "read_idx"]
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.lib import format as npy
 
-from xpnet._image_files import File, Listing, differing_neighbors, list_files, read_image
-from xpnet.checks import check_between, check_count, check_flag
+from xpnet._core.checks import check_between, check_count, check_flag
+from xpnet._core.files import check_path, whole_file, write_whole
+from xpnet._core.random import random_streams
+from xpnet.data._image_files import File, Listing, differing_neighbors, list_files, read_image
 from xpnet.errors import ArgumentError, DataError
-from xpnet.files import check_path, whole_file, write_whole
-from xpnet.initializers import random_streams
 
 if TYPE_CHECKING:
     from tqdm import tqdm

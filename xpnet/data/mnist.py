@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet._idx import idx_sha256, read_idx_file
-from xpnet.errors import ArgumentError, DataError
-from xpnet.files import check_path, open_regular
-from xpnet.idx import Dataset, as_asked, check_switches, find_idx_files, folder_content
+from xpnet._core.files import check_path, open_regular
+from xpnet.data._idx import idx_sha256, read_idx_file
+from xpnet.data.idx import Dataset, as_asked, check_switches, find_idx_files, folder_content
+from xpnet.errors import ArgumentError, DataError, DatasetUnavailableError
 
-__all__ = ["DatasetUnavailable", "load_digits", "load_mnist"]
+__all__ = ["load_digits", "load_mnist"]
 
 _TRAIN_IMAGES, _TEST_IMAGES = (60000, 28, 28), (10000, 28, 28)
 
@@ -99,10 +99,6 @@ _SETS = {
 _log = logging.getLogger("xpnet")
 
 
-class DatasetUnavailable(DataError):  # noqa: N818 - a state of the network, not a fault of the caller's
-    """A data set that is not on this machine and cannot be downloaded either."""
-
-
 def load_mnist(
     normalize: bool = True,
     flatten: bool = True,
@@ -142,7 +138,7 @@ def load_mnist(
 
     Raises
     ------
-    DatasetUnavailable
+    DatasetUnavailableError
         The files are not on this machine, and no mirror gave them.
     DataError
         A file cannot be read or is not the file that MNIST's authors published; `data_dir` lacks the files;
@@ -342,7 +338,7 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
     """The four arrays from the user's cache, where a file that is missing or wrong is downloaded first."""
     import pooch
 
-    from xpnet._download import discard
+    from xpnet.data._download import discard
 
     cache = Path(pooch.os_cache("xpnet")) / dataset
     found, mirrors, arrays = _find_in(cache, published), list(published.mirrors), []
@@ -366,7 +362,7 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
 
 def _download(name: str, cache: Path, mirrors: list[str], published: _Published, dataset: str) -> Path:
     """The path of the file, now in the cache."""
-    from xpnet._download import download
+    from xpnet.data._download import download
 
     shape, _ = published.files[name]
     at_most = math.prod(shape) + 2**16  # gzip adds less than this even to what it cannot compress
@@ -386,7 +382,7 @@ def _download(name: str, cache: Path, mirrors: list[str], published: _Published,
         also = f"\nThe folder {own}, which XPNET_DATA_DIR names, {what}." if own else ""
         sub = "" if published is _SETS["mnist"] else f" (in its sub-folder {published.folders[0]})"
         more = "" if published is _SETS["mnist"] else f", dataset={dataset!r}"
-        raise DatasetUnavailable(
+        raise DatasetUnavailableError(
             f"{published.title} is not in {cache} and no mirror gave it:{reasons}{also}\n"
             f"Put the four files {', '.join(published.files)} (each may be gzipped, with .gz after the name) into a "
             f"folder{sub}, and name it with `export XPNET_DATA_DIR=that-folder` or "

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet._formats import file_format
-from xpnet._safetensors import read_header
-from xpnet.array_files import check_finite_weights, file_sha256, open_weights, verified_tensors
+from xpnet._core.files import check_path, write_whole
+from xpnet.data._formats import file_format
+from xpnet.data._safetensors import read_header
+from xpnet.data.array_files import check_finite_weights, file_sha256, open_weights, verified_tensors
 from xpnet.errors import DamagedFileError, DataError
-from xpnet.files import check_path, write_whole
 
 __all__ = ["load_expected_weights", "save_weights"]
 

@@ -15,10 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module
-from xpnet.cupy_namespace import CupyNamespace
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.cupy import CupyNamespace
+from xpnet.backend import asarray
 from xpnet.errors import CaptureError
-from xpnet.step import Losses, TrainingStep
+from xpnet.training.step import Losses, TrainingStep
 
 __all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
 
@@ -71,7 +72,7 @@ def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndar
     """
     xp = get_array_module(step.network.anchor)
     if xp is np:
-        from xpnet.recorded import RecordedSteps
+        from xpnet.engine.replay import RecordedSteps
 
         with step.network.lock:  # the layers hold recorded arrays until the steps are undone
             return RecordedSteps(step, batch_size, numbers)
@@ -91,7 +92,7 @@ class GraphedSteps:
     """
 
     def __init__(self, step: TrainingStep, batch_size: int, steps: int, numbers: np.ndarray) -> None:
-        from xpnet.cuda_graph import CudaGraphRunner
+        from xpnet.engine.cuda_graph import CudaGraphRunner
 
         like, owners = step.network.anchor, step.owners()
         self._graph = CudaGraphRunner(

@@ -16,10 +16,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from xpnet.arrays import Array, get_array_module
-from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried, Constants
-from xpnet.cublas import Cublas
-from xpnet.cupy_namespace import CupyNamespace
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.cupy import CupyNamespace
+from xpnet.engine.cublas import Cublas
+from xpnet.engine.state import OTHER_NUMBERS, Attributes, Carried, Constants
 from xpnet.errors import CaptureError, ShapeError
 
 __all__ = ["CudaGraphRunner"]
@@ -31,10 +31,10 @@ _MACHINERY = (
     "cupy",
     "cupyx",
     "cupy_backends",
-    "xpnet.cupy_namespace",
-    "xpnet.arrays",
+    "xpnet._core.cupy",
+    "xpnet._core.arrays",
     "xpnet.backend",
-    "xpnet.cublas",
+    "xpnet.engine.cublas",
     __name__,
 )
 

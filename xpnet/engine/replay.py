@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xpnet.attributes import OTHER_NUMBERS, Attributes, Carried, Constants
+from xpnet.engine.state import OTHER_NUMBERS, Attributes, Carried, Constants
+from xpnet.engine.tape import recording
+from xpnet.engine.traced_array import RecordedArray, wrapped
 from xpnet.errors import CaptureError
-from xpnet.recorder import RecordedArray, wrapped
-from xpnet.step import Losses, TrainingStep
-from xpnet.tape import recording
+from xpnet.training.step import Losses, TrainingStep
 
 __all__ = ["RecordedSteps"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, copied, is_array, is_writable, to_numpy
+from xpnet._core.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet.errors import CaptureError
 
 __all__ = ["OTHER_NUMBERS", "Attributes", "Carried", "Constants"]
@@ -98,7 +98,7 @@ class Attributes:
             if before.get(name, state) != state:
                 raise CaptureError(
                     f"{name}, of which the step draws random numbers: replayed, they would be the same each time. Draw "
-                    "them by `xpnet.noise` as Dropout does, or do not say `recordable = True`"
+                    "them by `xpnet._core.random` as Dropout does, or do not say `recordable = True`"
                 )
 
     def written(self, before: Mapping[str, Any]) -> set[str]:

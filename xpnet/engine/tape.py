@@ -103,11 +103,11 @@ class Tape:
 
 @contextmanager
 def recording() -> Iterator[Tape]:
-    """Note what is done with recorded arrays (`xpnet.recorder.wrapped`) inside a ``with`` block.
+    """Note what is done with recorded arrays (`xpnet.engine.traced_array.wrapped`) inside a ``with`` block.
 
     Examples
     --------
-    >>> from xpnet.recorder import wrapped
+    >>> from xpnet.engine.traced_array import wrapped
     >>> x = np.array([1.0, 2.0])
     >>> with recording() as tape:
     ...     y = 2 * wrapped(x) + 1

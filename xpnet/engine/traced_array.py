@@ -1,4 +1,4 @@
-"""Arrays of NumPy's of which everything that is done with them is noted, to be done again: see `xpnet.tape`."""
+"""Arrays of NumPy's of which everything that is done with them is noted, to be done again: see `xpnet.engine.tape`."""
 
 import functools
 import operator
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import register_array_type
+from xpnet._core.arrays import register_array_type
+from xpnet.engine.tape import Memory, current_tape
 from xpnet.errors import CaptureError
-from xpnet.tape import Memory, current_tape
 
 __all__ = ["RecordedArray", "wrapped"]
 

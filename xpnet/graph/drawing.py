@@ -1,6 +1,6 @@
 """Drawings of graphs (course row 10): what is to be drawn, as Graphviz's picture, and as plain text.
 
-Here it is only said how nodes and edges look; `xpnet.graph` says which nodes and edges there are.
+Here it is only said how nodes and edges look; `xpnet.graph.graph` says which nodes and edges there are.
 """
 
 import logging
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xpnet._core.files import check_path, write_whole
+from xpnet._core.terminal import encodable, output_encoding, plain
 from xpnet.errors import ArgumentError
-from xpnet.files import check_path, write_whole
-from xpnet.graph_parts import Edge, Node, inputs_of, one_line
-from xpnet.graph_text import chain, trees
-from xpnet.terminal import encodable, output_encoding, plain
+from xpnet.graph.parts import Edge, Node, inputs_of, one_line
+from xpnet.graph.text import chain, trees
 
 __all__ = ["Drawing"]
 

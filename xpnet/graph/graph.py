@@ -13,11 +13,12 @@ from numbers import Number
 from pathlib import Path
 from typing import Any
 
-from xpnet.backend import Array, asarray, check_plain, get_array_module, is_array
-from xpnet.checks import call_of
+from xpnet._core.arrays import Array, check_plain, get_array_module, is_array
+from xpnet._core.checks import call_of
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.graph_drawing import Drawing
-from xpnet.graph_parts import Edge, Node, format_value
+from xpnet.graph.drawing import Drawing
+from xpnet.graph.parts import Edge, Node, format_value
 
 __all__ = ["Graph", "Value"]
 

@@ -1,10 +1,10 @@
 """A network as a graph of its layers, to look at (course rows 10 and 15)."""
 
-from xpnet.graph_drawing import Drawing
-from xpnet.graph_parts import Edge, Node
+from xpnet.graph.drawing import Drawing
+from xpnet.graph.parts import Edge, Node
 from xpnet.layers import Layer
-from xpnet.network import Network, check_network
-from xpnet.summary import batch_shape
+from xpnet.networks.network import Network, check_network
+from xpnet.networks.summary import batch_shape
 
 __all__ = ["network_graph"]
 

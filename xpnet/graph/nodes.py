@@ -7,7 +7,7 @@ array: the number's gradient is then the sum over the array.
 from numbers import Number
 from typing import Any
 
-from xpnet.backend import Array, check_plain, get_array_module, is_array
+from xpnet._core.arrays import Array, check_plain, get_array_module, is_array
 from xpnet.errors import ShapeError
 from xpnet.functions import as_floating
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xpnet.backend import Array, is_array, to_numpy
+from xpnet._core.arrays import Array, is_array, to_numpy
 
 __all__ = ["Edge", "Node", "format_value", "inputs_of", "one_line"]
 

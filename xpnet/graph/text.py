@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xpnet.graph_parts import Edge, Node, inputs_of
+from xpnet.graph.parts import Edge, Node, inputs_of
 
 __all__ = ["chain", "trees"]
 

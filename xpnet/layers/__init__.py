@@ -2,7 +2,6 @@
 
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
-from xpnet.layers.arithmetic import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, SquareLayer
 from xpnet.layers.base import (
     Layer,
     check_layer,
@@ -21,6 +20,7 @@ from xpnet.layers.base import (
     with_inner_layers,
 )
 from xpnet.layers.convolution import Convolution
+from xpnet.layers.dropout import Dropout
 from xpnet.layers.losses import (
     IdentityWithLoss,
     LossLayer,
@@ -31,17 +31,14 @@ from xpnet.layers.losses import (
 )
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
 from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, Pooling
-from xpnet.layers.regularization import Dropout
 from xpnet.layers.structure import Flatten, Residual
 
 __all__ = [
-    "AddLayer",
     "Affine",
     "AveragePooling",
     "BatchNormalization",
     "Convolution",
     "Dropout",
-    "ExpLayer",
     "Flatten",
     "Gelu",
     "GlobalAveragePooling",
@@ -50,16 +47,13 @@ __all__ = [
     "LayerNormalization",
     "LeakyRelu",
     "LossLayer",
-    "MulLayer",
     "Pooling",
     "ReLU",
-    "ReciprocalLayer",
     "Relu",
     "Residual",
     "Sigmoid",
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
-    "SquareLayer",
     "Tanh",
     "check_layer",
     "check_loss_layer",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, accepts_out, creation_device, get_array_module
-from xpnet.cupy_namespace import CupyNamespace
+from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_module
+from xpnet._core.cupy import CupyNamespace
 from xpnet.errors import ArgumentError, ShapeError
 
 __all__ = [

@@ -3,8 +3,8 @@
 import math
 from functools import partial
 
-from xpnet.backend import Array, get_array_module
-from xpnet.checks import check_between
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.checks import check_between
 from xpnet.functions import sigmoid
 from xpnet.layers.base import Layer, checked
 

@@ -3,7 +3,7 @@
 import math
 from typing import ClassVar
 
-from xpnet.backend import Array, get_array_module
+from xpnet._core.arrays import Array, get_array_module
 from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, ClassVar
 
-from xpnet.backend import Array, copied, get_array_module
-from xpnet.checks import call_of, check_flag, check_form, check_given_shape, check_parameter
+from xpnet._core.arrays import Array, copied, get_array_module
+from xpnet._core.checks import call_of, check_flag, check_form, check_given_shape, check_parameter
+from xpnet._core.settings import Setting
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.settings import Setting
 
 __all__ = [
     "Layer",
@@ -64,7 +64,7 @@ def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
     Parameters
     ----------
     check
-        Such as `xpnet.checks.check_positive`.
+        Such as `xpnet._core.checks.check_positive`.
     fixed
         Whether it may not change once the layer is part of a network, because shapes depend on it.
     """

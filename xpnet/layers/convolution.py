@@ -3,11 +3,10 @@
 import math
 from typing import ClassVar
 
-from xpnet.backend import Array, accepts_out, get_array_module, sliding_windows
-from xpnet.checks import check_floats
+from xpnet._core.arrays import Array, accepts_out, get_array_module, sliding_windows
+from xpnet._core.checks import check_floats
 from xpnet.errors import ShapeError
-from xpnet.layers.base import Layer, checked
-from xpnet.windows import (
+from xpnet.layers._windows import (
     Pair,
     add_at,
     as_batch,
@@ -22,6 +21,7 @@ from xpnet.windows import (
     unframed,
     window_counts,
 )
+from xpnet.layers.base import Layer, checked
 
 __all__ = ["Convolution", "filter_gradient", "filtered"]
 
@@ -91,7 +91,7 @@ class Convolution(Layer):
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""
         self.check_batch(x)
-        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
+        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.layers._windows
         y = as_batch(filtered(self.windows(x), self.W, self.b))
         self.x = x
         return y

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module
-from xpnet.checks import check_between, check_flag
-from xpnet.initializers import random_streams
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.checks import check_between, check_flag
+from xpnet._core.random import next_key, random_bits, random_streams
+from xpnet.backend import asarray
 from xpnet.layers.base import Layer, checked
-from xpnet.noise import next_key, random_bits
 
 __all__ = ["Dropout"]
 
@@ -18,7 +18,8 @@ class Dropout(Layer):
     """In training each number is set to 0 with a given probability, and the others are scaled up to make up for it.
 
     Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014). Which numbers is the
-    same to the bit on every backend, and other ones in each step, also where steps are recorded (see `xpnet.noise`).
+    same to the bit on every backend, and other ones in each step, also where steps are recorded
+    (see `xpnet._core.random`).
 
     Note: the course does not scale in training but at inference, as the paper's section 4 does: say ``inverted=False``.
 

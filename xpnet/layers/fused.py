@@ -6,12 +6,12 @@ the network nor an optimizer need know. It gives what they would to the bit on N
 
 import math
 
-from xpnet.backend import Array, accepts_out, get_array_module
-from xpnet.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
+from xpnet._core.arrays import Array, accepts_out, get_array_module
+from xpnet.engine.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
 from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu
+from xpnet.layers._windows import as_batch, batch_innermost, framed
 from xpnet.layers.convolution import filter_gradient, filtered
 from xpnet.layers.pooling import shares
-from xpnet.windows import as_batch, batch_innermost, framed
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
 

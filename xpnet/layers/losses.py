@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, arange, asarray, get_array_module
-from xpnet.checks import (
+from xpnet._core.arrays import Array, arange, get_array_module
+from xpnet._core.checks import (
     call_of,
     check_amounts,
     check_between,
@@ -17,6 +17,7 @@ from xpnet.checks import (
     index_labels,
     is_one_hot,
 )
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
 

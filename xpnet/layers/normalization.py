@@ -4,11 +4,11 @@ import math
 from functools import partial
 from typing import ClassVar
 
-from xpnet.backend import Array, get_array_module
-from xpnet.checks import check_between, check_positive
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.checks import check_between, check_positive
 from xpnet.errors import ShapeError
+from xpnet.layers._windows import batch_innermost
 from xpnet.layers.base import Layer, checked
-from xpnet.windows import batch_innermost
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from xpnet.backend import Array, accepts_out, creation_device, get_array_module, sliding_windows
-from xpnet.checks import check_floats
+from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_module, sliding_windows
+from xpnet._core.checks import check_floats
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers.base import Layer, checked
-from xpnet.windows import (
+from xpnet.layers._windows import (
     Pair,
     add_at,
     as_batch,
@@ -19,6 +18,7 @@ from xpnet.windows import (
     unframed,
     window_counts,
 )
+from xpnet.layers.base import Layer, checked
 
 __all__ = ["AveragePooling", "GlobalAveragePooling", "Pooling", "shares"]
 
@@ -84,7 +84,7 @@ class Pooling(_WindowPooling):
         self.check_batch(x)
         if self.pad != (0, 0):
             check_floats("Pooling with a pad", x)
-        x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.windows
+        x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.layers._windows
         windows = sliding_windows(x, self.size, self.stride)
         y = windows[:, 0, 0, ...]
         for i, j in self.places()[1:]:
@@ -141,7 +141,7 @@ class AveragePooling(_WindowPooling):
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""
         self.check_batch(x)
-        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.windows
+        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.layers._windows
         windows = sliding_windows(x, self.size, self.stride)
         total = get_array_module(x).sum(windows, axis=(1, 2))
         self.x_shape = x.shape

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xpnet.backend import Array, get_array_module
+from xpnet._core.arrays import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers.base import (
     Layer,

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from xpnet._core.checks import check_count
 from xpnet.backend import Backend
-from xpnet.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layer_maker import LayerMaker
 from xpnet.layers import (
     BatchNormalization,
     Convolution,
@@ -19,7 +18,8 @@ from xpnet.layers import (
     Residual,
     SoftmaxWithLoss,
 )
-from xpnet.network import Network
+from xpnet.networks.factory import LayerMaker
+from xpnet.networks.network import Network
 
 __all__ = ["DeepConvNet", "ResNet", "SimpleConvNet"]
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from xpnet.backend import Array, Backend
+from xpnet._core.arrays import Array
+from xpnet.backend import Backend
 from xpnet.errors import ArgumentError
-from xpnet.layer_maker import LayerMaker
 from xpnet.layers import Gelu, Layer, LeakyRelu, LossLayer, Relu, Sigmoid, SoftmaxWithLoss, Tanh
-from xpnet.network import Network
+from xpnet.networks.factory import LayerMaker
+from xpnet.networks.network import Network
 
 __all__ = ["MultiLayerNet", "SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
 

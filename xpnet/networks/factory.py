@@ -1,10 +1,12 @@
 """Layers with parameters from their sizes: what the networks here, and those of one's own, are made with."""
 
-from xpnet.backend import Array, Backend, asarray
-from xpnet.checks import check_count, check_network_dtype
-from xpnet.initializers import initial_weights, random_streams
+from xpnet._core.arrays import Array
+from xpnet._core.checks import check_count, check_network_dtype
+from xpnet._core.random import random_streams
+from xpnet.backend import Backend, asarray
 from xpnet.layers import Affine, BatchNormalization, Convolution, Dropout, LayerNormalization
-from xpnet.windows import check_pair
+from xpnet.layers._windows import check_pair
+from xpnet.networks.initializers import initial_weights
 
 __all__ = ["LayerMaker"]
 

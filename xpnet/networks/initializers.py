@@ -2,39 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
-from xpnet.checks import check_not_negative
+from xpnet._core.checks import check_not_negative
 from xpnet.errors import ArgumentError
 
-__all__ = ["Streams", "initial_weights", "normal", "random_streams", "uniform"]
-
-
-class Streams(NamedTuple):
-    """Three independent generators from one seed."""
-
-    weights: "np.random.Generator"
-    order: "np.random.Generator"
-    noise: "np.random.Generator"
-
-
-def random_streams(seed: int | None) -> Streams:
-    """Generators for the initial weights, for the order of the samples and for noise inside a step.
-
-    They are independent, so that the same seed may be given to a network and to its trainer.
-
-    Parameters
-    ----------
-    seed
-        A whole number, for the same numbers each time; None for other numbers each time.
-    """
-    try:
-        sequence = np.random.SeedSequence(seed)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"seed must be a whole number of at least 0, or None, got {seed!r}.") from error
-    return Streams(*(np.random.default_rng(child) for child in sequence.spawn(3)))
+__all__ = ["initial_weights", "normal", "uniform"]
 
 
 def normal(rng: "np.random.Generator", shape: tuple[int, ...], std: float) -> np.ndarray:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from xpnet.backend import Array, accepts_out, asarray, copied, get_array_module, to_numpy
-from xpnet.checks import (
+from xpnet._core.arrays import Array, accepts_out, as_inputs, copied, get_array_module, to_numpy
+from xpnet._core.checks import (
     check_count,
     check_finite,
     check_gradient_form,
@@ -22,12 +22,11 @@ from xpnet.checks import (
     check_shape,
     check_together,
 )
-from xpnet.class_names import are_words, check_classes, class_indices
+from xpnet._core.memory import raise_out_of_memory
+from xpnet._core.threads import SMALL_PRODUCT, blas_threads
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, BusyError, DataError, ShapeError
-from xpnet.functions import as_inputs
-from xpnet.fusion import Pass, fuse
 from xpnet.gradient import numerical_network_gradient
-from xpnet.layer_stack import LayerStack
 from xpnet.layers import (
     Layer,
     LossLayer,
@@ -40,9 +39,10 @@ from xpnet.layers import (
     loss_of_checked,
     settled_shape,
 )
-from xpnet.memory import raise_out_of_memory
-from xpnet.summary import summary_table
-from xpnet.threads import SMALL_PRODUCT, blas_threads
+from xpnet.networks.class_names import are_words, check_classes, class_indices
+from xpnet.networks.plan import Pass, fuse
+from xpnet.networks.state import LayerStack
+from xpnet.networks.summary import summary_table
 
 __all__ = ["Network", "check_network"]
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from xpnet.backend import Array, accepts_out, asarray, copied, dtype_name, get_array_module, is_writable
-from xpnet.checks import check_form
+from xpnet._core.arrays import Array, accepts_out, copied, dtype_name, get_array_module, is_writable
+from xpnet._core.checks import check_form
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer, with_inner_layers
 
-__all__ = ["Flat", "FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
+__all__ = ["FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
 
 
 def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
@@ -149,20 +150,6 @@ def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None
         current[...] = value
     else:
         setattr(layer, name, value)
-
-
-class Flat(dict[str, Array]):
-    """A mapping of one name to a buffer, for an optimizer: what is assigned is written into the buffer."""
-
-    def __init__(self, buffers: Mapping[str, Array], optimizer_marks: set[str] | None = None) -> None:
-        super().__init__(buffers)
-        self.optimizer_marks = optimizer_marks
-
-    def __setitem__(self, key: str, value: Array) -> None:
-        buffer = self[key]
-        if value is not buffer:
-            check_form(key, value, buffer)
-            buffer[...] = value
 
 
 @dataclass

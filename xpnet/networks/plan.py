@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeGuard, TypeVar
 
-from xpnet.backend import Array
-from xpnet.checks import check_given_shape
-from xpnet.fused_layers import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
+from xpnet._core.arrays import Array
+from xpnet._core.checks import check_given_shape
 from xpnet.layers import (
     Affine,
     Convolution,
@@ -21,6 +20,7 @@ from xpnet.layers import (
     methods_of,
     methods_of_class,
 )
+from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 
 __all__ = ["Pass", "fuse"]
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Self
 
-from xpnet.backend import Array, Backend, asarray, backend_of, copied, dtype_name, get_backend, is_writable, to_numpy
-from xpnet.checks import check_network_dtype, check_parameter, check_together
+from xpnet._core.arrays import Array, copied, dtype_name, is_writable, to_numpy
+from xpnet._core.checks import check_network_dtype, check_parameter, check_together
+from xpnet._core.flat import Flat
+from xpnet.backend import Backend, asarray, backend_of, get_backend
+from xpnet.data.weights import load_expected_weights, save_weights
 from xpnet.errors import ArgumentError, BusyError, DtypeError
 from xpnet.layers import Layer, check_layer, is_own_class, layer_view, names_of_inner_layers, with_inner_layers
-from xpnet.params import Flat, FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
-from xpnet.weights import load_expected_weights, save_weights
+from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 
 __all__ = ["LayerStack"]
 

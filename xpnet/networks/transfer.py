@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer, LossLayer, check_loss_layer
-from xpnet.network import Network, check_network
-from xpnet.params import name_layers
+from xpnet.networks.network import Network, check_network
+from xpnet.networks.params import name_layers
 
 __all__ = ["with_new_head"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from xpnet.errors import ArgumentError
 from xpnet.optimizers.adaptive import AdaGrad, Adam, AdamW, RMSprop
 from xpnet.optimizers.base import BaseOptimizer, Optimizer, RecordableOptimizer, bind, check_bound
-from xpnet.optimizers.descent import SGD, Momentum, Nesterov
+from xpnet.optimizers.sgd import SGD, Momentum, Nesterov
 
 __all__ = [
     "SGD",

@@ -3,9 +3,9 @@
 import math
 from typing import ClassVar
 
-from xpnet.backend import Array, get_array_module
-from xpnet.checks import check_positive
-from xpnet.kernels import adam_update
+from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.checks import check_positive
+from xpnet.engine.kernels import adam_update
 from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
 
 __all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
@@ -94,7 +94,7 @@ class Adam(BaseOptimizer):
 
     The last is computed as W -= rate * m / (sqrt(v) + eps_t) with rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t) and
     eps_t = eps * sqrt(1 - beta2^t), two numbers that the host computes: the same, with fewer operations on arrays (the
-    end of the paper's section 2). The arithmetic is `xpnet.kernels.adam_update`.
+    end of the paper's section 2). The arithmetic is `xpnet.engine.kernels.adam_update`.
 
     Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
     sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, dtype_name, get_array_module
-from xpnet.checks import check_between, check_count, check_not_negative, check_positive
+from xpnet._core.arrays import Array, dtype_name, get_array_module
+from xpnet._core.checks import check_between, check_count, check_not_negative, check_positive
+from xpnet._core.flat import Flat
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
-from xpnet.params import Flat
 
 __all__ = [
     "BaseOptimizer",
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 Rate = float | Callable[[int], float]
-"""A learning rate: a number, or a function that gives the rate of each step (the first is 0), as `xpnet.schedules`."""
+"""A learning rate: a number, or a function that gives the rate of each step (the first is 0),
+as those of `xpnet.optimizers.schedules`."""
 
 
 class Optimizer(Protocol):

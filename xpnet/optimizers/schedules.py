@@ -6,7 +6,7 @@ Any function of the step will do; the very first step is 0. After its end a sche
 import math
 from dataclasses import dataclass
 
-from xpnet.checks import check_between, check_count, check_positive
+from xpnet._core.checks import check_between, check_count, check_positive
 from xpnet.errors import ArgumentError
 
 __all__ = ["Cosine", "StepDecay"]

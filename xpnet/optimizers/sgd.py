@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from xpnet.backend import Array
-from xpnet.kernels import sgd_update
+from xpnet._core.arrays import Array
+from xpnet.engine.kernels import sgd_update
 from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
 
 __all__ = ["SGD", "Momentum", "Nesterov"]

@@ -5,13 +5,13 @@ backend, or a network, and returns the figure; with a ``path`` the picture is wr
 pyplot's, shown by ``plt.show()``.
 """
 
-from xpnet.drawing.convolution import plot_activations, plot_filters
-from xpnet.drawing.digits import plot_confusions, plot_digits, plot_misclassified, plot_scores
-from xpnet.drawing.distributions import plot_histograms
-from xpnet.drawing.figures import new_figure, save_figure
-from xpnet.drawing.paths import plot_paths
-from xpnet.drawing.search import plot_search, plot_search_curves
-from xpnet.drawing.training import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
+from xpnet.plotting.convolution import plot_activations, plot_filters
+from xpnet.plotting.curves import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
+from xpnet.plotting.figures import new_figure, save_figure
+from xpnet.plotting.histograms import plot_histograms
+from xpnet.plotting.images import plot_confusions, plot_digits, plot_misclassified, plot_scores
+from xpnet.plotting.paths import plot_paths
+from xpnet.plotting.search import plot_search, plot_search_curves
 
 __all__ = [
     "new_figure",

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, to_numpy
-from xpnet.checks import check_count, check_labels
-from xpnet.drawing.digits import add_score_bars, as_colours_or_grey, is_form_of, names_of_classes
-from xpnet.drawing.figures import finished, new_figure
+from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
+from xpnet._core.checks import check_count, check_labels
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.functions import as_inputs
-from xpnet.network import Network
+from xpnet.networks.network import Network
+from xpnet.plotting.figures import finished, new_figure
+from xpnet.plotting.images import add_score_bars, as_colours_or_grey, is_form_of, names_of_classes
 
 __all__ = ["plot_activations", "plot_filters"]
 
@@ -53,7 +53,7 @@ def plot_filters(
     columns
         How many stand side by side; None for about as many as there are rows.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def plot_activations(
     channels
         How many maps of a layer to show at most, the first of them.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------

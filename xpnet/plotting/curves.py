@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnet.checks import check_count
-from xpnet.drawing.figures import finished, new_figure, panel_grid
+from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.plotting.figures import finished, new_figure, panel_grid
 
 __all__ = ["plot_grid_of_runs", "plot_learning_curves", "plot_runs", "smooth_curve"]
 

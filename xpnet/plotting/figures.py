@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from xpnet.files import check_path, write_whole
+from xpnet._core.files import check_path, write_whole
 
 __all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, to_numpy
-from xpnet.checks import check_count
-from xpnet.drawing.figures import finished, new_figure
+from xpnet._core.arrays import Array, to_numpy
+from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError
+from xpnet.plotting.figures import finished, new_figure
 
 __all__ = ["plot_histograms"]
 
@@ -41,7 +41,7 @@ def plot_histograms(
     ylim
         How high the panels are; None for what fits each row.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, to_numpy
-from xpnet.checks import check_count, check_labels, index_labels
-from xpnet.drawing.figures import finished, new_figure
+from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
+from xpnet._core.checks import check_count, check_labels, index_labels
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DataError, ShapeError
-from xpnet.functions import as_inputs
 from xpnet.layers import SigmoidWithLoss
-from xpnet.network import Network
+from xpnet.networks.network import Network
+from xpnet.plotting.figures import finished, new_figure
 
 __all__ = [
     "add_score_bars",
@@ -55,7 +55,7 @@ def plot_digits(
     columns
         How many stand side by side.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def plot_scores(
     name
         What the scores are called: ``"score"``, ``"probability"``.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def plot_confusions(
     classes
         The number of classes; None for as many as occur.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def plot_misclassified(
     class_names
         What the classes are called; none for their numbers.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------

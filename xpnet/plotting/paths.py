@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.checks import check_count
-from xpnet.drawing.figures import finished, panel_grid
+from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.plotting.figures import finished, panel_grid
 
 __all__ = ["plot_paths"]
 
@@ -45,7 +45,7 @@ def plot_paths(
     columns
         How many panels stand side by side.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------

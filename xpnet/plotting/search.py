@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.checks import check_count
-from xpnet.drawing.figures import finished, panel_grid
+from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.plotting.figures import finished, panel_grid
 
 __all__ = ["plot_search", "plot_search_curves"]
 
@@ -42,7 +42,7 @@ def plot_search(
     columns
         How many panels stand side by side at most.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def plot_search_curves(
     columns
         How many panels stand side by side.
     title, path
-        As for `xpnet.drawing.plot_learning_curves`.
+        As for `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------

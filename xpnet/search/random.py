@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.checks import check_count
+from xpnet._core.checks import check_count
+from xpnet._core.terminal import printable
 from xpnet.errors import ArgumentError
-from xpnet.history import History
 from xpnet.search.result import SearchResult, Trial
 from xpnet.search.space import Distribution, check_space
-from xpnet.terminal import printable
+from xpnet.training.history import History
 
 if TYPE_CHECKING:
     from tqdm import tqdm

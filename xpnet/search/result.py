@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.checks import check_count
-from xpnet.drawing import plot_search, plot_search_curves
+from xpnet._core.checks import check_count
+from xpnet._core.files import write_whole
 from xpnet.errors import ArgumentError
-from xpnet.files import write_whole
-from xpnet.history import History
+from xpnet.plotting import plot_search, plot_search_curves
 from xpnet.search.space import Distribution, LogUniform
+from xpnet.training.history import History
 
 __all__ = ["SearchResult", "Trial"]
 

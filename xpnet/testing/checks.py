@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.backend import Array, Backend, asarray, backend_of, dtype_name, get_backend, to_numpy
-from xpnet.counting import COUNTING, count_operations
+from xpnet._core.arrays import Array, dtype_name, to_numpy
+from xpnet.backend import Backend, asarray, backend_of, get_backend
 from xpnet.gradient import numerical_gradient
 from xpnet.layers import Layer, with_inner_layers
+from xpnet.testing.counting import COUNTING, count_operations
 
 __all__ = ["assert_array", "check_layer", "error_in_eps"]
 

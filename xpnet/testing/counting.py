@@ -204,7 +204,7 @@ class _CountingNamespace:
         return CountedArray(np.array(a))
 
     def as_one_launch(self, name: str, formula: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What the formula gives, counted as the one kernel that it is on a GPU: see `xpnet.kernels`."""
+        """What the formula gives, counted as the one kernel that it is on a GPU: see `xpnet.engine.kernels`."""
         _counts.launches[name] += 1
         result = formula(*map(_unwrapped, args), **{key: _unwrapped(value) for key, value in kwargs.items()})
         given = {id(_unwrapped(value)): value for value in (*args, *kwargs.values()) if isinstance(value, CountedArray)}

@@ -9,15 +9,15 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from xpnet.backend import Array
-from xpnet.checks import check_count, check_not_negative
+from xpnet._core.arrays import Array
+from xpnet._core.checks import check_count, check_not_negative
+from xpnet._core.files import check_path, check_writable
 from xpnet.errors import ArgumentError
-from xpnet.files import check_path, check_writable
-from xpnet.history import History
-from xpnet.network import Network
+from xpnet.networks.network import Network
+from xpnet.training.history import History
 
 if TYPE_CHECKING:
-    from xpnet.trainer import Trainer
+    from xpnet.training.trainer import Trainer
 
 __all__ = ["BestModel", "EarlyStopping"]
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
-from xpnet.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
-from xpnet.class_names import are_words, class_indices, classes_in
+from xpnet._core.arrays import Array, as_inputs, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
+from xpnet._core.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
+from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
-from xpnet.functions import as_inputs
 from xpnet.layers import values_per_statistic
-from xpnet.network import Network
+from xpnet.networks.class_names import are_words, class_indices, classes_in
+from xpnet.networks.network import Network
 
 __all__ = [
     "Samples",

@@ -6,12 +6,12 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpnet.attributes import Attributes
-from xpnet.backend import Array, get_array_module
+from xpnet._core.arrays import Array, get_array_module
+from xpnet.engine.state import Attributes
 from xpnet.layers import Layer, loss_of_checked, with_inner_layers
-from xpnet.network import Network
+from xpnet.networks.network import Network
 from xpnet.optimizers import Optimizer
-from xpnet.step import TrainingStep
+from xpnet.training.step import TrainingStep
 
 __all__ = ["Break", "find_break", "probe", "snapshot"]
 

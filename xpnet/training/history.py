@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from xpnet.drawing import plot_learning_curves
-from xpnet.files import write_whole
+from xpnet._core.files import write_whole
 
 __all__ = ["History"]
 
@@ -74,6 +73,8 @@ class History:
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
+        from xpnet.plotting import plot_learning_curves
+
         accuracies = (self.train_acc, self.test_acc, self.val_acc)
         validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.iterations}
         return plot_learning_curves(

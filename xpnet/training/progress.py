@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xpnet.history import History
-from xpnet.terminal import printable
+from xpnet._core.terminal import printable
+from xpnet.training.history import History
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from xpnet import kernels
-from xpnet.backend import Array, get_array_module, to_numpy
+from xpnet._core.arrays import Array, get_array_module, to_numpy
+from xpnet.engine import kernels
 from xpnet.errors import CaptureError
 from xpnet.layers import has_own_methods, methods_of, with_inner_layers
-from xpnet.network import Network
+from xpnet.networks.network import Network
 from xpnet.optimizers import Optimizer, bind
 
 __all__ = ["Losses", "TrainingStep", "parts"]
@@ -34,7 +34,7 @@ class TrainingStep:
     augmentation
         What changes the images of each minibatch, as `Augmentation` does; None for nothing.
     fused
-        Compute neighbouring operations in one kernel, where there is such a kernel (see `xpnet.kernels`).
+        Compute neighbouring operations in one kernel, where there is such a kernel (see `xpnet.engine.kernels`).
 
     Attributes
     ----------

@@ -10,23 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xpnet.backend import Array, asarray, get_array_module, synchronize, to_numpy
-from xpnet.capture import Steps
-from xpnet.checks import check_callbacks, check_count
-from xpnet.cupy_namespace import CupyNamespace
-from xpnet.diagnosis import find_break, probe, snapshot
-from xpnet.display import TrainingDisplay
+from xpnet._core.arrays import Array, get_array_module, to_numpy
+from xpnet._core.checks import check_callbacks, check_count
+from xpnet._core.cupy import CupyNamespace
+from xpnet._core.interrupts import Interrupts, deferred_interrupts
+from xpnet._core.memory import memory_for
+from xpnet._core.random import random_streams
+from xpnet._core.settings import checked_setting, fixed_setting
+from xpnet._core.threads import blas_threads
+from xpnet.backend import asarray, synchronize
+from xpnet.engine.capture import Steps
 from xpnet.errors import ArgumentError
-from xpnet.history import History
-from xpnet.initializers import random_streams
-from xpnet.interrupts import Interrupts, deferred_interrupts
-from xpnet.memory import memory_for
-from xpnet.network import Network, check_network
+from xpnet.networks.network import Network, check_network
 from xpnet.optimizers import BaseOptimizer, Optimizer, check_bound, make_optimizer
-from xpnet.settings import checked_setting, fixed_setting
-from xpnet.step import Losses, TrainingStep, parts
-from xpnet.threads import blas_threads
-from xpnet.training_data import (
+from xpnet.training.data_sets import (
     Samples,
     check_augmentation,
     check_minibatches,
@@ -35,6 +32,10 @@ from xpnet.training_data import (
     warn_of_scales,
     with_validation,
 )
+from xpnet.training.diagnosis import find_break, probe, snapshot
+from xpnet.training.history import History
+from xpnet.training.progress import TrainingDisplay
+from xpnet.training.step import Losses, TrainingStep, parts
 
 if TYPE_CHECKING:
     from tqdm import tqdm

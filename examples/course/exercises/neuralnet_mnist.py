@@ -8,7 +8,7 @@ weights you read 10,000 digits that it has never seen (course row 7). Your answe
 import numpy as np
 
 from xpnet import ThreeLayerNet, load_mnist, load_sample_weight, sigmoid, softmax
-from xpnet.drawing import plot_digits
+from xpnet.plotting import plot_digits
 
 # %% [markdown]
 # ## 1. The data

@@ -21,7 +21,7 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed; th
 for module in ("jupytext", "nbclient", "ipykernel"):
     pytest.importorskip(module, reason=f"{module} is not installed; the session `notebooks` has it")
 
-COURSE = Path(__file__).parents[2] / "examples" / "course"
+COURSE = Path(__file__).parents[3] / "examples" / "course"
 PROGRAMS = sorted(path.stem for path in COURSE.glob("[0-9][0-9]_*.py"))
 EXERCISES = sorted(path.stem for path in (COURSE / "exercises").glob("*.py"))
 BLANK = "...  # your code here"

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from conftest import ABSENT, PLACES, Place
+from matrix import ABSENT, PLACES, Place
 
-from xpnet import Affine, Relu, SoftmaxWithLoss, asarray, kernels, to_numpy
-from xpnet.backend import backend_of, dtype_name
-from xpnet.counting import COUNTING, count_operations
-from xpnet.cupy_namespace import CupyNamespace
-from xpnet.functions import as_inputs, one_hot
-from xpnet.kernels.operation import FusedOperation
+from xpnet import Affine, Relu, SoftmaxWithLoss, asarray, to_numpy
+from xpnet._core.arrays import as_inputs, dtype_name
+from xpnet._core.cupy import CupyNamespace
+from xpnet.backend import backend_of
+from xpnet.engine import kernels
+from xpnet.engine.kernels.operation import FusedOperation
+from xpnet.functions import one_hot
+from xpnet.testing.counting import COUNTING, count_operations
 
 EXACT = [place for place in PLACES if place.name == "numpy" or place.name.startswith("strict")]
 """Where nothing but our code could make a bit differ: these compute with NumPy's own functions."""
@@ -268,7 +270,7 @@ def test_arrays_of_cupy_go_to_the_kernel(monkeypatch):
         return "kernel"
 
     assert double(np.ones(3)) == "formula"
-    monkeypatch.setattr("xpnet.kernels.operation.get_array_module", lambda x: CupyNamespace(None))
+    monkeypatch.setattr("xpnet.engine.kernels.operation.get_array_module", lambda x: CupyNamespace(None))
     assert double(np.ones(3)) == "kernel"
     assert repr(double) == "<fused operation double>"
     assert double.__doc__ == "Twice `x`."

@@ -8,7 +8,7 @@ import pytest
 
 from xpnet import TwoLayerNet
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
-from xpnet.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import Cosine, StepDecay
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; the session `oracles` has it")
 

@@ -13,7 +13,7 @@ recording; what varies from step to step is a 0-d array.
 Not yet run on a GPU.
 """
 
-from xpnet.kernels.elementwise import adam_update, bias_relu, gather, relu_gradient, sgd_update
-from xpnet.kernels.rows import mean, softmax_cross_entropy
+from xpnet.engine.kernels.elementwise import adam_update, bias_relu, gather, relu_gradient, sgd_update
+from xpnet.engine.kernels.rows import mean, softmax_cross_entropy
 
 __all__ = ["adam_update", "bias_relu", "gather", "mean", "relu_gradient", "sgd_update", "softmax_cross_entropy"]

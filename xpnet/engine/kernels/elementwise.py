@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-from xpnet.backend import Array, accepts_out, get_array_module
-from xpnet.functions import as_inputs
-from xpnet.kernels.operation import ElementKernel, FusedOperation
+from xpnet._core.arrays import Array, accepts_out, as_inputs, get_array_module
+from xpnet.engine.kernels.operation import ElementKernel, FusedOperation
 
 __all__ = ["adam_update", "bias_relu", "gather", "relu_gradient", "sgd_update"]
 

@@ -7,8 +7,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from xpnet.backend import get_array_module
-from xpnet.cupy_namespace import CupyNamespace
+from xpnet._core.arrays import get_array_module
+from xpnet._core.cupy import CupyNamespace
 
 __all__ = ["C_TYPES", "OPTIONS", "ElementKernel", "FusedOperation", "RowKernel"]
 

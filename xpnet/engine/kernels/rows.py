@@ -1,8 +1,8 @@
 """The fused operations that reduce rows: the loss, and the mean of the losses."""
 
-from xpnet.backend import Array, dtype_name, get_array_module
+from xpnet._core.arrays import Array, dtype_name, get_array_module
+from xpnet.engine.kernels.operation import C_TYPES, FusedOperation, RowKernel
 from xpnet.functions import label_rows
-from xpnet.kernels.operation import C_TYPES, FusedOperation, RowKernel
 
 __all__ = ["mean", "softmax_cross_entropy"]
 

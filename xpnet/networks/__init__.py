@@ -1,0 +1,1 @@
+"""Networks: their layers and parameters, the architectures of the course, initial weights, transfer, summary."""

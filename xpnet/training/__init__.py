@@ -1,0 +1,1 @@
+"""The training loop, what it records, and what may be done along the way."""
