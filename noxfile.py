@@ -191,7 +191,7 @@ def notebooks(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Write docs/parity.md: the largest error of each layer on each backend."""
     session.install("-e", ".", *group("tests"), *group("torch"), *group("jax"))
-    session.run("python", "tests/parity/parity_table.py")
+    session.run("python", "tests/support/parity_table.py")
 
 
 @nox.session(default=False)

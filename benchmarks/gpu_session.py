@@ -85,7 +85,7 @@ def parts(output: Path, processes: int, first: Sequence[str] = ()) -> list[Part]
         Part("first", [[program] for program in first], 150),
         Part("tests", [pytest], 500, {"XPNET_TEST_BACKENDS": "numpy,cupy", **oracles}),
         Part("training", trainings, 180, judge=lambda: trainings_judged(output)),
-        Part("parity", [["tests/parity/parity_table.py", "--output", str(output / "parity.md")]], 180, oracles),
+        Part("parity", [["tests/support/parity_table.py", "--output", str(output / "parity.md")]], 180, oracles),
         Part("gpu", [["benchmarks/gpu.py", "--budget", "480", *results]], 540, judge=lambda: judged(output, "gpu")),
         Part("soak", [["benchmarks/soak.py", "--budget", "300", *results]], 360, judge=lambda: judged(output, "soak")),
         Part("bench", [bench], 500),

@@ -13,7 +13,7 @@ from mnist_stand_in import down, isolated, mirrors
 from safetensors.numpy import save
 
 from xpnet import ThreeLayerNet, load_sample_weight
-from xpnet.data import book_weights as sample_weight
+from xpnet.data import book_weights
 from xpnet.data.array_files import content_sha256, read_arrays
 from xpnet.errors import DataError, DatasetUnavailableError
 
@@ -32,7 +32,7 @@ def stand_in():
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """No test sees this machine's; gives the folder that stands for the cache."""
-    return isolated(sample_weight, monkeypatch, tmp_path) / "book"
+    return isolated(book_weights, monkeypatch, tmp_path) / "book"
 
 
 @pytest.fixture(params=["the book's", "a stand-in"])
@@ -44,7 +44,7 @@ def content(request, monkeypatch, tmp_path):
         return REAL.read_bytes()
     path = tmp_path / "stand_in.pkl"
     path.write_bytes(stand_in())
-    monkeypatch.setattr(sample_weight, "_SHA256", content_sha256(read_arrays(path)))
+    monkeypatch.setattr(book_weights, "_SHA256", content_sha256(read_arrays(path)))
     return stand_in()
 
 
@@ -100,7 +100,7 @@ def test_the_folder_of_the_environment(content, monkeypatch, tmp_path, sub):
 def test_a_download_fills_the_cache_once(content, monkeypatch, cache, mirrors, down):
     mirrors.answers = {"/short/sample_weight.pkl": content[:-9], "/right/sample_weight.pkl": content}
     addresses = (down, mirrors.url("short"), mirrors.url("right"))
-    monkeypatch.setattr(sample_weight, "_MIRRORS", addresses)
+    monkeypatch.setattr(book_weights, "_MIRRORS", addresses)
     check(load_sample_weight(), content)
     assert mirrors.asked == ["/short/sample_weight.pkl", "/right/sample_weight.pkl"]
     check(load_sample_weight(), content)
@@ -113,7 +113,7 @@ def test_a_download_fills_the_cache_once(content, monkeypatch, cache, mirrors, d
 
 def test_where_nobody_gives_it_the_error_says_how_to_bring_it(monkeypatch, tmp_path, cache, down):
     monkeypatch.setenv("XPNET_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(sample_weight, "_MIRRORS", (down,))
+    monkeypatch.setattr(book_weights, "_MIRRORS", (down,))
     with pytest.raises(
         DatasetUnavailableError, match=r"(?s)book's weights are not in .*down/sample_weight\.pkl: .*XPNET_DATA"
     ):

@@ -35,7 +35,8 @@ from mnist_stand_in import (
 from remedies import codes
 
 import xpnet
-from xpnet.data import _download, load_mnist, load_sample_weight, sample_weight
+from xpnet import load_mnist, load_sample_weight
+from xpnet.data import _download, book_weights
 from xpnet.data import mnist as datasets
 from xpnet.data.array_files import content_sha256
 from xpnet.errors import DataError, DatasetUnavailableError
@@ -274,16 +275,16 @@ def test_the_author_s_own_server_is_spared():
 def test_what_is_advised_where_nothing_can_be_downloaded(tiny, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     weights = {"W1": np.ones((4, 3), "f4")}
-    isolated(sample_weight, monkeypatch, tmp_path)
-    monkeypatch.setattr(sample_weight, "_SHA256", content_sha256(weights))
-    monkeypatch.setattr(sample_weight, "_PARAMETERS", tuple(weights))
+    isolated(book_weights, monkeypatch, tmp_path)
+    monkeypatch.setattr(book_weights, "_SHA256", content_sha256(weights))
+    monkeypatch.setattr(book_weights, "_PARAMETERS", tuple(weights))
     messages = []
     for load in (load_mnist, load_sample_weight):
         with pytest.raises(DataError, match="into a folder") as caught:
             load()
         messages.append(str(caught.value))
     folder = write(tmp_path / "that-folder", FILES)
-    (folder / sample_weight._NAME).write_bytes(pickle.dumps(weights, 4))
+    (folder / book_weights._NAME).write_bytes(pickle.dumps(weights, 4))
     for load, message in zip((load_mnist, load_sample_weight), messages, strict=True):
         export, call = codes(message)
         assert eval(call, {load.__name__: load})

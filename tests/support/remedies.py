@@ -13,7 +13,7 @@ import numpy
 
 import xpnet
 
-SOURCES = [*sorted(Path(xpnet.__file__).parent.rglob("*.py")), *(Path(__file__).parents[1] / "examples").glob("*.py")]
+SOURCES = [*sorted(Path(xpnet.__file__).parent.rglob("*.py")), *(Path(__file__).parents[2] / "examples").glob("*.py")]
 
 
 def said(call: Any) -> str:
