@@ -22,7 +22,18 @@ from record import record_of, write_record
 from taking_turns import BenchmarkError
 
 import xpnet
-from xpnet import Adam, Augmentation, Cosine, DeepConvNet, Nesterov, Network, ResNet, SimpleConvNet, Trainer, load_mnist
+from xpnet import (
+    Adam,
+    Augmentation,
+    CosineDecay,
+    DeepConvNet,
+    Nesterov,
+    Network,
+    ResNet,
+    SimpleConvNet,
+    Trainer,
+    load_mnist,
+)
 from xpnet._core.files import check_path, check_writable
 from xpnet.data.mnist import Dataset
 from xpnet.optimizers import Optimizer
@@ -54,11 +65,11 @@ class Recipe:
 
 
 RECIPES = {
-    "simple": Recipe(SimpleConvNet, lambda steps: Adam(Cosine(0.001, steps)), epochs=10),
-    "deep": Recipe(DeepConvNet, lambda steps: Adam(Cosine(0.001, steps, warm_up=steps // 20)), epochs=10),
+    "simple": Recipe(SimpleConvNet, lambda steps: Adam(CosineDecay(0.001, steps)), epochs=10),
+    "deep": Recipe(DeepConvNet, lambda steps: Adam(CosineDecay(0.001, steps, warm_up=steps // 20)), epochs=10),
     "resnet": Recipe(
         ResNet,
-        lambda steps: Nesterov(Cosine(0.1, steps, warm_up=steps // 5), weight_decay=5e-4),
+        lambda steps: Nesterov(CosineDecay(0.1, steps, warm_up=steps // 5), weight_decay=5e-4),
         epochs=10,
         augmentation={"shift": 2, "rotate": 10},
     ),

@@ -124,7 +124,7 @@ from .optimizers import (
     RMSprop,
 )
 from .optimizers.schedules import (
-    Cosine,
+    CosineDecay,
     StepDecay,
 )
 from .search import (
@@ -170,7 +170,7 @@ __all__ = [
     "BestModel",
     "Choice",
     "Convolution",
-    "Cosine",
+    "CosineDecay",
     "DeepConvNet",
     "Dropout",
     "EarlyStopping",

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from xpnet import Adam, Augmentation, Cosine, ResNet, Trainer, asarray, load_mnist, to_numpy
+from xpnet import Adam, Augmentation, CosineDecay, ResNet, Trainer, asarray, load_mnist, to_numpy
 from xpnet.data.augmentation import add_noise, rotate, shift
 from xpnet.plotting import plot_digits, plot_runs, save_figure
 
@@ -34,7 +34,7 @@ x_train, t_train = x_train[:1000], t_train[:1000]
 curves, dashed, accuracies = {}, [], {}
 for name, augmentation in (("without", None), ("with augmentation", Augmentation(shift=2, rotate=10, seed=0))):
     network = ResNet(filter_nums=(8, 16, 32), seed=0)
-    falling = Cosine(0.01, steps=20 * epochs)  # the rate: from 0.01 to 0 at the last step
+    falling = CosineDecay(0.01, steps=20 * epochs)  # the rate: from 0.01 to 0 at the last step
     trainer = Trainer(
         network, x_train, t_train, x_test, t_test, epochs=epochs, mini_batch_size=50, optimizer=Adam(lr=falling),
         augmentation=augmentation, evaluate_sample_num_per_epoch=1000, verbose=False, seed=0,

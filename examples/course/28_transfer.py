@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from xpnet import Adam, Augmentation, Cosine, DeepConvNet, LayerMaker, Relu, Trainer, load_mnist, with_new_head
+from xpnet import Adam, Augmentation, CosineDecay, DeepConvNet, LayerMaker, Relu, Trainer, load_mnist, with_new_head
 from xpnet.plotting import plot_runs, save_figure
 
 numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
@@ -44,7 +44,7 @@ def with_head(network):
     return with_new_head(network, head, keep="Pooling3")
 
 
-curves, falling = {}, Cosine(0.003, steps=200)  # forty epochs of five steps
+curves, falling = {}, CosineDecay(0.003, steps=200)  # forty epochs of five steps
 for images in ("as they are", "augmented"):
     for how, network in (("transfer", with_head(trained)), ("from nothing", with_head(untrained).unfreeze())):
         changes = Augmentation(shift=2, rotate=10, seed=seed) if images == "augmented" else None

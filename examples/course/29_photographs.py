@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet import Adam, Augmentation, Cosine, ResNet, Trainer, asarray, load_image_folder, to_numpy
+from xpnet import Adam, Augmentation, CosineDecay, ResNet, Trainer, asarray, load_image_folder, to_numpy
 from xpnet.plotting import new_figure, save_figure
 
 try:
@@ -70,7 +70,7 @@ for name, problem in data.problems.items():
 # %% A small residual network; each photograph is shifted, turned and mirrored, another way in each epoch
 network = ResNet((3, 32, 32), filter_nums=(8, 16, 32), output_size=len(names), seed=0)
 epochs = int(argument) if argument.isdigit() else 30
-falling = Cosine(0.01, steps=epochs * -(-len(data.train[1]) // 50))  # the rate: from 0.01 to 0 at the last step
+falling = CosineDecay(0.01, steps=epochs * -(-len(data.train[1]) // 50))  # the rate: from 0.01 to 0 at the last step
 trainer = Trainer(
     network, *data.train, *data.test, epochs=epochs, mini_batch_size=50, optimizer=Adam(lr=falling),
     augmentation=Augmentation(shift=2, rotate=10, flip=True, seed=0), seed=0,

@@ -15,7 +15,7 @@ from xpnet import (
     Adam,
     AdamW,
     Affine,
-    Cosine,
+    CosineDecay,
     Layer,
     Momentum,
     MultiLayerNet,
@@ -91,7 +91,7 @@ OPTIMIZERS = [
     lambda: SGD(0.3),
     Momentum,
     Adam,
-    lambda: AdamW(Cosine(0.01, steps=12, warm_up=3), max_norm=0.5),
+    lambda: AdamW(CosineDecay(0.01, steps=12, warm_up=3), max_norm=0.5),
 ]
 
 

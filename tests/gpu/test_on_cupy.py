@@ -20,7 +20,7 @@ from xpnet import (
     SGD,
     Affine,
     Augmentation,
-    Cosine,
+    CosineDecay,
     DeepConvNet,
     Gelu,
     LayerNormalization,
@@ -144,7 +144,7 @@ def test_images_that_are_augmented_on_the_way(name):
 
 @each_optimizer
 def test_each_optimizer_by_a_graph(kind):
-    for rate in (0.01, Cosine(0.01, steps=18, warm_up=3)):
+    for rate in (0.01, CosineDecay(0.01, steps=18, warm_up=3)):
         captured, plain = (
             trainer_of("TwoLayerNet", capture=capture, optimizer=kind(rate, **EVERYTHING)) for capture in (True, False)
         )

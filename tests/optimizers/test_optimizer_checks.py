@@ -9,14 +9,14 @@ from xpnet import TwoLayerNet, to_numpy
 from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, make_optimizer
 from xpnet.optimizers.base import clipped
-from xpnet.optimizers.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import CosineDecay, StepDecay
 
 ADAPTIVE = [AdaGrad, RMSprop, Adam, AdamW]
 
 # --- attributes -----------------------------------------------------------------------------------------------------
 
 NONSENSE = {
-    "lr": [0, -1, float("nan"), float("inf"), "fast", None, Cosine],
+    "lr": [0, -1, float("nan"), float("inf"), "fast", None, CosineDecay],
     "weight_decay": [-0.1, float("nan"), "much", None],
     "max_norm": [0, -1, float("inf"), "some"],
     "iter": [-1, 1.5, "1", None, True],

@@ -12,7 +12,7 @@ from small_training import LABELS, PIXELS, make
 from xpnet import LayerMaker, TwoLayerNet, Uniform, random_search, with_new_head
 from xpnet.errors import ArgumentError
 from xpnet.optimizers import SGD, Adam, Momentum
-from xpnet.optimizers.schedules import Cosine
+from xpnet.optimizers.schedules import CosineDecay
 
 
 def network(seed=0, **options):
@@ -28,7 +28,7 @@ def trained(optimizer, net=None, **options):
 @each_optimizer
 @pytest.mark.parametrize("capture", [True, False])
 def test_another_network_is_refused_when_the_trainer_is_made(kind, capture):
-    optimizer = kind(Cosine(0.01, 30))
+    optimizer = kind(CosineDecay(0.01, 30))
     trained(optimizer, capture=capture)
     with pytest.raises(ArgumentError, match=rf"This {kind.__name__} belongs to another network.* 3 steps\. Make an"):
         make(network(1), optimizer=optimizer)
@@ -97,7 +97,7 @@ def test_the_same_network_goes_on():
     ids=["deepcopy of both", "pickle of both", "deepcopy of each", "pickle of each", "copy of the network"],
 )  # fmt: skip
 def test_copies_of_both_go_on_to_the_same_bits(copied):
-    optimizer, net = Adam(Cosine(0.05, 20)), network()
+    optimizer, net = Adam(CosineDecay(0.05, 20)), network()
     trained(optimizer, net)
     ours, theirs = copied((net, optimizer))
     trained(theirs, ours)
@@ -129,7 +129,7 @@ def test_an_earlier_copy_of_the_optimizer_does_not_go_on_with_a_later_network():
 
 
 def test_one_that_has_made_no_step_is_free():
-    optimizer, trainer = SGD(Cosine(0.1, 30)), make(network())
+    optimizer, trainer = SGD(CosineDecay(0.1, 30)), make(network())
     trainer.optimizer = optimizer
     trainer.train_step = lambda x, t: 1 / 0
     with pytest.raises(ZeroDivisionError):
@@ -138,7 +138,7 @@ def test_one_that_has_made_no_step_is_free():
 
 
 def test_a_network_with_another_head_is_another_network():
-    optimizer, net = SGD(Cosine(0.1, 3)), network()
+    optimizer, net = SGD(CosineDecay(0.1, 3)), network()
     trained(optimizer, net)
     head = with_new_head(net, [LayerMaker(seed=0, backend="numpy").affine(6, 7, "he")], keep="Relu1")
     with pytest.raises(ArgumentError, match="belongs to another network"):
@@ -146,14 +146,14 @@ def test_a_network_with_another_head_is_another_network():
 
 
 def test_freezing_leaves_the_network_its_optimizer():
-    optimizer, net = SGD(Cosine(0.1, 30)), network()
+    optimizer, net = SGD(CosineDecay(0.1, 30)), network()
     trained(optimizer, net)
     trained(optimizer, net.freeze("Affine1"))
     assert optimizer.iter == 6
 
 
 def test_a_search_says_which_trials_shared_an_optimizer():
-    optimizer = Adam(Cosine(0.05, 3))
+    optimizer = Adam(CosineDecay(0.05, 3))
 
     def train(unused):
         return make(network(), optimizer=optimizer, epochs=1, validation=0.2).train()
@@ -168,7 +168,7 @@ def test_trials_of_a_search_have_copies_of_what_they_draw():
     """So that an optimizer among the choices is a fresh one each time."""
     from xpnet import Choice
 
-    shared = Adam(Cosine(0.05, 3))
+    shared = Adam(CosineDecay(0.05, 3))
 
     def train(optimizer):
         return make(network(), optimizer=optimizer, epochs=1, validation=0.2).train()
@@ -179,7 +179,7 @@ def test_trials_of_a_search_have_copies_of_what_they_draw():
 
 
 def test_a_schedule_that_is_over_is_said():
-    optimizer, net = SGD(Cosine(0.1, 3)), network()
+    optimizer, net = SGD(CosineDecay(0.1, 3)), network()
     trained(optimizer, net)
     trainer = make(net, optimizer=optimizer, epochs=1)
     with pytest.warns(UserWarning, match=r"The learning rate of SGD\(.* is 0 at each of the next 3 steps") as said:

@@ -10,7 +10,7 @@ from small_training import make
 from xpnet import ThreeLayerNet, TwoLayerNet, asarray, get_array_module, to_numpy
 from xpnet.engine.replay import RecordedSteps
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, BaseOptimizer, Momentum, Nesterov, RMSprop
-from xpnet.optimizers.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import CosineDecay, StepDecay
 from xpnet.testing.counting import COUNTING, count_operations
 
 # --- numbers from outside -------------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ from xpnet.testing.counting import COUNTING, count_operations
 @pytest.mark.parametrize("on_device", [False, True], ids=["floats", "0-d arrays"])
 def test_numbers_from_outside_give_the_same_bits(be, kind, on_device):
     (start,), grads = draw(0), draw(1, 12)
-    optimizers = [kind(Cosine(0.1, 12, warm_up=3), **EVERYTHING) for _ in range(2)]
+    optimizers = [kind(CosineDecay(0.1, 12, warm_up=3), **EVERYTHING) for _ in range(2)]
     own, given = put(be, start), put(be, start)
     rows = optimizers[1].numbers(0, 12)
     assert rows.dtype == np.float64
@@ -38,7 +38,7 @@ def test_numbers_from_outside_give_the_same_bits(be, kind, on_device):
 
 @each_optimizer
 def test_any_part_of_the_steps_has_the_same_numbers(kind):
-    optimizer = kind(Cosine(0.1, 500, warm_up=3), **EVERYTHING)
+    optimizer = kind(CosineDecay(0.1, 500, warm_up=3), **EVERYTHING)
     whole = optimizer.numbers(0, 600)
     assert np.array_equal(optimizer.numbers(37, 100), whole[37:137])
     assert all(np.array_equal(optimizer.numbers(i, 1), whole[i : i + 1]) for i in range(600))
@@ -96,7 +96,7 @@ def test_numbers_of_a_subclass_count_also_without_a_trainer():
 def test_recorded_equals_plain_over_200_steps(kind, dtype, options):
     trainers = []
     for capture in (True, False):
-        rate = Cosine(0.02, 200, warm_up=20) if options else 0.02
+        rate = CosineDecay(0.02, 200, warm_up=20) if options else 0.02
         network = TwoLayerNet(12, 6, 7, 0.5, seed=0, dtype=dtype)
         trainers.append(make(network, optimizer=kind(rate, **options), iterations=200, capture=capture))
         trainers[-1].train()
@@ -117,13 +117,16 @@ def test_recorded_steps_are_those_of_update_alone(kind):
     """Every rate, correction and decay of the recording is the one of its step."""
     options = {"weight_decay": 0.1, "max_norm": 0.3}
     trainer = make(
-        TwoLayerNet(12, 6, 7, 0.5, seed=0), optimizer=kind(Cosine(0.02, 60, 5), **options), iterations=60, capture=True
+        TwoLayerNet(12, 6, 7, 0.5, seed=0),
+        optimizer=kind(CosineDecay(0.02, 60, 5), **options),
+        iterations=60,
+        capture=True,
     )
     orders = []
     draw_order = trainer._draw_order
     trainer._draw_order = lambda: orders.append(draw_order()) or orders[-1]
     trainer.train()
-    network, optimizer = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten(), kind(Cosine(0.02, 60, 5), **options)
+    network, optimizer = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten(), kind(CosineDecay(0.02, 60, 5), **options)
     step = trainer.step()
     for order in orders:
         for x, t in step.minibatches(order, 10):
@@ -224,7 +227,7 @@ def test_an_optimizer_of_ones_own_is_a_formula():
             return (W,)
 
     recorded, plain = (
-        make(optimizer=Signs(Cosine(0.1, 50), **EVERYTHING), iterations=50, capture=capture)
+        make(optimizer=Signs(CosineDecay(0.1, 50), **EVERYTHING), iterations=50, capture=capture)
         for capture in (True, False)
     )
     assert recorded.train().loss == plain.train().loss

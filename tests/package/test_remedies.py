@@ -596,7 +596,7 @@ ADVICE = [
     ),
     (
         "so nothing is learned: its schedule has come to its end",
-        lambda: {"trainer": trainer(optimizer=Adam(xpnet.Cosine(0.1, steps=4)), epochs=2)},
+        lambda: {"trainer": trainer(optimizer=Adam(xpnet.CosineDecay(0.1, steps=4)), epochs=2)},
         lambda n: [n.trainer.train() for _ in range(2)],
         lambda n: quiet(n.trainer.train),
     ),

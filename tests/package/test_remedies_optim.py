@@ -7,17 +7,17 @@ import pytest
 from remedies import codes
 from small_training import LABELS, PIXELS, make
 
-from xpnet import Adam, Cosine, MultiLayerNet, Trainer, TwoLayerNet, asarray
+from xpnet import Adam, CosineDecay, MultiLayerNet, Trainer, TwoLayerNet, asarray
 from xpnet.errors import XpnetError
 
 
 def test_an_optimizer_for_each_network():
-    optimizer, pretrained = Adam(lr=Cosine(0.01, steps=20), max_norm=1.0), TwoLayerNet(12, 6, 7, seed=0)
+    optimizer, pretrained = Adam(lr=CosineDecay(0.01, steps=20), max_norm=1.0), TwoLayerNet(12, 6, 7, seed=0)
     make(pretrained, optimizer=optimizer, epochs=1).train()
     with pytest.raises(XpnetError) as told:
         make(TwoLayerNet(12, 6, 7, seed=1), optimizer=optimizer)
     fresh, together = codes(told.value)
-    names = {"Adam": Adam, "Cosine": Cosine, "copy": copy, "network": pretrained, "optimizer": optimizer}
+    names = {"Adam": Adam, "CosineDecay": CosineDecay, "copy": copy, "network": pretrained, "optimizer": optimizer}
     exec(together, names)
     assert names["network"] is not pretrained
     make(names["network"], optimizer=names["optimizer"], epochs=1).train()

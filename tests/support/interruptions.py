@@ -8,7 +8,7 @@ import numpy as np
 from small_training import LABELS, PIXELS
 
 import xpnet
-from xpnet import Augmentation, Cosine, MultiLayerNet, Trainer, to_numpy
+from xpnet import Augmentation, CosineDecay, MultiLayerNet, Trainer, to_numpy
 
 LIBRARY = str(Path(xpnet.__file__).parent)
 RATES = {"SGD": 0.1, "Momentum": 0.05, "Nesterov": 0.05, "AdaGrad": 0.05, "RMSprop": 0.01, "Adam": 0.01, "AdamW": 0.01}
@@ -18,7 +18,7 @@ def everything(optimizer="Adam", **options):
     """A training of three and a half epochs with all that keeps something from step to step; 16 pixels an image."""
     network = MultiLayerNet(16, [6], 7, use_batchnorm=True, use_dropout=True, weight_decay_lambda=0.01, seed=0)
     x = np.resize(PIXELS, (25, 16))
-    rate = {"lr": Cosine(RATES[optimizer], steps=12, warm_up=2)}
+    rate = {"lr": CosineDecay(RATES[optimizer], steps=12, warm_up=2)}
     options = {"iterations": 7, "mini_batch_size": 10, "verbose": False, "seed": 0, "validation": 0.2} | options
     options.setdefault("augmentation", Augmentation(1, 10, 0.1, flip=True, seed=1))
     return Trainer(network, x, LABELS, x[:5], LABELS[:5], optimizer=optimizer, optimizer_param=rate, **options)

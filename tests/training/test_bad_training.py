@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_training import make
 
-from xpnet import SGD, Cosine, EarlyStopping, LogUniform, StepDecay, random_search
+from xpnet import SGD, CosineDecay, EarlyStopping, LogUniform, StepDecay, random_search
 from xpnet.errors import ArgumentError
 
 
@@ -62,4 +62,4 @@ def test_a_search_of_nothing_is_refused_before_it_begins(train, space, says):
 
 def test_schedules_take_what_a_rate_may_be():
     assert StepDecay("0.5", 10)(0) == 0.5
-    assert Cosine("0.5", 10)(0) == 0.5
+    assert CosineDecay("0.5", 10)(0) == 0.5

@@ -11,7 +11,7 @@ import xpnet
 from xpnet import (
     SGD,
     Augmentation,
-    Cosine,
+    CosineDecay,
     IdentityWithLoss,
     Layer,
     MultiLayerNet,
@@ -302,12 +302,12 @@ def test_of_an_optimizer_it_takes_effect(kind, name, value, form):
     assert_takes_effect(change, optimizer=lambda: getattr(xpnet, kind)(0.05))
 
 
-@pytest.mark.parametrize("schedule", [Cosine(0.3, steps=10), StepDecay(0.3, 2), lambda step: 0.3 / (1 + step)])
+@pytest.mark.parametrize("schedule", [CosineDecay(0.3, steps=10), StepDecay(0.3, 2), lambda step: 0.3 / (1 + step)])
 def test_a_schedule_takes_effect(schedule):
     assert_takes_effect(lambda trainer: setattr(trainer.optimizer, "lr", schedule), optimizer=lambda: SGD(0.05))
 
 
-@pytest.mark.parametrize("schedule", [Cosine(0.3, steps=10), StepDecay(0.3, 2)])
+@pytest.mark.parametrize("schedule", [CosineDecay(0.3, steps=10), StepDecay(0.3, 2)])
 def test_schedules_cannot_be_changed(schedule):
     with pytest.raises(AttributeError, match="cannot assign to field 'lr'"):
         schedule.lr = 0.1
@@ -315,7 +315,7 @@ def test_schedules_cannot_be_changed(schedule):
 
 def test_the_step_that_an_optimizer_counts_takes_effect():
     assert_takes_effect(
-        lambda trainer: setattr(trainer.optimizer, "iter", 8), optimizer=lambda: SGD(Cosine(0.3, steps=12))
+        lambda trainer: setattr(trainer.optimizer, "iter", 8), optimizer=lambda: SGD(CosineDecay(0.3, steps=12))
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from xpnet._core.checks import check_between, check_count, check_positive
 from xpnet.errors import ArgumentError
 
-__all__ = ["Cosine", "StepDecay"]
+__all__ = ["CosineDecay", "StepDecay"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StepDecay:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class CosineDecay:
     """A rate that falls along half a cosine from `lr` to `final`, after it has risen linearly for some steps.
 
     In the warm-up, step < warm_up, the rate is lr * (step + 1) / (warm_up + 1), so that no step is lost to a rate of 0
@@ -70,7 +70,7 @@ class Cosine:
 
     Examples
     --------
-    >>> rate = Cosine(0.5, steps=100, warm_up=4)
+    >>> rate = CosineDecay(0.5, steps=100, warm_up=4)
     >>> [round(rate(step), 6) for step in (0, 1, 2, 3, 4, 52, 100, 1000)]
     [0.1, 0.2, 0.3, 0.4, 0.5, 0.25, 0.0, 0.0]
     """

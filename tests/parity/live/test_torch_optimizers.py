@@ -8,7 +8,7 @@ import pytest
 
 from xpnet import TwoLayerNet
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
-from xpnet.optimizers.schedules import Cosine, StepDecay
+from xpnet.optimizers.schedules import CosineDecay, StepDecay
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; the session `oracles` has it")
 
@@ -50,10 +50,10 @@ def warm_up_and_cosine(optimizer: Any, warm_up: int = 10) -> Any:
 SCHEDULES: dict[str, tuple[Callable[[float], Any], Callable[[Any], Any]]] = {
     "StepDecay": (lambda lr: StepDecay(lr, every=30, factor=0.3), step_lr),
     "StepDecay by LambdaLR": (lambda lr: StepDecay(lr, every=17, factor=0.5), step_by_lambda),
-    "Cosine": (lambda lr: Cosine(lr, STEPS, final=1e-3), cosine),
-    "Cosine with warm-up": (lambda lr: Cosine(lr, STEPS, warm_up=10), warm_up_and_cosine),
+    "CosineDecay": (lambda lr: CosineDecay(lr, STEPS, final=1e-3), cosine),
+    "Cosine with warm-up": (lambda lr: CosineDecay(lr, STEPS, warm_up=10), warm_up_and_cosine),
     "Cosine with one step of warm-up": (
-        lambda lr: Cosine(lr, STEPS, warm_up=1),
+        lambda lr: CosineDecay(lr, STEPS, warm_up=1),
         lambda optimizer: warm_up_and_cosine(optimizer, 1),
     ),
 }
