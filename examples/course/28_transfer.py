@@ -41,7 +41,7 @@ def with_head(network):
     """The network up to its last pooling, and a head; both heads begin with the same weights."""
     make = LayerMaker(seed)
     head = [make.affine(32 * 4 * 4, 200, "he"), Relu(), make.dropout(0.5), make.affine(200, 5, "he")]
-    return with_new_head(network, head, keep="Pooling3")
+    return with_new_head(network, head, keep="MaxPooling3")
 
 
 curves, falling = {}, CosineDecay(0.003, steps=200)  # forty epochs of five steps

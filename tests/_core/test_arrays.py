@@ -115,7 +115,7 @@ ENTRIES_OF_IMAGES = {
     "add_noise": lambda x: add_noise(x, 0.1, np.array([1], "int32")),
     "Augmentation": lambda x: Augmentation(shift=1, seed=0)(x),
     "Convolution.forward": lambda x: Convolution(np.ones((2, 1, 3, 3), "float32"), np.zeros(2, "float32")).forward(x),
-    "Pooling.forward": lambda x: xpnet.Pooling(2, 2).forward(x),
+    "MaxPooling.forward": lambda x: xpnet.MaxPooling(2, 2).forward(x),
     "AveragePooling.forward": lambda x: xpnet.AveragePooling(2, 2).forward(x),
     "GlobalAveragePooling.forward": lambda x: xpnet.GlobalAveragePooling().forward(x),
 }

@@ -22,8 +22,8 @@ from xpnet import (
     GlobalAveragePooling,
     Layer,
     LayerMaker,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Residual,
     Trainer,
@@ -65,10 +65,10 @@ def trained(layer: Layer) -> Layer:
 LAYERS = {
     "convolution": convolution(2, 3),
     "convolution, stride and pad": convolution(2, 3, stride=(2, 1), pad=(1, 2)),
-    "pooling": Pooling(2, 2),
-    "pooling, overlapping": Pooling(3, 2, 1, (1, 0)),
-    "pooling, overlapping in rows": Pooling(2, 2, (1, 2)),
-    "pooling, overlapping in columns": Pooling(2, 2, (2, 1)),
+    "pooling": MaxPooling(2, 2),
+    "pooling, overlapping": MaxPooling(3, 2, 1, (1, 0)),
+    "pooling, overlapping in rows": MaxPooling(2, 2, (1, 2)),
+    "pooling, overlapping in columns": MaxPooling(2, 2, (2, 1)),
     "average pooling": AveragePooling(2, 2),
     "average pooling, overlapping": AveragePooling(3, 2, 1, (1, 0)),
     "global average pooling": GlobalAveragePooling(),
@@ -115,7 +115,7 @@ def test_pooling_gives_a_gradient_to_each_number(
 ) -> None:
     """Also to those in no window, whatever the memory held before."""
     monkeypatch.setattr(np, "empty_like", lambda like: np.full_like(like, np.nan))
-    layer, x = Pooling(*window, stride), images(2, 3, *size)
+    layer, x = MaxPooling(*window, stride), images(2, 3, *size)
     y = layer.forward(x)
     expected = np.zeros_like(x)
     for n, c, row, column in np.ndindex(*y.shape):
@@ -226,7 +226,7 @@ def deep(seed: int = 0, dtype: str = "float32", **where: Any) -> Network:
         [make.convolution(4, 6, 3, "he", stride=2, pad=1), make.batch_normalization(6), Relu(), make.dropout(0.25)],
         [make.convolution(4, 6, 1, "he", stride=2)],
     )
-    layers = [make.convolution(1, 4, 3, "he", pad=1), make.batch_normalization(4), Relu(), Pooling(2, 2), residual]
+    layers = [make.convolution(1, 4, 3, "he", pad=1), make.batch_normalization(4), Relu(), MaxPooling(2, 2), residual]
     return Network([*layers, AveragePooling(2, 2, 1), make.affine(24, 5, "he")], input_shape=(1, 12, 10))
 
 
@@ -351,7 +351,7 @@ def test_initial_filters_have_the_deviation_of_their_inputs() -> None:
         (convolution(2, 3), (3, 6, 6), "of 2 channels (W is (3, 2, 3, 3)), got samples of shape (3, 6, 6)"),
         (convolution(1, 3), (28, 28), "of 1 channel (W is"),
         (convolution(2, 3), (2, 6, 2), "windows of 3 x 3, more than the 6 x 2"),
-        (Pooling(2, 2), (784,), "images (C, H, W), got samples of shape (784,)"),
+        (MaxPooling(2, 2), (784,), "images (C, H, W), got samples of shape (784,)"),
         (AveragePooling(3, 2), (1, 2, 2), "windows of 3 x 2, more than the 2 x 2"),
         (GlobalAveragePooling(), (5,), "images (C, H, W)"),
         (BatchNormalization(np.ones(3), np.zeros(3)), (2, 3, 3), "3 numbers"),
@@ -402,9 +402,9 @@ def test_the_door_names_the_layer() -> None:
         (lambda: convolution(1, 1, pad=-1), "pad must be a whole number of at least 0"),
         (lambda: convolution(1, 1, stride=(1, 2, 3)), "or a pair of them"),
         (lambda: convolution(1, 1, pad=0.5), "got 0.5"),
-        (lambda: Pooling(0, 2), "pool_h and pool_w must be"),
-        (lambda: Pooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
-        (lambda: Pooling(2, 4, pad=(2, 1)), "at most half of the window of 2 x 4"),
+        (lambda: MaxPooling(0, 2), "pool_h and pool_w must be"),
+        (lambda: MaxPooling(2, 2, pad=2), "at most half of the window of 2 x 2"),
+        (lambda: MaxPooling(2, 4, pad=(2, 1)), "at most half of the window of 2 x 4"),
         (lambda: AveragePooling(4, 2, pad=(1, 2)), "at most half of the window of 4 x 2"),
         (lambda: Residual([np.ones(3)]), "Layer 0 of the branch must be a layer such as `Relu()`"),
         (lambda: Residual(Relu()), "must be a list of layers, as in `Residual([Relu()])`, got Relu"),
@@ -427,8 +427,8 @@ def test_a_network_of_images_tells_its_shapes() -> None:
         assert text in graph
     assert "Convolution(2 -> 3, 3x3, pad=1)" in summary
     assert "Residual([Convolution(3 -> 4, 3x3, stride=(2, 1), pad=1)" in summary
-    assert repr(Pooling(2, 2)) == "Pooling(2x2)"
-    assert repr(Pooling(3, 2, 2, 1)) == "Pooling(3x2, stride=2, pad=1)"
+    assert repr(MaxPooling(2, 2)) == "MaxPooling(2x2)"
+    assert repr(MaxPooling(3, 2, 2, 1)) == "MaxPooling(3x2, stride=2, pad=1)"
     assert Network([convolution(1, 3), Flatten(), Affine(np.ones((12, 2)), np.zeros(2))]).input_shape is None
 
 

@@ -12,8 +12,8 @@ from xpnet import (
     AveragePooling,
     Convolution,
     Layer,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Sigmoid,
     SoftmaxWithLoss,
@@ -38,9 +38,9 @@ FORMS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def two(be: Place, form: str, draw: Any) -> tuple[Convolution, Pooling]:
+def two(be: Place, form: str, draw: Any) -> tuple[Convolution, MaxPooling]:
     stride, pad, window = FORMS[form]
-    return Convolution(be.put(draw((4, 2, 3, 2))), be.put(draw(4)), stride, pad), Pooling(*window)
+    return Convolution(be.put(draw((4, 2, 3, 2))), be.put(draw(4)), stride, pad), MaxPooling(*window)
 
 
 def whole(rng: np.random.Generator) -> Any:
@@ -112,18 +112,18 @@ class OtherConvolution(Convolution):
 @pytest.mark.parametrize(
     ("between", "pooling", "taken"),
     [
-        ([], Pooling(2, 2), True),
-        ([], Pooling(3, 3), True),
-        ([Relu()], Pooling(3, 3, (3, 5)), True),
-        ([Sigmoid()], Pooling(2, 2), False),
-        ([Relu(), Relu()], Pooling(2, 2), False),
+        ([], MaxPooling(2, 2), True),
+        ([], MaxPooling(3, 3), True),
+        ([Relu()], MaxPooling(3, 3, (3, 5)), True),
+        ([Sigmoid()], MaxPooling(2, 2), False),
+        ([Relu(), Relu()], MaxPooling(2, 2), False),
         ([], AveragePooling(2, 2), False),
-        ([], Pooling(2, 2, 1), False),  # windows that overlap, in one direction and in the other
-        ([], Pooling(2, 2, (2, 1)), False),
-        ([], Pooling(2, 2, (1, 2)), False),
-        ([], Pooling(2, 2, 2, (1, 0)), False),
-        ([], Pooling(2, 2, 2, (0, 1)), False),
-        ([], Pooling(2, 5), False),
+        ([], MaxPooling(2, 2, 1), False),  # windows that overlap, in one direction and in the other
+        ([], MaxPooling(2, 2, (2, 1)), False),
+        ([], MaxPooling(2, 2, (1, 2)), False),
+        ([], MaxPooling(2, 2, 2, (1, 0)), False),
+        ([], MaxPooling(2, 2, 2, (0, 1)), False),
+        ([], MaxPooling(2, 5), False),
     ],
 )
 def test_it_takes_the_place_of_exactly_these_two(between: list[Layer], pooling: Layer, taken: bool) -> None:
@@ -144,12 +144,12 @@ def pooled_at_once(layers: list[Layer], *, kernels: bool = False) -> list[Convol
 @pytest.mark.parametrize(("shape", "taken"), [((3, 3, 2, 2), True), ((3, 5, 3, 1), True), ((3, 16, 1, 1), False)])
 def test_it_is_for_small_windows(shape: tuple[int, ...], taken: bool) -> None:
     """Of the convolution: five numbers a filter at most."""
-    assert bool(pooled_at_once([Convolution(np.ones(shape), np.zeros(3)), Pooling(2, 2)])) == taken
+    assert bool(pooled_at_once([Convolution(np.ones(shape), np.zeros(3)), MaxPooling(2, 2)])) == taken
 
 
 def test_it_is_for_convolutions_whose_input_needs_no_gradient() -> None:
     convolutions = [Convolution(np.ones((2, 2, 1, 1)), np.zeros(2)) for _ in range(3)]
-    in_order = [layer for convolution in convolutions for layer in (convolution, Relu(), Pooling(2, 2))]
+    in_order = [layer for convolution in convolutions for layer in (convolution, Relu(), MaxPooling(2, 2))]
     assert [layer.convolution for layer in pooled_at_once(in_order)] == convolutions[:1]
     convolutions[0].frozen = True
     assert [layer.convolution for layer in pooled_at_once(in_order)] == convolutions[:2]
@@ -157,7 +157,7 @@ def test_it_is_for_convolutions_whose_input_needs_no_gradient() -> None:
 
 def test_nothing_of_a_step_or_of_an_evaluation_is_kept_beside_the_other() -> None:
     network = Network(layers(Here, "side by side", relu=True))
-    pooling, way = network.layers["Pooling1"], network.fused(kernels=False)
+    pooling, way = network.layers["MaxPooling1"], network.fused(kernels=False)
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
     network.predict(x)
     assert not {"x", "y"} & set(vars(pooling))
@@ -174,7 +174,7 @@ def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     assert isinstance(both, ReluPooling)
     assert both.relu is network.layers["Relu1"]
     assert both.pooling.convolution is network.layers["Convolution1"]
-    assert repr(both) == "ReluPooling(ConvolutionPooling(Convolution(2 -> 4, 3x2, pad=1), Pooling(2x2)))"
+    assert repr(both) == "ReluPooling(ConvolutionPooling(Convolution(2 -> 4, 3x2, pad=1), MaxPooling(2x2)))"
     assert both.parameter_count == 4 * 2 * 3 * 2 + 4
     before = np.array(network.params["W1"])
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])

@@ -16,9 +16,9 @@ from xpnet import (
     Graph,
     LayerNormalization,
     LeakyRelu,
+    MaxPooling,
     MulLayer,
     Network,
-    Pooling,
     Relu,
     Residual,
     Sigmoid,
@@ -53,8 +53,8 @@ def normalization(kind, **attributes):
         (convolution(), (2, 1, 8, 8), r"3 channels .* got samples of shape \(1, 8, 8\)"),
         (convolution(), (2, 3, 2, 2), r"Convolution has windows of 3 x 3, more than the 2 x 2"),
         (convolution(), (12,), "Convolution expects images"),
-        (Pooling(3, 3), (1, 1, 2, 2), r"Pooling has windows of 3 x 3, more than the 2 x 2"),
-        (Pooling(2, 2), (4, 4), r"Pooling expects images \(C, H, W\), got samples of shape \(4,\)"),
+        (MaxPooling(3, 3), (1, 1, 2, 2), r"MaxPooling has windows of 3 x 3, more than the 2 x 2"),
+        (MaxPooling(2, 2), (4, 4), r"MaxPooling expects images \(C, H, W\), got samples of shape \(4,\)"),
         (AveragePooling(3, 3), (1, 1, 2, 2), "AveragePooling has windows of 3 x 3"),
         (AveragePooling(2, 2), (2, 4, 4), "AveragePooling expects images"),
         (GlobalAveragePooling(), (2, 4, 4), "GlobalAveragePooling expects images"),
@@ -78,7 +78,7 @@ def test_what_fits_is_computed():
     assert normalization(LayerNormalization).forward(np.ones((2, 3, 4))).shape == (2, 3, 4)
     assert normalization(LayerNormalization).forward(np.ones(4)).shape == (4,)
     assert normalization(BatchNormalization).forward(np.ones((2, 4, 3, 3))).shape == (2, 4, 3, 3)
-    assert Pooling(2, 2).forward(np.arange(4).reshape(1, 1, 2, 2)).item() == 3
+    assert MaxPooling(2, 2).forward(np.arange(4).reshape(1, 1, 2, 2)).item() == 3
     assert AveragePooling(2, 2).forward(np.arange(4).reshape(1, 1, 2, 2)).item() == 1.5
 
 
@@ -87,7 +87,7 @@ def test_what_fits_is_computed():
     [
         affine(),
         convolution(),
-        Pooling(2, 2),
+        MaxPooling(2, 2),
         AveragePooling(2, 2),
         GlobalAveragePooling(),
         normalization(BatchNormalization),
@@ -126,7 +126,7 @@ def test_a_layer_leaves_what_a_class_statement_says_to_others():
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "complex64"])
 def test_images_that_are_no_floats(dtype):
     images = np.ones((2, 3, 8, 8)).astype(dtype)
-    for layer in (convolution(), *(Pooling(2, 2, pad=pad) for pad in (1, (1, 0), (0, 1)))):
+    for layer in (convolution(), *(MaxPooling(2, 2, pad=pad) for pad in (1, (1, 0), (0, 1)))):
         with pytest.raises(DtypeError, match=rf"expects floats, got {dtype}. Use `x.astype\('float32'\)"):
             layer.forward(images)
     pixels = np.full((2, 3, 8, 8), 255, "uint8")

@@ -11,9 +11,9 @@ from xpnet import (
     BatchNormalization,
     Convolution,
     LayerNormalization,
+    MaxPooling,
     MultiLayerNet,
     Network,
-    Pooling,
     Relu,
     Residual,
     asarray,
@@ -306,7 +306,7 @@ def test_how_many_values_a_statistic_of_a_sample_has():
     layer = BatchNormalization(np.ones(3), np.zeros(3))
     assert [layer.values_per_statistic(shape) for shape in ((3,), (3, 4, 1), (3, 1, 5), (3, 4, 5))] == [1, 4, 5, 20]
     assert LayerNormalization(np.ones(3), np.zeros(3)).values_per_statistic((3,)) is None
-    branch, shortcut = Convolution(np.ones((3, 3, 2, 2)), np.zeros(3)), Pooling(2, 2, 1)
+    branch, shortcut = Convolution(np.ones((3, 3, 2, 2)), np.zeros(3)), MaxPooling(2, 2, 1)
     for inner in (Residual([layer, branch], [shortcut]), Residual([branch], [shortcut, layer])):
         assert inner.values_per_statistic((3, 3, 4)) == (12 if layer in inner.branch else 6)
     assert Residual([Relu()]).values_per_statistic((3,)) is None

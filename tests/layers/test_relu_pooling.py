@@ -10,8 +10,8 @@ from xpnet import (
     AveragePooling,
     Layer,
     LayerMaker,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Sigmoid,
     SoftmaxWithLoss,
@@ -49,8 +49,8 @@ KINDS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_it_gives_what_the_two_give(be: Place, form: str, kind: str) -> None:
     x = be.put(KINDS[kind])
-    relu, pooling = Relu(), Pooling(*FORMS[form])
-    both = ReluPooling(Relu(), Pooling(*FORMS[form]))
+    relu, pooling = Relu(), MaxPooling(*FORMS[form])
+    both = ReluPooling(Relu(), MaxPooling(*FORMS[form]))
     expected = pooling.forward(relu.forward(x))
     y = both.forward(x)
     be.check(y, to_numpy(expected), eps=0)
@@ -59,7 +59,7 @@ def test_it_gives_what_the_two_give(be: Place, form: str, kind: str) -> None:
     be.check(both.backward(dout), to_numpy(relu.backward(pooling.backward(dout))), eps=0)
 
 
-def layers(be: Any, form: str, *, pooling: type[Layer] = Pooling, activation: Any = Relu) -> list[Layer]:
+def layers(be: Any, form: str, *, pooling: type[Layer] = MaxPooling, activation: Any = Relu) -> list[Layer]:
     make = LayerMaker(seed=0, dtype=be.dtype, backend=be.backend)
     first, second = make.convolution(2, 3, 3, "he", pad=1), make.convolution(3, 3, 3, "he", pad=1)
     window = pooling(*FORMS[form])
@@ -118,7 +118,7 @@ class OtherRelu(Relu):
     """One whose mathematics could be another."""
 
 
-class OtherPooling(Pooling):
+class OtherPooling(MaxPooling):
     """Likewise."""
 
 
@@ -143,6 +143,6 @@ def test_it_takes_the_place_of_exactly_these_two(options: Any, taken: bool) -> N
 def test_it_uses_the_networks_own_layers() -> None:
     network = Network(layers(Here, "side by side"))
     both = network.fused(kernels=False).forward[3]
-    assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["Pooling1"])
-    assert repr(both) == "ReluPooling(Pooling(2x2))"
+    assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["MaxPooling1"])
+    assert repr(both) == "ReluPooling(MaxPooling(2x2))"
     assert both.parameter_count == 0

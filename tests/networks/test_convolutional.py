@@ -58,7 +58,7 @@ def test_the_simple_one_is_the_books() -> None:
     assert [repr(layer) for layer in network.layers.values()][:3] == [
         "Convolution(1 -> 30, 5x5)",
         "Relu()",
-        "Pooling(2x2)",
+        "MaxPooling(2x2)",
     ]
 
 
@@ -70,7 +70,7 @@ def test_the_deep_one_is_the_books() -> None:
     assert shapes(network) == expected
     assert list(network.params) == [f"{name}{i}" for i in range(1, 9) for name in "Wb"]
     assert [type(layer).__name__ for layer in network.layers.values()] == [
-        *("Convolution", "Relu", "Convolution", "Relu", "Pooling") * 3,
+        *("Convolution", "Relu", "Convolution", "Relu", "MaxPooling") * 3,
         *("Affine", "Relu", "Dropout", "Affine", "Dropout"),
     ]
     pads = [layer.pad[0] for name, layer in network.layers.items() if name.startswith("Conv")]

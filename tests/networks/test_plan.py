@@ -12,8 +12,8 @@ from xpnet import (
     Affine,
     Convolution,
     IdentityWithLoss,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Sigmoid,
     SimpleConvNet,
@@ -140,8 +140,8 @@ def test_no_layer_whose_method_was_replaced_is_fused(method):
     pairs = [
         ([affine(Here, 0), Relu()], IdentityWithLoss()),
         ([affine(Here, 0)], SoftmaxWithLoss()),
-        ([Relu(), Pooling(2, 2)], IdentityWithLoss()),
-        ([convolution, Pooling(2, 2)], IdentityWithLoss()),
+        ([Relu(), MaxPooling(2, 2)], IdentityWithLoss()),
+        ([convolution, MaxPooling(2, 2)], IdentityWithLoss()),
     ]
     for layers, last_layer in pairs:
         for layer in [*layers, last_layer] if isinstance(last_layer, SoftmaxWithLoss) else layers:
@@ -159,9 +159,9 @@ def test_without_kernels_only_images_are_computed_otherwise() -> None:
 
 
 @pytest.mark.parametrize("method", ["forward", "backward"])
-@pytest.mark.parametrize("kind", [Affine, Convolution, Pooling, Relu, SoftmaxWithLoss])
+@pytest.mark.parametrize("kind", [Affine, Convolution, MaxPooling, Relu, SoftmaxWithLoss])
 def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, monkeypatch):
-    layers = [Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)), Relu(), Pooling(2, 2), affine(Here, 0), Relu()]
+    layers = [Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)), Relu(), MaxPooling(2, 2), affine(Here, 0), Relu()]
     kinds_fused = {type(layer) for layer in fuse(layers, SoftmaxWithLoss()).forward}
     assert kinds_fused == {ReluPooling, AffineRelu}
     original = getattr(kind, method)
@@ -171,7 +171,7 @@ def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, mon
     stand_for = {
         Affine: (AffineRelu, AffineSoftmaxWithLoss),
         Convolution: (ConvolutionPooling,),
-        Pooling: (ConvolutionPooling, ReluPooling),
+        MaxPooling: (ConvolutionPooling, ReluPooling),
         Relu: (AffineRelu, ReluPooling),
         SoftmaxWithLoss: (AffineSoftmaxWithLoss,),
     }

@@ -10,8 +10,8 @@ from xpnet import (
     Flatten,
     IdentityWithLoss,
     LayerMaker,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Residual,
     ResNet,
@@ -157,7 +157,7 @@ def small_network(be=None):
         make.batch_normalization(4),
         Relu(),
         Residual([make.convolution(4, 4, 3, "he", pad=1), make.dropout(0.5)]),
-        Pooling(2, 2),
+        MaxPooling(2, 2),
         Flatten(),
         make.dropout(0.5),
         make.affine(64, 10, "he"),
@@ -193,7 +193,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     shapes = {
         "input": "1 × 8 × 8",
         **dict.fromkeys(("Convolution1", "BatchNormalization1", "Relu1", "Residual1"), "4 × 8 × 8, first 3"),
-        "Pooling1": "4 × 4 × 4, first 3",
+        "MaxPooling1": "4 × 4 × 4, first 3",
         **dict.fromkeys(("Flatten1", "Dropout1"), "64"),
         "Affine1": "10",
     }

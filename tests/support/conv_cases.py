@@ -15,8 +15,8 @@ from xpnet import (
     DeepConvNet,
     Flatten,
     GlobalAveragePooling,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Residual,
     ResNet,
@@ -67,15 +67,15 @@ def convolution_cases() -> None:
             return windows_case(put, layer, numbers(1, *images)) | {"dW": layer.dW, "db": layer.db}
 
     for kind, (images, size, stride, pad) in POOLINGS.items():
-        for kind_of_pooling in (Pooling, AveragePooling):
+        for kind_of_pooling in (MaxPooling, AveragePooling):
             made = kind_of_pooling(*size, stride, pad)
             case(f"{kind_of_pooling.__name__}/{kind}")(
                 lambda put, layer=made, images=images: windows_case(put, layer, numbers(1, *images))
             )
 
     for kind, (size, stride, pad) in {"ties": ((2, 2), 2, 0), "overlapping ties": ((3, 3), 1, 1)}.items():
-        case(f"Pooling/{kind}")(
-            lambda put, size=size, stride=stride, pad=pad: windows_case(put, Pooling(*size, stride, pad), TIED)
+        case(f"MaxPooling/{kind}")(
+            lambda put, size=size, stride=stride, pad=pad: windows_case(put, MaxPooling(*size, stride, pad), TIED)
         )
     case("GlobalAveragePooling/images")(lambda put: windows_case(put, GlobalAveragePooling(), numbers(1, *IMAGES)))
     case("Flatten/images")(lambda put: windows_case(put, Flatten(), numbers(1, *IMAGES)))
@@ -119,7 +119,7 @@ def conv_net(put: Put) -> Network:
     ]  # fmt: skip
     residual = Residual(branch, [Convolution(p["W4"], p["b4"], stride=(2, 1))])
     first, last = Convolution(p["W1"], p["b1"], pad=1), Affine(p["W5"], p["b5"])
-    return Network([first, Relu(), residual, Pooling(2, 2), Flatten(), last], input_shape=CONV_NET_INPUT)
+    return Network([first, Relu(), residual, MaxPooling(2, 2), Flatten(), last], input_shape=CONV_NET_INPUT)
 
 
 def seen(gradients: Results) -> Results:

@@ -30,7 +30,7 @@ from xpnet.layers.losses import (
     loss_of_checked,
 )
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
-from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, Pooling
+from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, MaxPooling, Pooling
 from xpnet.layers.structure import Flatten, Residual
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyRelu",
     "LossLayer",
+    "MaxPooling",
     "Pooling",
     "ReLU",
     "Relu",

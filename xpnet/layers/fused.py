@@ -8,7 +8,7 @@ import math
 
 from xpnet._core.arrays import Array, accepts_out, get_array_module
 from xpnet.engine.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
-from xpnet.layers import Affine, Convolution, Layer, LossLayer, Pooling, Relu
+from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu
 from xpnet.layers._windows import as_batch, batch_innermost, framed
 from xpnet.layers.convolution import filter_gradient, filtered
 from xpnet.layers.pooling import shares
@@ -35,12 +35,12 @@ class ConvolutionPooling(Layer):
         The two layers: the former's parameters are used and its gradients are set.
     """
 
-    def __init__(self, convolution: Convolution, pooling: Pooling) -> None:
+    def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
         self.convolution = convolution
         self.pooling = pooling
 
     @classmethod
-    def is_for(cls, convolution: Convolution, pooling: Pooling) -> bool:
+    def is_for(cls, convolution: Convolution, pooling: MaxPooling) -> bool:
         """Whether it can take their place, and is faster where the gradient by the images is not needed.
 
         It is where the windows of pooling do not overlap or reach beyond the image and are small, and where those of
@@ -91,7 +91,7 @@ class ReluPooling(Layer):
     """ReLU and the max pooling after it, in the other order, in which there is less for the ReLU to do.
 
     The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend,
-    if `pooling` is a `Pooling`.
+    if `pooling` is a `MaxPooling`.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from xpnet.layers._windows import (
 )
 from xpnet.layers.base import Layer, checked
 
-__all__ = ["AveragePooling", "GlobalAveragePooling", "Pooling", "shares"]
+__all__ = ["AveragePooling", "GlobalAveragePooling", "MaxPooling", "shares"]
 
 
 class _WindowPooling(Layer):
@@ -49,7 +49,7 @@ class _WindowPooling(Layer):
         return f"{type(self).__name__}({self.size[0]}x{self.size[1]}{described(self.stride, self.pad, self.size)})"
 
 
-class Pooling(_WindowPooling):
+class MaxPooling(_WindowPooling):
     """The largest number of each window, channel by channel: max pooling.
 
     Where several are the largest the gradient goes to the first of them, as in PyTorch, row by row.
@@ -70,7 +70,7 @@ class Pooling(_WindowPooling):
     Examples
     --------
     >>> import numpy as np
-    >>> layer = Pooling(2, 2)
+    >>> layer = MaxPooling(2, 2)
     >>> layer.forward(np.array([[[[1.0, 2.0, 5.0, 5.0], [3.0, 0.0, 4.0, 5.0]]]]))
     array([[[[3., 5.]]]])
     >>> layer.backward(np.array([[[[1.0, 7.0]]]]))
@@ -83,7 +83,7 @@ class Pooling(_WindowPooling):
         xp = get_array_module(x)
         self.check_batch(x)
         if self.pad != (0, 0):
-            check_floats("Pooling with a pad", x)
+            check_floats("MaxPooling with a pad", x)
         x = framed(x, self.pad, value=-float("inf"))  # (C, H, W, N): see xpnet.layers._windows
         windows = sliding_windows(x, self.size, self.stride)
         y = windows[:, 0, 0, ...]
@@ -117,6 +117,9 @@ class Pooling(_WindowPooling):
         return [(i, j) for i in range(self.size[0]) for j in range(self.size[1])]
 
 
+Pooling = MaxPooling  # the book's name
+
+
 class AveragePooling(_WindowPooling):
     """The mean of each window, channel by channel.
 
@@ -125,7 +128,7 @@ class AveragePooling(_WindowPooling):
     Parameters
     ----------
     pool_h, pool_w, stride, pad
-        As for `Pooling`.
+        As for `MaxPooling`.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from xpnet.layers import (
     Convolution,
     GlobalAveragePooling,
     Layer,
-    Pooling,
+    MaxPooling,
     Relu,
     Residual,
     SoftmaxWithLoss,
@@ -79,7 +79,7 @@ class SimpleConvNet(Network):
         images = {
             "Conv1": _convolution(make, image[0], conv_param, weight_init_std),
             "Relu1": Relu(),
-            "Pool1": Pooling(2, 2),
+            "Pool1": MaxPooling(2, 2),
         }
         super().__init__(
             {
@@ -149,7 +149,7 @@ class DeepConvNet(Network):
             channels = convolution.W.shape[0]
             layers += [convolution, Relu()]
             if i % 2 == 1:
-                layers.append(Pooling(2, 2))
+                layers.append(MaxPooling(2, 2))
         layers += [
             make.affine(_size_after(layers, image), hidden_size, "he"),
             Relu(),

@@ -11,7 +11,7 @@ from xpnet.layers import (
     Convolution,
     Layer,
     LossLayer,
-    Pooling,
+    MaxPooling,
     Relu,
     Residual,
     SoftmaxWithLoss,
@@ -27,7 +27,7 @@ __all__ = ["Pass", "fuse"]
 _Kind = TypeVar("_Kind")
 _FUSED = AffineRelu, ConvolutionPooling, ReluPooling
 _AS_THEY_COME: dict[type, list[Any]] = {
-    kind: methods_of_class(kind) for kind in (Affine, Convolution, Pooling, Relu, SoftmaxWithLoss)
+    kind: methods_of_class(kind) for kind in (Affine, Convolution, MaxPooling, Relu, SoftmaxWithLoss)
 }
 
 
@@ -168,12 +168,12 @@ def _merged(layers: Sequence[Layer], fused: Callable[[Layer, Layer], Layer | Non
 
 
 def _relu_pooling(before: Layer, layer: Layer) -> Layer | None:
-    return ReluPooling(before, layer) if _is(before, Relu) and _is(layer, Pooling) else None
+    return ReluPooling(before, layer) if _is(before, Relu) and _is(layer, MaxPooling) else None
 
 
 def _convolution_pooling(before: Layer, layer: Layer) -> Layer | None:
     pooling = layer.pooling if isinstance(layer, ReluPooling) else layer
-    if not (_is(before, Convolution) and _is(pooling, Pooling) and ConvolutionPooling.is_for(before, pooling)):
+    if not (_is(before, Convolution) and _is(pooling, MaxPooling) and ConvolutionPooling.is_for(before, pooling)):
         return None
     pooled = ConvolutionPooling(before, pooling)
     return ReluPooling(layer.relu, pooled) if isinstance(layer, ReluPooling) else pooled

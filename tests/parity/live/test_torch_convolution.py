@@ -15,8 +15,8 @@ from xpnet import (
     Flatten,
     GlobalAveragePooling,
     Layer,
+    MaxPooling,
     Network,
-    Pooling,
     Relu,
     Residual,
 )
@@ -83,7 +83,7 @@ def test_max_pooling(form: Form, seed: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
     shape = (form.n, form.channels, *form.image)
     x = rng.integers(-2, 2, shape).astype(np.float64) if ties else rng.standard_normal(shape) - 2
-    layer = Pooling(*form.window, form.stride, form.pad)
+    layer = MaxPooling(*form.window, form.stride, form.pad)
     compared(layer, x, lambda x: F.max_pool2d(x, form.window, form.stride, form.pad), rng)
 
 

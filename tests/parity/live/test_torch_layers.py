@@ -269,5 +269,5 @@ def test_every_layer_of_the_library_is_compared() -> None:
     assert found == {
         *("Relu", "ReLU", "Sigmoid", "Affine", "Tanh", "LeakyRelu", "Gelu"),
         *("Dropout", "BatchNormalization", "LayerNormalization"),
-        *("Convolution", "Pooling", "AveragePooling", "GlobalAveragePooling", "Flatten", "Residual"),
+        *("Convolution", "MaxPooling", "Pooling", "AveragePooling", "GlobalAveragePooling", "Flatten", "Residual"),
     }

@@ -51,7 +51,7 @@ def _windows(function: Callable[[Tensor], Tensor], x: Tensor) -> Results:
 
 
 for _kind, (_images, _size, _stride, _pad) in POOLINGS.items():
-    oracle(f"Pooling/{_kind}")(
+    oracle(f"MaxPooling/{_kind}")(
         lambda images=_images, form=(_size, _stride, _pad): _windows(
             lambda x: F.max_pool2d(x, *form), learned(1, *images)
         )
@@ -67,8 +67,8 @@ def _ties(size: int, stride: int, pad: int) -> Results:
     return _windows(lambda x: F.max_pool2d(x, size, stride, pad), torch.from_numpy(TIED).clone().requires_grad_())
 
 
-oracle("Pooling/ties")(lambda: _ties(2, 2, 0))
-oracle("Pooling/overlapping ties")(lambda: _ties(3, 1, 1))
+oracle("MaxPooling/ties")(lambda: _ties(2, 2, 0))
+oracle("MaxPooling/overlapping ties")(lambda: _ties(3, 1, 1))
 oracle("GlobalAveragePooling/images")(
     lambda: _windows(lambda x: F.adaptive_avg_pool2d(x, 1).flatten(start_dim=1), learned(1, *IMAGES))
 )
