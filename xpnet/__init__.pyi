@@ -119,9 +119,9 @@ from .optimizers import (
     AdaGrad,
     Adam,
     AdamW,
-    BaseOptimizer,
     Momentum,
     Nesterov,
+    Optimizer,
     RMSprop,
 )
 from .optimizers.schedules import (
@@ -166,7 +166,6 @@ __all__ = [
     "Augmentation",
     "AveragePooling",
     "Backend",
-    "BaseOptimizer",
     "BatchNormalization",
     "BestModel",
     "Choice",
@@ -195,6 +194,7 @@ __all__ = [
     "MultiLayerNet",
     "Nesterov",
     "Network",
+    "Optimizer",
     "Params",
     "Pooling",
     "RMSprop",

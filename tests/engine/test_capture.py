@@ -39,7 +39,7 @@ from xpnet.training.step import Losses, TrainingStep
 class Decaying(SGD):
     """The rate changes from step to step."""
 
-    def numbers(self, first, count):
+    def step_scalars(self, first, count):
         return self.lr * 0.98 ** np.arange(first, first + count)[:, None]
 
 
@@ -183,9 +183,9 @@ def test_the_optimizer_is_asked_for_each_step_once_and_in_order(capture):
     asked = []
 
     class Asked(SGD):
-        def numbers(self, first, count):
+        def step_scalars(self, first, count):
             asked.append((first, count))
-            return super().numbers(first, count)
+            return super().step_scalars(first, count)
 
     trainer = make(optimizer=Asked(0.1), iterations=7, capture=capture)
     trainer.train()
@@ -348,7 +348,7 @@ def test_any_error_within_a_recording_only_ends_the_recording():
     [
         (CourseAdam, r"CourseAdam\.iter"),
         (LazyMomentum, "prepare"),
-        (lambda: WithoutNumbers(), r"numbers\(first, count\)"),
+        (lambda: WithoutNumbers(), r"step_scalars\(first, count\)"),
     ],
 )
 def test_an_optimizer_that_cannot_be_recorded_is_named_and_trains_all_the_same(optimizer, name):
@@ -373,19 +373,19 @@ def test_a_subclass_that_updates_as_the_course_does_trains_as_before():
 
 def test_what_a_subclass_makes_of_an_update_is_not_fused_away():
     class Climbing(SGD):
-        def update(self, params, grads, numbers=None):
-            super().update(params, {key: -grad for key, grad in grads.items()}, numbers)
+        def update(self, params, grads, step_scalars=None):
+            super().update(params, {key: -grad for key, grad in grads.items()}, step_scalars)
 
     class Slower(SGD):
-        def numbers(self, first, count):
-            return 0.5 * super().numbers(first, count)
+        def step_scalars(self, first, count):
+            return 0.5 * super().step_scalars(first, count)
 
     def stepped(optimizer):
         network = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten()
         before = network.buffers.params.copy()
         trainer = make(network, optimizer=optimizer)
         step = TrainingStep(network, optimizer, trainer.x_train, trainer.t_train, fused=True)
-        step(np.arange(10), step.numbers(0, 1)[0].tolist())
+        step(np.arange(10), step.step_scalars(0, 1)[0].tolist())
         return network.buffers.params - before
 
     down = stepped(SGD(0.1))
@@ -432,8 +432,8 @@ def test_a_number_that_changes_unseen_is_noticed():
 class ReadsTheRate(SGD):
     """Recorded, it has the rate that its first step was given for a constant."""
 
-    def update(self, params, grads, numbers=None):
-        (lr,) = numbers
+    def update(self, params, grads, step_scalars=None):
+        (lr,) = step_scalars
         super().update(params, grads, (lr if isinstance(lr, float) else self.lr,))
 
 
@@ -690,7 +690,7 @@ def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name
 @pytest.mark.bits
 def test_an_update_that_makes_its_parameters_anew_trains():
     class Anew(SGD):
-        def step(self, W, dW, lr):
+        def update_one(self, W, dW, lr):
             return (W - lr * dW,)
 
     class Own:

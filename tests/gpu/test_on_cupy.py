@@ -188,7 +188,7 @@ def test_no_step_waits_for_the_device(name, fused):
         warnings.simplefilter("ignore")  # of the detector: it will go
         for _ in range(2):
             with cupyx.allow_synchronize(False):
-                loss = step(order, (0.01,) * step.numbers(0, 1).shape[1])
+                loss = step(order, (0.01,) * step.step_scalars(0, 1).shape[1])
         with cupyx.allow_synchronize(False), pytest.raises(cupyx.DeviceSynchronized):
             float(loss)
 

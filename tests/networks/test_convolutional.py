@@ -450,7 +450,7 @@ def test_a_parameter_inside_a_residual_layer_is_named() -> None:
 class Wild(SGD):
     """Whose fourth step is not finite."""
 
-    def step(self, W: Any, dW: Any, lr: float) -> Any:
+    def update_one(self, W: Any, dW: Any, lr: float) -> Any:
         W -= lr * dW * (np.inf if self.iter >= 3 else 1.0)
         return (W,)
 

@@ -1,4 +1,4 @@
-"""The optimizers in a Trainer: with numbers from outside, recorded, fused, and what their updates cost."""
+"""The optimizers in a Trainer: with step scalars from outside, recorded, fused, and what their updates cost."""
 
 import copy
 
@@ -9,43 +9,43 @@ from small_training import make
 
 from xpnet import ThreeLayerNet, TwoLayerNet, asarray, get_array_module, to_numpy
 from xpnet.engine.replay import RecordedSteps
-from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, BaseOptimizer, Momentum, Nesterov, RMSprop
+from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
 from xpnet.optimizers.schedules import CosineDecay, StepDecay
 from xpnet.testing.counting import COUNTING, count_operations
 
-# --- numbers from outside -------------------------------------------------------------------------------------------
+# --- step scalars from outside ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.bits
 @each_optimizer
 @pytest.mark.parametrize("on_device", [False, True], ids=["floats", "0-d arrays"])
-def test_numbers_from_outside_give_the_same_bits(be, kind, on_device):
+def test_step_scalars_from_outside_give_the_same_bits(be, kind, on_device):
     (start,), grads = draw(0), draw(1, 12)
     optimizers = [kind(CosineDecay(0.1, 12, warm_up=3), **EVERYTHING) for _ in range(2)]
     own, given = put(be, start), put(be, start)
-    rows = optimizers[1].numbers(0, 12)
+    rows = optimizers[1].step_scalars(0, 12)
     assert rows.dtype == np.float64
     assert len({tuple(row) for row in rows}) > 10
     for row, g in zip(rows, grads, strict=True):
         optimizers[0].update(own, put(be, g))
-        numbers = tuple(be.put(np.array(x)) for x in row) if on_device else row.tolist()
+        step_scalars = tuple(be.put(np.array(x)) for x in row) if on_device else row.tolist()
         before = {name: value for name, value in vars(optimizers[1]).items() if not isinstance(value, dict)}
-        optimizers[1].update(given, put(be, g), numbers)
+        optimizers[1].update(given, put(be, g), step_scalars)
         assert {name: value for name, value in vars(optimizers[1]).items() if not isinstance(value, dict)} == before
     assert [optimizer.iter for optimizer in optimizers] == [12, 0]
     assert all(same_bits(own[key], given[key]) for key in start)
 
 
 @each_optimizer
-def test_any_part_of_the_steps_has_the_same_numbers(kind):
+def test_any_part_of_the_steps_has_the_same_scalars(kind):
     optimizer = kind(CosineDecay(0.1, 500, warm_up=3), **EVERYTHING)
-    whole = optimizer.numbers(0, 600)
-    assert np.array_equal(optimizer.numbers(37, 100), whole[37:137])
-    assert all(np.array_equal(optimizer.numbers(i, 1), whole[i : i + 1]) for i in range(600))
+    whole = optimizer.step_scalars(0, 600)
+    assert np.array_equal(optimizer.step_scalars(37, 100), whole[37:137])
+    assert all(np.array_equal(optimizer.step_scalars(i, 1), whole[i : i + 1]) for i in range(600))
 
 
-def test_adams_numbers_by_hand():
-    rows = AdamW(0.1, 0.9, 0.99, 0.5, eps=1e-3).numbers(0, 2)
+def test_adams_step_scalars_by_hand():
+    rows = AdamW(0.1, 0.9, 0.99, 0.5, eps=1e-3).step_scalars(0, 2)
     np.testing.assert_allclose(
         rows,
         [[0.1 * 0.1 / 0.1, 1e-4, 0.95], [0.1 * np.sqrt(0.0199) / 0.19, 1e-3 * np.sqrt(0.0199), 0.95]],
@@ -62,7 +62,7 @@ def test_after_a_block_it_goes_on_by_itself_where_the_block_ended(kind):
     for g in grads:
         alone.update(a, g)
     blocks.update(b, grads[0])
-    for row, g in zip(blocks.numbers(blocks.iter, 7).tolist(), grads[1:8], strict=True):
+    for row, g in zip(blocks.step_scalars(blocks.iter, 7).tolist(), grads[1:8], strict=True):
         blocks.update(b, g, row)
     blocks.advance(7)
     for g in grads[8:]:
@@ -72,13 +72,13 @@ def test_after_a_block_it_goes_on_by_itself_where_the_block_ended(kind):
 
 
 class Rising(SGD):
-    """Its own numbers."""
+    """Its own step scalars."""
 
-    def numbers(self, first, count):
-        return super().numbers(first, count) * np.arange(first + 1, first + count + 1)[:, None]
+    def step_scalars(self, first, count):
+        return super().step_scalars(first, count) * np.arange(first + 1, first + count + 1)[:, None]
 
 
-def test_numbers_of_a_subclass_count_also_without_a_trainer():
+def test_step_scalars_of_a_subclass_count_also_without_a_trainer():
     params = {"W": np.array([0.0])}
     optimizer = Rising(1.0)
     for _ in range(3):
@@ -177,11 +177,11 @@ def test_an_update_of_any_flat_network_makes_so_many_operations_and_never_waits(
     for clipping, more in ({}, 0), ({"max_norm": 0.1}, 10):
         optimizer = kind(0.1, **clipping)
         optimizer.prepare(network.optimizer_view()[0])
-        on_device = tuple(asarray(np.float32(x), like=network.anchor) for x in optimizer.numbers(0, 1)[0])
+        on_device = tuple(asarray(np.float32(x), like=network.anchor) for x in optimizer.step_scalars(0, 1)[0])
         for update, expected in ((optimizer.update, operations), (optimizer.fused_update, fused)):
-            for numbers in (None, on_device):
+            for step_scalars in (None, on_device):
                 with count_operations() as counts:
-                    update(*network.optimizer_view(), numbers)
+                    update(*network.optimizer_view(), step_scalars)
                 assert sum(counts.launches.values()) == expected + more, counts.launches
                 assert not counts.waits
                 assert not counts.copies
@@ -202,12 +202,12 @@ def test_fused_is_the_same(be, kind, options):
 
 def test_a_formula_of_a_subclass_is_not_fused_away():
     class Climbing(SGD):
-        def step(self, W, dW, lr):
-            return super().step(W, -dW, lr)
+        def update_one(self, W, dW, lr):
+            return super().update_one(W, -dW, lr)
 
     class Slowly(Adam):
-        def step(self, W, dW, m, v, rate, eps):
-            return super().step(W, dW, m, v, 0.5 * rate, eps)
+        def update_one(self, W, dW, m, v, rate, eps):
+            return super().update_one(W, dW, m, v, 0.5 * rate, eps)
 
     class Still(Slowly):
         """Says nothing new."""
@@ -221,8 +221,8 @@ def test_a_formula_of_a_subclass_is_not_fused_away():
 
 @pytest.mark.bits
 def test_an_optimizer_of_ones_own_is_a_formula():
-    class Signs(BaseOptimizer):
-        def step(self, W, dW, lr):
+    class Signs(Optimizer):
+        def update_one(self, W, dW, lr):
             W -= lr * get_array_module(dW).sign(dW)
             return (W,)
 
@@ -232,4 +232,4 @@ def test_an_optimizer_of_ones_own_is_a_formula():
     )
     assert recorded.train().loss == plain.train().loss
     with pytest.raises(TypeError, match="abstract"):
-        BaseOptimizer()
+        Optimizer()

@@ -333,7 +333,7 @@ def test_a_function_that_gives_no_rate_is_told_so(rate):
     with pytest.raises(ArgumentError, match=f"lr must give a finite rate of at least 0 .*, got {rate} at step 2"):
         optimizer.update(params, {"W": np.ones(2)})
     with pytest.raises(ArgumentError, match="at step 2"):
-        optimizer.numbers(0, 5)
+        optimizer.step_scalars(0, 5)
 
 
 class Halved(SGD):

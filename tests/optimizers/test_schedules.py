@@ -56,7 +56,7 @@ def test_a_schedule_is_the_rate_of_an_optimizer():
         optimizer.update(params, {"W": np.array([-1.0])})
         positions.append(float(params["W"][0]))
     assert positions == [1, 2, 2.5, 3, 3.25, 3.5]
-    assert optimizer.numbers(3, 3).tolist() == [[0.5], [0.25], [0.25]]
+    assert optimizer.step_scalars(3, 3).tolist() == [[0.5], [0.25], [0.25]]
     assert repr(optimizer) == "SGD(lr=StepDecay(lr=1.0, every=2, factor=0.5))"
     assert pickle.loads(pickle.dumps(optimizer)).lr == schedule
 

@@ -128,10 +128,10 @@ def idx_files(folder, labels=(0, 1, 2), prefix="", dtype="u1"):
 def step_that_returns(give):
     """An optimizer whose `step` ends with a line of code."""
 
-    def step(self, W, dW, v, rate):
+    def update_one(self, W, dW, v, rate):
         return eval(give, {"W": W - rate * dW, "v": v})
 
-    return of_class(xpnet.BaseOptimizer, slots=("v",), step=step)
+    return of_class(xpnet.Optimizer, slots=("v",), update_one=update_one)
 
 
 def batch_normalized():
@@ -243,15 +243,15 @@ class FullDisk:
 
 
 SLOTS = "self.v = {key: 0 * W for key, W in params.items()}"
-STEPS = "numbers(first, count)", "update(params, grads, numbers)"
-CALLS = {"params": {}, "grads": {}, "numbers": lambda *_: [0.1], "first": 0, "count": 1}
+STEPS = "step_scalars(first, count)", "update(params, grads, step_scalars)"
+CALLS = {"params": {}, "grads": {}, "step_scalars": lambda *_: [0.1], "first": 0, "count": 1}
 CALLS |= {name: lambda *_: None for name in ("update", "prepare")}
 
 
 def with_methods(*signatures, first=""):
     """An optimizer of the user's own with methods of these signatures; `first` is what `update` does first."""
     bodies = {
-        "numbers": "return numpy.full((count, 1), 0.1)",
+        "step_scalars": "return numpy.full((count, 1), 0.1)",
         "prepare": SLOTS,
         "update": "for key in params: params[key] -= 0.1 * grads[key]",
     }
@@ -634,7 +634,7 @@ ADVICE = [
         lambda n: n.trainer.train(),
     ),
     (
-        "must give what W and its slots have become",
+        "update_one must return W and its slots",
         {"W": X, "v": X},
         lambda n: train(optimizer=step_that_returns("W")),
         lambda n: train(optimizer=step_that_returns(n.codes[0].removeprefix("return "))),

@@ -22,11 +22,11 @@ class Momentum:
     def prepare(self, params):
         at_rest(self.v, params)
 
-    def numbers(self, first, count):
+    def step_scalars(self, first, count):
         return np.array([[self.lr * 0.99**i] for i in range(first, first + count)])
 
-    def update(self, params, grads, numbers):
-        (lr,) = numbers
+    def update(self, params, grads, step_scalars):
+        (lr,) = step_scalars
         for key in params:
             self.v[key] *= self.momentum
             self.v[key] -= lr * grads[key]
@@ -45,12 +45,12 @@ class Adam:
         at_rest(self.m, params)
         at_rest(self.v, params)
 
-    def numbers(self, first, count):
+    def step_scalars(self, first, count):
         n = np.arange(first + 1, first + count + 1)
         return (self.lr * np.sqrt(1 - self.beta2**n) / (1 - self.beta1**n))[:, None]
 
-    def update(self, params, grads, numbers):
-        (lr,) = numbers
+    def update(self, params, grads, step_scalars):
+        (lr,) = step_scalars
         for key in params:
             xp = get_array_module(grads[key])
             self.m[key] = self.m[key] + (1 - self.beta1) * (grads[key] - self.m[key])
@@ -63,7 +63,7 @@ class CourseAdam(Adam):
 
     iter = 0
 
-    def update(self, params, grads, numbers=None):
+    def update(self, params, grads, step_scalars=None):
         self.iter += 1
         rate = self.lr * np.sqrt(1.0 - self.beta2**self.iter) / (1.0 - self.beta1**self.iter)
         super().update(params, grads, (float(rate),))
@@ -75,9 +75,9 @@ class LazyMomentum(Momentum):
     def prepare(self, params):
         pass
 
-    def update(self, params, grads, numbers):
+    def update(self, params, grads, step_scalars):
         at_rest(self.v, params)
-        super().update(params, grads, numbers)
+        super().update(params, grads, step_scalars)
 
 
 class RunningMean(Layer):

@@ -40,10 +40,10 @@ def test_a_gradient_that_is_missing_changes_nothing():
 @pytest.mark.parametrize("result", [None, "W", (1, 2)])
 def test_a_step_that_does_not_return_what_became_of_its_arrays(result):
     class Wrong(SGD):
-        def step(self, W, dW, lr):
+        def update_one(self, W, dW, lr):
             return result
 
-    with pytest.raises(ArgumentError, match=r"Wrong.step must give .* `return \(W,\)`"):
+    with pytest.raises(ArgumentError, match=r"Wrong.update_one must return W .* `return \(W,\)`"):
         Wrong().update({"W": np.ones(2)}, {"W": np.ones(2)})
 
 

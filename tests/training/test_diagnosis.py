@@ -267,7 +267,7 @@ def test_the_loss_itself():
 
 def test_an_update():
     class Wild(SGD):
-        def step(self, W, dW, lr):
+        def update_one(self, W, dW, lr):
             W -= lr * dW * (np.inf if self.iter >= 4 else 1.0)
             return (W,)
 

@@ -161,7 +161,7 @@ class Steps:
         if not self.step.recordable and not must:
             return
         try:
-            numbers = self.step.numbers_for_recording()
+            numbers = self.step.step_scalars_to_capture()
             self._runner = capture(self.step, batch_size=self._batch_size, steps=self._block, numbers=numbers)
             if self._runner is None and must:
                 raise CaptureError(f"its arrays, those of {self.step.network.backend.name}")
@@ -189,7 +189,7 @@ class Steps:
         Yields between two steps, each of them or now and then; `losses` has those of all steps that are complete.
         """
         size, whole = self._batch_size, order.shape[0] // self._batch_size
-        numbers = self.step.numbers(first, -(-order.shape[0] // size))
+        numbers = self.step.step_scalars(first, -(-order.shape[0] // size))
         done = 0
         if self._runner is not None and whole:
             indices = get_array_module(order).reshape(order[: whole * size], (whole, size))

@@ -57,7 +57,7 @@ class CudaGraphRunner:
         the runner is used. An array among their attributes (also in a dictionary or list) for which the steps put
         another of the same form is carried from block to block, if that matters, as running statistics are.
     varying
-        The names of attributes that reach a step through `numbers` alone, such as ``"SGD.lr"``.
+        The names of attributes that reach a step through the step scalars alone, such as ``"SGD.lr"``.
 
     Raises
     ------

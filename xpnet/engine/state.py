@@ -16,7 +16,7 @@ __all__ = ["OTHER_NUMBERS", "Attributes", "Carried", "Constants"]
 
 OTHER_NUMBERS = (
     "the step, whose recording gives other numbers: something in it changes from step to step that is neither kept in "
-    "an array, from before the first step, nor given by the optimizer's `numbers(first, count)`"
+    "an array, from before the first step, nor given by the optimizer's `step_scalars(first, count)`"
 )
 """Of a step that is refused because it does not give the same recorded as called."""
 
@@ -54,7 +54,8 @@ class Attributes:
             if before.get(name, value) != value:
                 raise CaptureError(
                     f"{name}, which changes from step to step (from {before[name]!r} to {value!r}) on the host, where "
-                    "a recording does not see it; let the optimizer's `numbers(first, count)` give what depends on it"
+                    "a recording does not see it; let the optimizer's `step_scalars(first, count)` give what depends "
+                    "on it"
                 )
 
     def hold(self, expected: dict[str, Array]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnet.errors import ArgumentError
 from xpnet.optimizers.adaptive import AdaGrad, Adam, AdamW, RMSprop
-from xpnet.optimizers.base import BaseOptimizer, Optimizer, RecordableOptimizer, bind, check_bound
+from xpnet.optimizers.base import Optimizer, SupportsUpdate, bind, check_bound
 from xpnet.optimizers.sgd import SGD, Momentum, Nesterov
 
 __all__ = [
@@ -14,12 +14,11 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "AdamW",
-    "BaseOptimizer",
     "Momentum",
     "Nesterov",
     "Optimizer",
     "RMSprop",
-    "RecordableOptimizer",
+    "SupportsUpdate",
     "bind",
     "check_bound",
     "make_optimizer",
@@ -28,7 +27,7 @@ __all__ = [
 _BY_NAME = {cls.__name__.lower(): cls for cls in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW)}
 
 
-def make_optimizer(optimizer: str | Optimizer, options: Mapping[str, Any]) -> Optimizer:
+def make_optimizer(optimizer: str | SupportsUpdate, options: Mapping[str, Any]) -> SupportsUpdate:
     """An optimizer from its name, in any case, and its arguments; one that is made already is returned as it is."""
     if not isinstance(optimizer, str):
         if isinstance(optimizer, type):

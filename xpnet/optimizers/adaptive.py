@@ -6,12 +6,12 @@ from typing import ClassVar
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_positive
 from xpnet.engine.kernels import adam_update
-from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
+from xpnet.optimizers.base import Optimizer, Rate, check_share
 
 __all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
 
 
-class AdaGrad(BaseOptimizer):
+class AdaGrad(Optimizer):
     """Steps that shrink as gradients add up: h += dW^2; W -= lr * dW / (sqrt(h) + eps).
 
     Duchi, Hazan & Singer 2011, the diagonal form of their section 1.1.
@@ -19,14 +19,14 @@ class AdaGrad(BaseOptimizer):
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `BaseOptimizer`.
+        As for `Optimizer`.
     eps
         Above 0: what keeps a gradient of 0 from a division by 0; 1e-7, as in the course.
     """
 
     slots = ("h",)
     squares_gradients = True
-    checks: ClassVar = {**BaseOptimizer.checks, "eps": check_positive}
+    checks: ClassVar = {**Optimizer.checks, "eps": check_positive}
     h: dict[str, Array]
 
     def __init__(
@@ -35,14 +35,14 @@ class AdaGrad(BaseOptimizer):
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
         self.eps = eps
 
-    def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
+    def update_one(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
         """h += dW^2; W -= lr * dW / (sqrt(h) + eps)."""
         h += dW * dW
         W -= lr * dW / (get_array_module(h).sqrt(h) + self.eps)
         return W, h
 
 
-class RMSprop(BaseOptimizer):
+class RMSprop(Optimizer):
     """AdaGrad that forgets: h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps).
 
     Tieleman & Hinton 2012, Coursera, lecture 6.5.
@@ -50,7 +50,7 @@ class RMSprop(BaseOptimizer):
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `BaseOptimizer`.
+        As for `Optimizer`.
     decay_rate
         How much of the mean square each step keeps, in [0, 1).
     eps
@@ -59,7 +59,7 @@ class RMSprop(BaseOptimizer):
 
     slots = ("h",)
     squares_gradients = True
-    checks: ClassVar = {**BaseOptimizer.checks, "decay_rate": check_share, "eps": check_positive}
+    checks: ClassVar = {**Optimizer.checks, "decay_rate": check_share, "eps": check_positive}
     h: dict[str, Array]
 
     def __init__(
@@ -75,7 +75,7 @@ class RMSprop(BaseOptimizer):
         self.decay_rate = decay_rate
         self.eps = eps
 
-    def step(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
+    def update_one(self, W: Array, dW: Array, h: Array, lr: float) -> tuple[Array, Array]:
         """h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps)."""
         h *= self.decay_rate
         h += (1 - self.decay_rate) * (dW * dW)
@@ -83,7 +83,7 @@ class RMSprop(BaseOptimizer):
         return W, h
 
 
-class Adam(BaseOptimizer):
+class Adam(Optimizer):
     """Momentum and RMSprop in one, each corrected for having begun at 0 (Kingma & Ba 2015, Algorithm 1).
 
     In step t = 1, 2, ...::
@@ -102,7 +102,7 @@ class Adam(BaseOptimizer):
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `BaseOptimizer`. PyTorch's Adam takes `weight_decay` for a term in the loss; its AdamW is like this one.
+        As for `Optimizer`. PyTorch's Adam takes `weight_decay` for a term in the loss; its AdamW is like this one.
     beta1, beta2
         How much of the two means each step keeps, in [0, 1).
     eps
@@ -111,7 +111,7 @@ class Adam(BaseOptimizer):
 
     slots = ("m", "v")
     squares_gradients = True
-    checks: ClassVar = {**BaseOptimizer.checks, "beta1": check_share, "beta2": check_share, "eps": check_positive}
+    checks: ClassVar = {**Optimizer.checks, "beta1": check_share, "beta2": check_share, "eps": check_positive}
     m: dict[str, Array]
     v: dict[str, Array]
 
@@ -130,16 +130,18 @@ class Adam(BaseOptimizer):
         self.beta2 = beta2
         self.eps = eps
 
-    def step_numbers(self, lr: float, t: int) -> tuple[float, float]:
+    def update_scalars(self, lr: float, t: int) -> tuple[float, float]:
         """The rate and eps, both corrected for the step `t`."""
         correction = math.sqrt(1 - self.beta2**t)
         return lr * correction / (1 - self.beta1**t), self.eps * correction
 
-    def step(self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float) -> tuple[Array, Array, Array]:
+    def update_one(
+        self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
+    ) -> tuple[Array, Array, Array]:
         """m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW^2 - v); W -= rate * m / (sqrt(v) + eps)."""
         return adam_update.plain(W, dW, m, v, rate, eps, self.beta1, self.beta2)
 
-    def fused_step(
+    def fused_update_one(
         self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
     ) -> tuple[Array, Array, Array]:
         """The same in one kernel."""

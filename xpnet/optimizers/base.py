@@ -18,10 +18,9 @@ from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
 
 __all__ = [
-    "BaseOptimizer",
     "Optimizer",
     "Rate",
-    "RecordableOptimizer",
+    "SupportsUpdate",
     "bind",
     "check_bound",
     "check_rate",
@@ -34,40 +33,30 @@ Rate = float | Callable[[int], float]
 as those of `xpnet.optimizers.schedules`."""
 
 
-class Optimizer(Protocol):
-    """What a `Trainer` asks of an optimizer."""
+class SupportsUpdate(Protocol):
+    """An optimizer that a `Trainer` accepts: any object with the course's ``update(params, grads)``.
+
+    Notes
+    -----
+    Recording a step stores Python numbers as constants. To have its steps recorded and replayed, a class that is not
+    derived from `Optimizer` therefore also needs:
+
+    ``step_scalars(first, count)``
+        What changes from step to step, such as the learning rate, computed on the host: one row for each of the steps
+        `first` (the very first is 0) to ``first + count - 1``, shape (count, m), float64.
+    ``update(params, grads, step_scalars=None)``
+        Takes one of these rows, as floats or as 0-d arrays; None to compute its own.
+    ``varying``
+        The names of the attributes that affect a step only through `step_scalars`, ``("lr",)``. If another attribute
+        changes, the step is recorded again.
+    ``prepare(params)``
+        Creates the arrays that it keeps from step to step, such as velocities, if it keeps any.
+    ``advance(count)``
+        Adds the steps made with step scalars to its attribute ``iter``, if it counts its steps.
+    """
 
     def update(self, params: MutableMapping[str, Array], grads: Mapping[str, Array]) -> None:
         """Change the parameters by the gradients of the same names."""
-
-
-class RecordableOptimizer(Protocol):
-    """What a `Trainer` asks of an optimizer whose steps shall be recorded and replayed.
-
-    A recording keeps Python numbers as they were. So what changes from step to step, as the learning rate may, reaches
-    `update` from outside: `numbers` computes it on the host, and each number is then used with arrays alone. What is
-    kept from step to step, as velocities are, is made before the first of them, by a method ``prepare(params)``: it
-    makes what is not there yet. Where nothing is kept there need be no such method.
-
-    An optimizer that counts its steps, so that it can also be used without numbers, does so in an attribute ``iter``,
-    and has a method ``advance(count)`` that adds to it the steps that were made with numbers.
-
-    Attributes
-    ----------
-    varying
-        The attributes that reach a step through `numbers` alone, ``("lr",)``; when another changes, as between two
-        epochs, the step is recorded anew.
-    """
-
-    varying: tuple[str, ...]
-
-    def numbers(self, first: int, count: int) -> np.ndarray:
-        """What the steps `first` (the very first is 0) to `first + count - 1` need: a row each, (count, m), float64."""
-
-    def update(
-        self, params: MutableMapping[str, Array], grads: Mapping[str, Array], numbers: Sequence[Any] | None = None
-    ) -> None:
-        """Change the parameters, with a row of `numbers` as floats or as 0-d arrays; None for the optimizer's own."""
 
 
 def check_rate(name: str, value: Any) -> Rate:
@@ -82,8 +71,8 @@ def check_share(name: str, value: Any) -> float:
     return check_between(name, value, 0, 1, below=True)
 
 
-class BaseOptimizer(ABC):
-    """An optimizer of which the formula alone is left to write: `step`, and in `slots` what it keeps.
+class Optimizer(ABC):
+    """An optimizer of which the formula alone is left to write: `update_one`, and in `slots` what it keeps.
 
     Parameters
     ----------
@@ -113,8 +102,8 @@ class BaseOptimizer(ABC):
 
     Examples
     --------
-    >>> class Signs(BaseOptimizer):
-    ...     def step(self, W, dW, lr):
+    >>> class Signs(Optimizer):
+    ...     def update_one(self, W, dW, lr):
     ...         W -= lr * get_array_module(dW).sign(dW)
     ...         return (W,)
     >>> params = {"W": np.array([1.0, 2.0])}
@@ -151,9 +140,9 @@ class BaseOptimizer(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "step" in vars(cls) and "fused_step" not in vars(cls):
+        if "update_one" in vars(cls) and "fused_update_one" not in vars(cls):
             # An inherited kernel would compute the formula of the class that it was inherited from.
-            cls.fused_step = BaseOptimizer.fused_step  # type: ignore[method-assign]
+            cls.fused_update_one = Optimizer.fused_update_one  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self.checks.get(name)
@@ -162,15 +151,15 @@ class BaseOptimizer(ABC):
     # --- what a subclass gives ----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def step(self, W: Array, dW: Array, *slots_and_numbers: Any) -> tuple[Array, ...]:
+    def update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
         """The formula, for one array of parameters.
 
         Parameters
         ----------
         W, dW
             The parameters, to be changed in place, and their gradient, which is only read.
-        *slots_and_numbers
-            What is kept for them, in the order of `slots`, also to be changed in place; then the `step_numbers`.
+        *slots_and_scalars
+            What is kept for them, in the order of `slots`, also to be changed in place; then the `update_scalars`.
 
         Returns
         -------
@@ -178,11 +167,11 @@ class BaseOptimizer(ABC):
             What W and the slots have become: where arrays cannot be written in place, ``W -= ...`` makes a new one.
         """
 
-    def fused_step(self, W: Array, dW: Array, *slots_and_numbers: Any) -> tuple[Array, ...]:
+    def fused_update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
         """The same in one kernel, where a subclass has one."""
-        return self.step(W, dW, *slots_and_numbers)
+        return self.update_one(W, dW, *slots_and_scalars)
 
-    def step_numbers(self, lr: float, t: int) -> tuple[float, ...]:  # noqa: ARG002 - here the same at each step
+    def update_scalars(self, lr: float, t: int) -> tuple[float, ...]:  # noqa: ARG002 - here the same at each step
         """What changes from step to step, for the step number `t` = 1, 2, ... of rate `lr`: here the rate alone."""
         return (lr,)
 
@@ -200,24 +189,24 @@ class BaseOptimizer(ABC):
             raise ArgumentError(f"lr must give a finite rate of at least 0 at each step, got {rate} at step {step}.")
         return rate
 
-    def numbers(self, first: int, count: int) -> np.ndarray:
+    def step_scalars(self, first: int, count: int) -> np.ndarray:
         """What the steps `first` (the very first is 0) to `first + count - 1` need: a row each, (count, m), float64.
 
-        The `step_numbers`, and, where weights decay, what they are multiplied by.
+        The `update_scalars`, and, where weights decay, what they are multiplied by.
         """
-        if not callable(self.lr) and type(self).step_numbers is BaseOptimizer.step_numbers:
-            return np.tile(np.array(self._numbers_of(first), dtype=np.float64), (count, 1))
-        rows = np.array([self._numbers_of(step) for step in range(first, first + count)], dtype=np.float64)
-        if count and callable(self.lr) and tuple(rows[0]) != self._numbers_of(first):
+        if not callable(self.lr) and type(self).update_scalars is Optimizer.update_scalars:
+            return np.tile(np.array(self._scalars_of(first), dtype=np.float64), (count, 1))
+        rows = np.array([self._scalars_of(step) for step in range(first, first + count)], dtype=np.float64)
+        if count and callable(self.lr) and tuple(rows[0]) != self._scalars_of(first):
             raise ArgumentError(
                 f"{_in_short(self.lr)} gives another rate each time for step {first}. A schedule is a function of the "
                 "step alone: compute the rate from its argument, and keep nothing between calls."
             )
         return rows
 
-    def _numbers_of(self, step: int) -> tuple[float, ...]:
+    def _scalars_of(self, step: int) -> tuple[float, ...]:
         lr = self.rate(step)
-        return (*self.step_numbers(lr, step + 1), *((1.0 - lr * self.weight_decay,) if self.weight_decay else ()))
+        return (*self.update_scalars(lr, step + 1), *((1.0 - lr * self.weight_decay,) if self.weight_decay else ()))
 
     def prepare(self, params: Mapping[str, Array]) -> None:
         """Make the slots that are not there yet; those of parameters that have moved are moved beside them."""
@@ -242,7 +231,7 @@ class BaseOptimizer(ABC):
                     kept[key] = asarray(kept[key], like=W, dtype=dtype_name(W))
 
     def update(
-        self, params: MutableMapping[str, Array], grads: Mapping[str, Array], numbers: Sequence[Any] | None = None
+        self, params: MutableMapping[str, Array], grads: Mapping[str, Array], step_scalars: Sequence[Any] | None = None
     ) -> None:
         """Make a step.
 
@@ -250,17 +239,17 @@ class BaseOptimizer(ABC):
         ----------
         params, grads
             Parameters, and their gradients, by name: arrays of any backend, the gradients only read.
-        numbers
-            A row such as `numbers` gives, as floats or as 0-d arrays beside the parameters and of their dtype; the step
-            is then to be counted by `advance`. None for the step number `iter`, which is counted here.
+        step_scalars
+            A row of `step_scalars(first, count)`, as floats or as 0-d arrays of the parameters' dtype and device; the
+            caller then counts the step, by `advance`. None: those of the step `iter`, which is counted here.
         """
-        self._update(self.step, params, grads, numbers)
+        self._update(self.update_one, params, grads, step_scalars)
 
     def fused_update(
-        self, params: MutableMapping[str, Array], grads: Mapping[str, Array], numbers: Sequence[Any] | None = None
+        self, params: MutableMapping[str, Array], grads: Mapping[str, Array], step_scalars: Sequence[Any] | None = None
     ) -> None:
         """The same, each array's formula in one kernel where there is one."""
-        self._update(self.fused_step, params, grads, numbers)
+        self._update(self.fused_update_one, params, grads, step_scalars)
 
     def advance(self, count: int) -> None:
         """Count steps that were made with numbers."""
@@ -271,15 +260,17 @@ class BaseOptimizer(ABC):
         step: Callable[..., tuple[Array, ...]],
         params: MutableMapping[str, Array],
         grads: Mapping[str, Array],
-        numbers: Sequence[Any] | None,
+        step_scalars: Sequence[Any] | None,
     ) -> None:
         if missing := [key for key in params if key not in grads]:
             there = ", ".join(grads) or "none"
             raise ArgumentError(f"There is no gradient for {', '.join(missing)}; there are those of {there}.")
-        row = self.numbers(self.iter, 1)[0].tolist() if numbers is None else numbers
+        row = self.step_scalars(self.iter, 1)[0].tolist() if step_scalars is None else step_scalars
         if self.weight_decay:
             *row, decay = row
-        if numbers is None and not isinstance(params, Flat):  # the buffers of a network were checked by the network
+        if step_scalars is None and not isinstance(
+            params, Flat
+        ):  # the buffers of a network were checked by the network
             self._check_arrays(params, grads)
         self.prepare(params)
         if self.max_norm is not None:
@@ -293,13 +284,13 @@ class BaseOptimizer(ABC):
             if not isinstance(result, tuple) or len(result) != 1 + len(slots):
                 got = f"{len(result)} arrays" if isinstance(result, tuple) else type(result).__name__
                 raise ArgumentError(
-                    f"{type(self).__name__}.step must give what W and its slots have become, got {got}. End it with "
+                    f"{type(self).__name__}.update_one must return W and its slots, got {got}. End it with "
                     f"`return ({', '.join(('W', *self.slots))},)`."
                 )
             params[key], *kept = result
             for slot, value in zip(slots, kept, strict=True):
                 slot[key] = value
-        if numbers is None:
+        if step_scalars is None:
             self.iter += 1
 
     def _check_arrays(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:

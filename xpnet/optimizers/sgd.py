@@ -4,18 +4,18 @@ from typing import ClassVar
 
 from xpnet._core.arrays import Array
 from xpnet.engine.kernels import sgd_update
-from xpnet.optimizers.base import BaseOptimizer, Rate, check_share
+from xpnet.optimizers.base import Optimizer, Rate, check_share
 
 __all__ = ["SGD", "Momentum", "Nesterov"]
 
 
-class SGD(BaseOptimizer):
+class SGD(Optimizer):
     """Stochastic gradient descent: W -= lr * dW (course row 17).
 
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `BaseOptimizer`.
+        As for `Optimizer`.
 
     Examples
     --------
@@ -29,17 +29,17 @@ class SGD(BaseOptimizer):
     def __init__(self, lr: Rate = 0.01, *, weight_decay: float = 0.0, max_norm: float | None = None) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
 
-    def step(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
+    def update_one(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
         """W -= lr * dW."""
         W -= lr * dW
         return (W,)
 
-    def fused_step(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
+    def fused_update_one(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
         """The same in one kernel."""
         return (sgd_update(W, dW, lr),)
 
 
-class Momentum(BaseOptimizer):
+class Momentum(Optimizer):
     """Descent with a velocity: v = momentum * v + dW; W -= lr * v (Polyak 1964, the heavy ball).
 
     Note: the course writes v = momentum * v - lr * dW; W += v. With one rate throughout the parameters are the same.
@@ -49,13 +49,13 @@ class Momentum(BaseOptimizer):
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `BaseOptimizer`.
+        As for `Optimizer`.
     momentum
         How much of the velocity each step keeps, in [0, 1).
     """
 
     slots = ("v",)
-    checks: ClassVar = {**BaseOptimizer.checks, "momentum": check_share}
+    checks: ClassVar = {**Optimizer.checks, "momentum": check_share}
     v: dict[str, Array]
 
     def __init__(
@@ -69,7 +69,7 @@ class Momentum(BaseOptimizer):
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
         self.momentum = momentum
 
-    def step(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
+    def update_one(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
         """v = momentum * v + dW; W -= lr * v."""
         v *= self.momentum
         v += dW
@@ -89,7 +89,7 @@ class Nesterov(Momentum):
         As for `Momentum`, and with the same note on the course's velocity.
     """
 
-    def step(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
+    def update_one(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
         """v = momentum * v + dW; W -= lr * (dW + momentum * v)."""
         v *= self.momentum
         v += dW

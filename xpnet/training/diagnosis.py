@@ -10,7 +10,7 @@ from xpnet._core.arrays import Array, get_array_module
 from xpnet.engine.state import Attributes
 from xpnet.layers import Layer, loss_of_checked, with_inner_layers
 from xpnet.networks.network import Network
-from xpnet.optimizers import Optimizer
+from xpnet.optimizers import SupportsUpdate
 from xpnet.training.step import TrainingStep
 
 __all__ = ["Break", "find_break", "probe", "snapshot"]
@@ -153,13 +153,13 @@ def _bad_parameter(network: Network, words: str) -> str | None:
     return None
 
 
-def _slots(optimizer: Optimizer) -> Iterator[tuple[str, Array]]:
+def _slots(optimizer: SupportsUpdate) -> Iterator[tuple[str, Array]]:
     """What an optimizer keeps of each parameter, with a name such as ``Adam.v``; nothing of one of another kind."""
     for name in getattr(optimizer, "slots", ()):
         yield from ((f"{type(optimizer).__name__}.{name}", array) for array in getattr(optimizer, name).values())
 
 
-def _bad_slot(optimizer: Optimizer) -> str | None:
+def _bad_slot(optimizer: SupportsUpdate) -> str | None:
     return next((f"the update of {name}" for name, array in _slots(optimizer) if not _all_finite([array])), None)
 
 

@@ -13,7 +13,7 @@ from xpnet.engine import kernels
 from xpnet.errors import CaptureError
 from xpnet.layers import has_own_methods, methods_of, with_inner_layers
 from xpnet.networks.network import Network
-from xpnet.optimizers import Optimizer, bind
+from xpnet.optimizers import SupportsUpdate, bind
 
 __all__ = ["Losses", "TrainingStep", "parts"]
 
@@ -45,7 +45,7 @@ class TrainingStep:
     def __init__(
         self,
         network: Network,
-        optimizer: Optimizer,
+        optimizer: SupportsUpdate,
         x: Array,
         t: Array,
         *,
@@ -69,11 +69,11 @@ class TrainingStep:
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(params)
         self._update = _update_of(optimizer, fused=fused)
-        self._numbers = optimizer.numbers if _takes_numbers(optimizer) else None  # type: ignore[attr-defined]
+        self._step_scalars = optimizer.step_scalars if _takes_step_scalars(optimizer) else None  # type: ignore[attr-defined]
 
-    def __call__(self, indices: Array, numbers: Sequence[Any] = ()) -> Array:
+    def __call__(self, indices: Array, step_scalars: Sequence[Any] = ()) -> Array:
         """A step on the samples of `indices` (B,); returns its loss, on the device."""
-        return self.take(*self.gather(indices), numbers)
+        return self.take(*self.gather(indices), step_scalars)
 
     def block(self, order: Array, numbers: Array, losses: Array) -> None:
         """Steps on the samples of each row of `order` (n, B), with the same row of `numbers` (n, m); on CuPy.
@@ -89,14 +89,14 @@ class TrainingStep:
             if made is not loss:
                 loss[...] = made
 
-    def take(self, x: Array, t: Array, numbers: Sequence[Any] = (), loss: Array | None = None) -> Array:
+    def take(self, x: Array, t: Array, step_scalars: Sequence[Any] = (), loss: Array | None = None) -> Array:
         """A step on a minibatch, beside the network and in its dtype; returns its loss, on the device.
 
-        `numbers` are the optimizer's for this step, as floats or 0-d arrays, where it has such. The loss is written to
+        `step_scalars` are the optimizer's for this step, as floats or 0-d arrays, if it has any. The loss is written to
         `loss` (), where that is given and the step can.
         """
         loss = self._compute_gradients(self.augmented(x), t, loss)
-        self._update(*self.network.optimizer_view(), *((numbers,) if numbers else ()))
+        self._update(*self.network.optimizer_view(), *((step_scalars,) if step_scalars else ()))
         return loss
 
     def gather(self, indices: Array) -> tuple[Array, Array]:
@@ -107,34 +107,34 @@ class TrainingStep:
         """The images of a minibatch as the network sees them in this step."""
         return x if self.augmentation is None else self.augmentation(x)
 
-    def numbers(self, first: int, count: int) -> np.ndarray:
-        """The optimizer's numbers for some steps, (count, m); none where it has no such method."""
-        return np.empty((count, 0)) if self._numbers is None else self._numbers(first, count)
+    def step_scalars(self, first: int, count: int) -> np.ndarray:
+        """The optimizer's scalars for some steps, (count, m); none where it has no such method."""
+        return np.empty((count, 0)) if self._step_scalars is None else self._step_scalars(first, count)
 
     def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
         """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
         self.take = lambda x, t, *_: train_step(self.augmented(x), t)  # type: ignore[method-assign]
-        self.recordable, self._unrecordable, self._numbers = False, "a train_step of one's own", None
+        self.recordable, self._unrecordable, self._step_scalars = False, "a train_step of one's own", None
 
     @property
     def counted(self) -> bool:
-        """Whether the optimizer is to be told how many steps were made with its numbers, by ``advance(count)``."""
-        return self._numbers is not None and hasattr(self.optimizer, "advance")
+        """Whether the optimizer is to be told how many steps were made with step scalars, by ``advance(count)``."""
+        return self._step_scalars is not None and hasattr(self.optimizer, "advance")
 
-    def numbers_for_recording(self) -> np.ndarray:
-        """A row of the optimizer's numbers; a CaptureError where it, or the network, is not made to be recorded."""
+    def step_scalars_to_capture(self) -> np.ndarray:
+        """The optimizer's scalars of one step; a CaptureError if it, or the network, cannot be recorded."""
         if not self.recordable:
             raise CaptureError(
                 f"{self._unrecordable}, which may draw random numbers or decide on the host: replayed, those would be "
                 "the same each time. A class that makes the same array operations in each step says so with "
                 "`recordable = True`"
             )
-        if self._numbers is None:
+        if self._step_scalars is None:
             raise CaptureError(
-                f"{self.optimizer!r}: it has no `numbers(first, count)` and `update(params, grads, numbers)`, by which "
-                "a recorded step learns its rate"
+                f"{self.optimizer!r}: it has no `step_scalars(first, count)` and "
+                "`update(params, grads, step_scalars)`, by which a recorded step learns its rate"
             )
-        return self.numbers(0, 1)[0]
+        return self.step_scalars(0, 1)[0]
 
     def minibatches(self, order: Array, size: int) -> Iterator[tuple[Array, Array]]:
         """The minibatches of an order, the last one short where need be.
@@ -154,7 +154,7 @@ class TrainingStep:
         return {name: v for name, v in vars(self.network).items() if isinstance(v, int | float | str | np.generic)}
 
     def varying(self) -> set[str]:
-        """The attributes of the optimizer that reach a step through `numbers` alone, named as by `Attributes`."""
+        """The attributes of the optimizer that reach a step through `step_scalars` alone, named as by `Attributes`."""
         return {f"{type(self.optimizer).__name__}.{name}" for name in getattr(self.optimizer, "varying", ())}
 
     def owners(self) -> list[object]:
@@ -164,7 +164,7 @@ class TrainingStep:
         return [*layers, self.network.last_layer, *others]
 
 
-def parts(network: Network, optimizer: Optimizer, augmentation: Any) -> list[Any]:
+def parts(network: Network, optimizer: SupportsUpdate, augmentation: Any) -> list[Any]:
     """The objects that a step is made of; with others another step is needed."""
     used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
     return [*used, *methods_of(_every_layer(network))]
@@ -196,14 +196,14 @@ def _every_layer(network: Network) -> list[Any]:
     return [*with_inner_layers(network.layers.values()), network.last_layer]
 
 
-def _takes_numbers(optimizer: Optimizer) -> bool:
-    """Whether it has numbers, and an ``update`` that takes them: that of a subclass may be the course's."""
-    return hasattr(optimizer, "numbers") and _accepts(getattr(optimizer.update, "__func__", optimizer.update))
+def _takes_step_scalars(optimizer: SupportsUpdate) -> bool:
+    """Whether it has step scalars, and an ``update`` that takes them: that of a subclass may be the course's."""
+    return hasattr(optimizer, "step_scalars") and _accepts(getattr(optimizer.update, "__func__", optimizer.update))
 
 
 @functools.lru_cache(maxsize=32)  # to look at a signature takes as long as a small step
 def _accepts(update: Callable[..., None]) -> bool:
-    """Whether ``update(optimizer, params, grads, numbers)`` can be called."""
+    """Whether ``update(optimizer, params, grads, step_scalars)`` can be called."""
     try:
         inspect.signature(update).bind(None, {}, {}, ())
     except TypeError:
@@ -211,7 +211,7 @@ def _accepts(update: Callable[..., None]) -> bool:
     return True
 
 
-def _update_of(optimizer: Optimizer, *, fused: bool) -> Callable[..., None]:
+def _update_of(optimizer: SupportsUpdate, *, fused: bool) -> Callable[..., None]:
     """Its ``update``, or ``fused_update`` where that is wanted and a subclass has not changed what an update is."""
     for kind in type(optimizer).__mro__ if fused else ():
         if "fused_update" in vars(kind):

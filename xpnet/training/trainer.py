@@ -22,7 +22,7 @@ from xpnet.backend import asarray, synchronize
 from xpnet.engine.capture import Steps
 from xpnet.errors import ArgumentError
 from xpnet.networks.network import Network, check_network
-from xpnet.optimizers import BaseOptimizer, Optimizer, check_bound, make_optimizer
+from xpnet.optimizers import Optimizer, SupportsUpdate, check_bound, make_optimizer
 from xpnet.training.data_sets import (
     Samples,
     check_augmentation,
@@ -166,7 +166,7 @@ class Trainer:
     train_size: int = fixed_setting(_ANOTHER)
     iterations_per_epoch: int = fixed_setting(_ANOTHER)
     history: History = fixed_setting(_ANOTHER)
-    optimizer: Optimizer = checked_setting(lambda trainer, value: trainer._checked_optimizer(value))
+    optimizer: SupportsUpdate = checked_setting(lambda trainer, value: trainer._checked_optimizer(value))
     callbacks: list[Callable[["Trainer"], None]] = checked_setting(lambda _, value: check_callbacks(value))
     sampling: str = checked_setting(lambda _, value: _check_choice("sampling", value, "shuffle", "choice"))
     capture: bool | str = checked_setting(lambda _, value: _check_choice("capture", value, "auto", True, False))
@@ -188,7 +188,7 @@ class Trainer:
         t_test: Array,
         epochs: int = 20,
         mini_batch_size: int = 100,
-        optimizer: str | Optimizer = "SGD",
+        optimizer: str | SupportsUpdate = "SGD",
         optimizer_param: Mapping[str, Any] = MappingProxyType({}),
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
@@ -339,7 +339,7 @@ class Trainer:
     def _tell_of_rate_0(self) -> None:
         """Warn where a schedule has come to its end, at a rate of 0, before this training begins."""
         optimizer = self.optimizer
-        if not self._left or not isinstance(optimizer, BaseOptimizer) or not callable(optimizer.lr):
+        if not self._left or not isinstance(optimizer, Optimizer) or not callable(optimizer.lr):
             return
         first = optimizer.iter
         if optimizer.rate(first) == optimizer.rate(first + self._left - 1) == 0:
@@ -449,7 +449,7 @@ class Trainer:
     def _tell_of_break(self, between: _BetweenSteps, made: list[float]) -> None:
         """Make steps again up to the one that breaks the network, name its cause, and end the training there."""
         step = self.step(fused=False)
-        rows = step.numbers(between.number, len(made)).tolist()
+        rows = step.step_scalars(between.number, len(made)).tolist()
         minibatches = step.minibatches(self._uploaded(self._order, len(made)), self.mini_batch_size)
         found = find_break(step, minibatches, rows, made)
         self.history.loss += made[: found.steps + 1]
@@ -562,7 +562,7 @@ class Trainer:
         bar.set_postfix(self._display.postfix(loss, history))
         self._display.row(loss, history, results)
 
-    def _checked_optimizer(self, optimizer: Any) -> Optimizer:
+    def _checked_optimizer(self, optimizer: Any) -> SupportsUpdate:
         optimizer = make_optimizer(optimizer, {})
         check_bound(optimizer, self.network.params)
         return optimizer
