@@ -31,7 +31,7 @@ from xpnet import (
 )
 from xpnet.engine.replay import RecordedSteps
 from xpnet.engine.state import Attributes
-from xpnet.engine.traced_array import RecordedArray, wrapped
+from xpnet.engine.tape import RecordedArray, wrapped
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.training.step import Losses, TrainingStep
 

@@ -1,14 +1,12 @@
 """Training steps on NumPy, replayed from a recording of one, which is checked against the step itself."""
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from xpnet.engine.state import OTHER_NUMBERS, Attributes, Carried, Constants
-from xpnet.engine.tape import recording
-from xpnet.engine.traced_array import RecordedArray, wrapped
+from xpnet.engine.tape import Operation, RecordedArray, python_calls, recording, wrapped
 from xpnet.errors import CaptureError
 from xpnet.training.step import Losses, TrainingStep
 
@@ -83,14 +81,15 @@ class RecordedSteps:
                 raise
             except Exception as error:  # of whatever kind: as it is the step has just been made without one
                 raise CaptureError(f"{type(error).__name__}: {error}") from error
-        self._calls, self._loss = tape.calls, loss.array
-        self._read = {name for name, array in attributes.arrays().items() if tape.was_read(array)}
+        self._loss = loss.array
+        self._read = {name for name, array in attributes.arrays().items() if tape.reads(array)}
         # Of what is made anew only what was read is needed again; the rest is what layers keep for their backward.
-        own = self._carried.own = {name: a for name, a in self._carried.own.items() if tape.was_read(a)}
+        own = self._carried.own = {name: a for name, a in self._carried.own.items() if tape.reads(a)}
         made = {name: array for name, array in attributes.arrays().items() if name in own and array is not own[name]}
         copies = {name: array.copy() for name, array in made.items()}  # since one may be the old value of another
-        self._calls += [functools.partial(np.copyto, copies[name], array) for name, array in made.items()]
-        self._calls += [functools.partial(np.copyto, own[name], copies[name]) for name in made]
+        tape.operations += [Operation(np.copyto, (array,), copies[name]) for name, array in made.items()]
+        tape.operations += [Operation(np.copyto, (copies[name],), own[name]) for name in made]
+        self._calls = python_calls(tape.operations)
 
     def run(self, indices: np.ndarray, numbers: np.ndarray, losses: Losses) -> None:
         """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""

@@ -1,64 +1,134 @@
-"""A tape of array operations on NumPy: each with its arrays, to be replayed into the same memory.
+"""Recording of array operations on NumPy as data, to be replayed into the same memory.
 
-What a CUDA graph is on a GPU: a step is run once, and each operation in it noted together with the arrays that it read
-and the array that it wrote. Replayed, the operations run without the layers, without looking anything up and without
-new memory, and give the same results to the bit. What was a Python number in the step is a constant of the recording;
-what may change must be an array, and so must whatever it is computed from.
+A tape is what a CUDA graph is on a GPU: a step is run once and each operation recorded with the arrays it reads and the
+array it writes. Replayed, they run without the layers and without new memory, and give the same bits. A Python number
+in the step is a constant of the tape; what may change must be an array.
 """
 
-import functools
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
-from weakref import WeakValueDictionary
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Memory", "Tape", "current_tape", "recording"]
+from xpnet.engine.traced_array import TracedArray, Tracer
+from xpnet.errors import CaptureError
 
-_CACHE_LINE = 64
+_CACHE_LINE = 64  # bytes
+_METHODS = (
+    "sum",
+    "max",
+    "min",
+    "mean",
+    "prod",
+    "argmax",
+    "argmin",
+    "astype",
+    "clip",
+    "squeeze",
+    "take",
+)  # as functions
+_REDUCTIONS = {np.sum: np.add.reduce, np.prod: np.multiply.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
-_current: ContextVar["Tape"] = ContextVar("xpnet_tape")
+
+class Operation(NamedTuple):
+    """``output[...] = function(*inputs, **options)``, for whatever replays a tape.
+
+    Arrays are NumPy's, at fixed addresses. A view has the address, shape and strides of what it shows of its buffer
+    (`buffer_of`) and needs no operation of its own.
+
+    Attributes
+    ----------
+    function
+        A ufunc; its ``reduce``, also for ``numpy.sum`` and its like; ``numpy.copyto`` for an assignment of the only
+        input, which may change the dtype; ``operator.setitem`` for ``output[index] = value``, with the inputs
+        ``(index, value)``; or another function of NumPy.
+    inputs
+        Arrays, numbers, and tuples or lists of them.
+    output
+        The array that is written.
+    options
+        Keyword arguments, such as ``axis``.
+    """
+
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    output: np.ndarray
+    options: Mapping[str, Any] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], inputs: tuple[Any, ...], output: np.ndarray, options: Any) -> "Operation":
+        """The operation for a call, with as few different functions as possible."""
+        if function in _REDUCTIONS:
+            whole = {"axis": None} if len(inputs) == 1 else {}
+            return cls(_REDUCTIONS[function], inputs, output, whole | options)
+        if function in (np.astype, np.ascontiguousarray):
+            return cls(np.copyto, inputs[:1], output)
+        if function is np.reshape and options.get("order", "C") == "C":  # a copy: the input has another order
+            return cls(np.copyto, inputs[:1], output.reshape(inputs[0].shape))
+        if function is np.zeros_like:
+            return cls(np.copyto, (output.dtype.type(0),), output)
+        if function is operator.setitem:
+            index, value = inputs
+            part = output[index if any(i is ... for i in index) else (*index, ...)]
+            return cls(np.copyto, (value,), part) if np.shares_memory(part, output) else cls(function, inputs, output)
+        return cls(function, inputs, output, options)
+
+    def python_calls(self) -> list[Callable[[], Any]]:
+        """Functions without arguments that make the operation in Python, the fastest there are."""
+        function, inputs, output, options = self
+        if function is np.copyto:
+            value, fills = inputs[0], isinstance(inputs[0], np.generic)
+            return [partial(output.fill, value) if fills else partial(np.copyto, output, value, casting="unsafe")]
+        if function is np.where:  # which takes no `out`
+            mask, a, b = inputs
+            return [partial(np.copyto, output, b), partial(np.copyto, output, a, where=mask)]
+        if function is np.take:  # "raise", the default mode, would buffer; the indices were checked before
+            return [partial(inputs[0].take, *inputs[1:], out=output, mode="wrap", **options)]
+        if function is operator.setitem:
+            return [partial(operator.setitem, output, *inputs)]
+        if isinstance(function, np.ufunc) or function in _REDUCTIONS.values():
+            return [partial(function, *inputs, out=output, **options)]
+        return [lambda: np.copyto(output, function(*inputs, **options))]
+
+
+def python_calls(operations: Iterable[Operation]) -> list[Callable[[], Any]]:
+    """The replay in Python: functions without arguments that make the operations one after the other."""
+    return [call for operation in operations for call in operation.python_calls()]
 
 
 class Memory:
-    """A piece of memory that results lie in, one after the other: it is free when no recorded array looks into it.
-
-    So a step of many operations touches less memory, which stays in the caches near the processor.
-    """
+    """A block for one result after another, free once no `RecordedArray` holds it: few blocks stay in the caches."""
 
     def __init__(self, block: np.ndarray, free: list[np.ndarray]) -> None:
-        self._block = block
-        self._free = free
+        self._block, self._free = block, free
 
     def __del__(self) -> None:
         self._free.append(self._block)
 
 
 class Tape:
-    """The operations of a recording, in order.
-
-    Attributes
-    ----------
-    calls
-        What to call, one after the other, to run the recorded operations again.
-    wrappers
-        The recorded arrays by the ``id`` of the arrays in them.
-    """
+    """The operations of a recording, in order."""
 
     def __init__(self) -> None:
-        self.calls: list[Callable[[], Any]] = []
-        self.wrappers: dict[int, Any] = {}
-        self._created: list[tuple[np.ndarray, Callable[[], Any]]] = []
-        self._written: set[int] = set()  # the memory that operations write to
-        self._read: dict[int, np.ndarray] = {}
+        self.operations: list[Operation] = []
+        self.wrapped: dict[int, RecordedArray] = {}  # by the id of the array in it, which it keeps
+        self.used: set[int] = set()
+        self._constants: list[Operation] = []
+        self._written: set[int] = set()  # the buffers that are written in place
         self._free: dict[int, list[np.ndarray]] = {}  # blocks of memory by their size
-        self._memories: WeakValueDictionary[int, Memory] = WeakValueDictionary()
+
+    def reads(self, array: np.ndarray) -> bool:
+        """Whether anything was made of this array, which was `wrapped`."""
+        return id(array) in self.wrapped and id(array) in self.used
 
     def place(self, result: np.ndarray) -> tuple[np.ndarray, Memory | None]:
-        """The result of an operation in memory of the recording's own, and what keeps that from being given away."""
-        # Its elements lie in the same order as before: in another its sums could have other last bits.
+        """The result of an operation in memory of the tape, and what keeps that memory from being used again."""
+        # Its elements keep their order: in another one its sums could have other last bits.
         order = sorted(range(result.ndim), key=lambda axis: -result.strides[axis])
         in_order = result.transpose(order)
         if not in_order.flags.c_contiguous or not result.nbytes:
@@ -67,80 +137,158 @@ class Tape:
         block = free.pop() if free else _aligned(result.nbytes)
         array = block.view(result.dtype).reshape(in_order.shape).transpose(np.argsort(order))
         array[...] = result
-        memory = self._memories[id(_memory(array))] = Memory(block, free)
-        return array, memory
+        return array, Memory(block, free)
 
-    def memory_of(self, array: np.ndarray) -> Memory | None:
-        """What keeps the memory that this array looks into; None for memory that is not the recording's."""
-        return self._memories.get(id(_memory(array)))
+    def write(self, operation: Operation) -> None:
+        """Make an operation that writes into an array that was there before, and add it."""
+        for call in operation.python_calls():
+            call()
+        self.operations.append(operation)
+        self._written.add(id(buffer_of(operation.output)))
 
-    def note(self, call: Callable[[], Any], writes: np.ndarray) -> None:
-        """Add an operation that has just been run."""
-        self.calls.append(call)
-        self._written.add(id(_memory(writes)))
-
-    def note_creation(self, array: np.ndarray) -> None:
-        """Add the making of a constant array."""
+    def add_constant(self, array: np.ndarray) -> None:
+        """Add the creation of an array that depends on no other."""
         first = array.flat[0] if array.size else 0
         alike = bool((array == first).all())
-        call = functools.partial(array.fill, first) if alike else functools.partial(np.copyto, array, array.copy())
-        self.calls.append(call)
-        self._created.append((array, call))
-
-    def note_read(self, array: np.ndarray) -> None:
-        """Say that something was computed from this array, or from a view of it."""
-        self._read[id(array)] = array  # which keeps the array, so that its id is not given away
-
-    def was_read(self, array: np.ndarray) -> bool:
-        """Whether something was computed from this array itself, be it through a view made of it."""
-        return id(array) in self._read
+        self._constants.append(Operation(np.copyto, (first if alike else array.copy(),), array))
+        self.operations.append(self._constants[-1])
 
     def finish(self) -> None:
-        """Drop what need not be done again: the making of constants into which nothing is written later."""
-        constants = {id(call) for array, call in self._created if id(_memory(array)) not in self._written}
-        self.calls = [call for call in self.calls if id(call) not in constants]
+        """Drop the creation of constants that nothing is written into."""
+        constants = {id(each) for each in self._constants if id(buffer_of(each.output)) not in self._written}
+        self.operations = [operation for operation in self.operations if id(operation) not in constants]
+
+
+_current: ContextVar[Tape] = ContextVar("xpnet_tape")
 
 
 @contextmanager
 def recording() -> Iterator[Tape]:
-    """Note what is done with recorded arrays (`xpnet.engine.traced_array.wrapped`) inside a ``with`` block.
+    """Record the operations on `wrapped` arrays inside a ``with`` block.
 
     Examples
     --------
-    >>> from xpnet.engine.traced_array import wrapped
     >>> x = np.array([1.0, 2.0])
     >>> with recording() as tape:
     ...     y = 2 * wrapped(x) + 1
+    >>> [operation.function.__name__ for operation in tape.operations]
+    ['multiply', 'add']
     >>> x[...] = [10.0, 20.0]
-    >>> for call in tape.calls:
+    >>> for call in python_calls(tape.operations):
     ...     _ = call()
     >>> y.array
     array([21., 41.])
     """
-    tape = Tape()
-    token = _current.set(tape)
+    token = _current.set(Tape())
     try:
-        yield tape
-        tape.finish()
+        yield _current.get()
+        _current.get().finish()
     finally:
         _current.reset(token)
 
 
-def current_tape() -> Tape:
-    """The innermost recording's."""
-    return _current.get()
+def wrapped(array: np.ndarray) -> "RecordedArray":
+    """The recorded array of `array`: the same each time, so that ``is`` still tells arrays apart."""
+    return _current.get().wrapped.setdefault(id(array), RecordedArray(array))
 
 
-def _aligned(size: int) -> np.ndarray:
-    """So many bytes that begin where a line of the processor's cache does."""
-    block = np.empty(size + _CACHE_LINE, dtype=np.uint8)
-    start = -block.ctypes.data % _CACHE_LINE
-    return block[start : start + size]
+class RecordingTracer(Tracer):
+    """Puts each operation on the tape; refuses by name what a replay cannot do."""
+
+    # Their results differ each time, or have a size that depends on the values.
+    refused = frozenset(("asarray", "random", "nonzero", "argwhere", "flatnonzero", "extract", "compress")) | {
+        name for name in dir(np) if name.startswith("unique")
+    }
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result, recorded; a view of an argument needs no operation."""
+        tape, out = _current.get(), kwargs.pop("out", None)
+        inputs, options = self.unwrap(args), self.unwrap(kwargs)
+        if function is operator.setitem:
+            return tape.write(Operation.of(function, inputs[1:], inputs[0], {}))
+        if out is not None:
+            tape.write(Operation.of(function, inputs, out.array, options))
+            return out
+        result = function(*inputs, **options)
+        if function is operator.getitem and isinstance(result, np.generic):
+            result = inputs[0][(*inputs[1], ...)]  # one element, as an array that looks into the same memory
+        if isinstance(result, np.ndarray | np.generic):
+            return self._traced(np.asarray(result), args, function, inputs, options)
+        return result
+
+    @staticmethod
+    def _traced(array: np.ndarray, args: Any, function: Callable[..., Any], inputs: Any, options: Any) -> Any:
+        tape, arrays = _current.get(), list(_arrays((*inputs, *options.values())))
+        if any(np.may_share_memory(array, other) for other in arrays):
+            return RecordedArray(array, keeps=args)
+        uninitialized = function in (np.empty, np.empty_like)
+        if not arrays and not uninitialized:
+            tape.add_constant(array)
+            return RecordedArray(array)
+        array, memory = tape.place(array)  # not that of an argument, since `args` keeps those
+        if not uninitialized:
+            tape.operations.append(Operation.of(function, inputs, array, options))
+        return RecordedArray(array, memory)
+
+    def unwrap(self, value: Any) -> Any:
+        """The arrays in recorded ones, of which it is remembered that they were used."""
+        if isinstance(value, RecordedArray):
+            _current.get().used.add(id(value.array))
+        return super().unwrap(value)
+
+    def host_read(self, name: str, read: Callable[[], Any]) -> Any:  # noqa: ARG002
+        """Refuse: a replay does not return to the host."""
+        if name == "boolean mask":
+            raise CaptureError("a boolean mask as an index; multiply by the mask, or use `xp.where(mask, a, b)`")
+        raise CaptureError(f"{name}() of an array, which a GPU would have to be waited for")
+
+    def refuse(self, array: np.ndarray) -> Exception:
+        """The error for an array that was not computed from recorded ones."""
+        return CaptureError(
+            f"an array that the step makes by itself (shape {array.shape}, {array.dtype}), as a random one would be: "
+            "replayed, it would be the same each time"
+        )
 
 
-def _memory(array: np.ndarray) -> Any:
-    """The array whose memory a view looks into; between it and a strided view NumPy puts an object that is no array."""
+class RecordedArray(TracedArray, tracer=RecordingTracer()):
+    """An array whose operations are recorded; `keeps` is what holds the memory that it looks into."""
+
+    __slots__ = ("keeps",)
+
+    def __init__(self, array: np.ndarray, keeps: Any = None) -> None:
+        super().__init__(array)
+        self.keeps = keeps
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in _METHODS:
+            return partial(getattr(self.namespace, name), self)
+        raise CaptureError(f"the method {name}() of an array")
+
+
+def buffer_of(array: np.ndarray) -> Any:
+    """What owns the memory of an array; between it and a strided view NumPy puts an object that is no array."""
     owner: Any = array
     while getattr(owner, "base", None) is not None:
         owner = owner.base
     return owner
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[np.ndarray]:
+    """The arrays among arguments, those in lists and tuples too."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _arrays(value)
+
+
+def _aligned(size: int) -> np.ndarray:
+    """`size` bytes from the beginning of a cache line."""
+    block = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    start = -block.ctypes.data % _CACHE_LINE
+    return block[start : start + size]
