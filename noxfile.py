@@ -21,7 +21,7 @@ def group(name: str) -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the core suite on NumPy and on array-api-strict's three devices; the newcomer's run."""
-    session.install("-e", ".[examples]", *group("tests"))
+    session.install("-e", ".[plot]", *group("tests"))
     session.run("pytest", "-n", "auto", "--maxprocesses", "8", *session.posargs)
 
 
@@ -36,7 +36,7 @@ print(*(blas["architecture"] for blas in threadpoolctl.threadpool_info() if blas
 @nox.session
 def bits(session: nox.Session) -> None:
     """Run the tests of equal bits with two kernels of OpenBLAS: for any x86-64 of today, and for one with AVX2."""
-    session.install("-e", ".[examples]", *group("tests"))
+    session.install("-e", ".[plot]", *group("tests"))
     for kernels in ("Nehalem", "Haswell"):
         env = {"OPENBLAS_CORETYPE": kernels, "XPNET_TEST_BACKENDS": "numpy,strict", "OPENBLAS_NUM_THREADS": "1"}
         illegal_instruction = -4
@@ -51,15 +51,14 @@ def bits(session: nox.Session) -> None:
 def oracles(session: nox.Session) -> None:
     """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""
     session.install("-e", ".", *group("tests"), *group("oracles"))
-    session.run(
-        "pytest", "tests/parity/live", "tests/data/test_digits.py", "tests/bench/test_peers.py", *session.posargs
-    )
+    tests = ("tests/parity/live", "tests/data/test_digits.py", "tests/benchmarks/test_bench_peers.py")
+    session.run("pytest", *tests, *session.posargs)
 
 
 @nox.session
 def backends(session: nox.Session) -> None:
     """Run the whole suite on torch (CPU) and JAX as well."""
-    session.install("-e", ".[examples]", *group("tests"), *group("torch"), *group("jax"))
+    session.install("-e", ".[plot]", *group("tests"), *group("torch"), *group("jax"))
     names = "numpy,strict,strict-device1,strict-no_float64,torch,jax"
     session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": names})
 
@@ -68,7 +67,7 @@ def backends(session: nox.Session) -> None:
 def gpu(session: nox.Session) -> None:
     """Run the whole suite on CuPy, which must be there: ``nox -s gpu -- cuda12`` or ``-- cuda13``."""
     extra, *rest = session.posargs or ["cuda12"]
-    session.install("-e", f".[examples,{extra}]", *group("tests"))
+    session.install("-e", f".[plot,{extra}]", *group("tests"))
     session.run("pytest", *rest, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
 
 
@@ -104,7 +103,7 @@ def cupy_on_cpu(session: nox.Session) -> None:
     """Run the whole suite on CuPy's own code with no GPU: kernels compiled by g++, CUDA's libraries stood in for."""
     # The headers of CUDA alone: its runtime's, and those that they include, which come with the compiler's package.
     headers = ("nvidia-cuda-runtime-cu12==12.9.*", "nvidia-cuda-nvcc-cu12==12.9.*")
-    session.install("-e", ".[examples]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
+    session.install("-e", ".[plot]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
     session.run("python", "tests/gpu/cupy_on_cpu/build.py")
     session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
 
@@ -121,7 +120,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types."""
-    session.install("-e", ".[examples]", *group("typing"))
+    session.install("-e", ".[plot]", *group("typing"))
     session.run("mypy")
 
 
@@ -133,7 +132,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", "dist")
     session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
     (wheel,) = Path("dist").glob("*.whl")
-    session.install(f"{wheel}[examples]", *group("tests"))
+    session.install(f"{wheel}[plot]", *group("tests"))
     elsewhere = Path(session.create_tmp())
     for name in ("tests", "examples"):
         shutil.copytree(name, elsewhere / name, dirs_exist_ok=True)
@@ -150,7 +149,7 @@ def minimums(session: nox.Session) -> None:
     session.install("uv")
     python = str(Path(session.virtualenv.location) / "bin" / "python")
     session.run(
-        *("uv", "pip", "install", "--python", python, "--resolution", "lowest-direct", "-e", ".[examples]"),
+        *("uv", "pip", "install", "--python", python, "--resolution", "lowest-direct", "-e", ".[plot]"),
         *group("tests"),
     )
     # Old releases use what newer ones of their own requirements have deprecated: no fault of ours.
@@ -160,7 +159,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run the examples as a user would, on the bundled digits, and on MNIST where XPNET_DATA_DIR has it."""
-    session.install(".[examples]")
+    session.install(".[plot]")
     output = Path(session.create_tmp())
     session.run("python", "examples/train_mnist.py", "--dataset", "digits", "--output-dir", str(output / "digits"))
     if os.environ.get("XPNET_DATA_DIR"):
@@ -172,7 +171,7 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def course(session: nox.Session) -> None:
     """Run every program of the course on NumPy and on array-api-strict and compare its figures with the notes' own."""
-    session.install("-e", ".[examples]", *group("tests"))
+    session.install("-e", ".[plot]", *group("tests"))
     session.run(
         *("pytest", "tests/course/test_course_programs.py", "tests/course/test_course_convolution.py"),
         *("-m", "slow or not slow", "-n", "auto", *session.posargs),
@@ -183,7 +182,7 @@ def course(session: nox.Session) -> None:
 @nox.session
 def notebooks(session: nox.Session) -> None:
     """Execute the course's notebooks and the exercises, solved and unsolved, and see that none is stale."""
-    session.install("-e", ".[examples]", *group("tests"), *group("notebooks"))
+    session.install("-e", ".[plot]", *group("tests"), *group("notebooks"))
     session.run("pytest", "tests/course/notebooks", "-n", "auto", *session.posargs)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from job import Job
-from peers import trainer_of, weights_that_differ
 from taking_turns import Run
+from xpnet_runs import trainer_of, weights_that_differ
 
 from xpnet import Trainer, get_backend
 from xpnet.errors import OutOfMemoryError

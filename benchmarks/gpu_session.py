@@ -78,7 +78,7 @@ def parts(output: Path, processes: int, first: Sequence[str] = ()) -> list[Part]
         for seed in SEEDS
         for backend in ("cupy", "numpy")
     ]
-    bench = ["-m", "xpnet", "bench", "--against", "torch,jax", "--budget", "420"]
+    bench = ["benchmarks/bench_peers.py", "--peers", "torch", "jax", "--budget", "420"]
     bench += [f"--{kind}={output / f'bench.{ending}'}" for kind, ending in BENCH_FILES.items()]
     results = ["--results", str(output)]
     return [

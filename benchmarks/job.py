@@ -11,7 +11,10 @@ from xpnet._core.arrays import as_inputs
 from xpnet._core.random import random_streams
 from xpnet.data.mnist import Dataset
 
-__all__ = ["Job"]
+__all__ = ["FIRST", "WARM_UP", "Job"]
+
+WARM_UP = 20  # untimed steps on another network
+FIRST = 20  # losses to compare
 
 PIXELS, CLASSES = 784, 10
 SYNTHETIC_IMAGES, XOR_POINTS = 60_000, 32_000

@@ -6,20 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from endurance import in_turn, soak, too_large
+from jax_peer import jax_scan
 from job import Job
-from peers import (
-    device,
-    dropout_mask,
-    equal_weights,
-    jax_scan,
-    launches,
-    products,
-    sklearn_fit,
-    training,
-    xpnet_loop,
-)
+from sklearn_peer import sklearn_fit
 from taking_turns import Run
 from torch_peer import torch_loop
+from xpnet_runs import device, dropout_mask, equal_weights, launches, products, training, xpnet_loop
 
 from xpnet import XpnetError
 

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "PEERS",
@@ -30,12 +30,21 @@ HERE = Path(__file__).resolve().parent
 Run = dict[str, Any]
 Runs = dict[str, list[Run]]
 
+
+class Peer(NamedTuple):
+    """A library to compare with: its title, its package, and what pip installs it from."""
+
+    title: str
+    package: str
+    install: str
+
+
 PEERS = {
-    "torch": ("PyTorch", "torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"),
-    "jax": ("JAX", "jax"),
-    "sklearn": ("scikit-learn", "scikit-learn"),
+    "torch": Peer("PyTorch", "torch", "torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"),
+    "jax": Peer("JAX", "jax", "jax"),
+    "sklearn": Peer("scikit-learn", "scikit-learn", "scikit-learn"),
 }
-"""By the name to import: what people call it, and what to install."""
+"""By the name to import."""
 
 # What a user may have set for other programs would be in the way: each entrant says what it wants set.
 _CLEARED = (
@@ -80,11 +89,10 @@ def check_installed(peers: Sequence[str]) -> None:
     """Raise a BenchmarkError that names the first missing peer, and says how to install it."""
     for name in peers:
         if importlib.util.find_spec(name) is None:
-            title, install = PEERS[name]
-            others = " ".join(other for other in peers if other != name)
+            others = " ".join(["--peers", *(other for other in peers if other != name)])
             raise BenchmarkError(
-                f"{title} is not installed. Install it with  python -m pip install {install} , "
-                f"or leave it out with  --peers {others}".rstrip()
+                f"{PEERS[name].title} is not installed. Install it with `python -m pip install {PEERS[name].install}`, "
+                f"or leave it out with `{others}`."
             )
 
 

@@ -1,19 +1,18 @@
-"""PyTorch doing a `Job`: eager, compiled, or with the whole step captured by hand as a CUDA graph.
+"""PyTorch doing a `Job` (eager, compiled, or captured as a CUDA graph), and as a worker of `bench_peers`."""
 
-On a GPU none of it has been run yet.
-"""
-
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from job import Job
-from peers import FIRST, WARM_UP
+from job import FIRST, WARM_UP, Job
 from taking_turns import Run
 
-__all__ = ["torch_loop"]
+from xpnet.bench.work import LEARNING_RATE, MINIBATCHES, Workload
+
+__all__ = ["TorchWorker", "torch_loop"]
 
 Step = Callable[[Any], Any]  # given the indices of a minibatch; returns its loss
 
@@ -82,12 +81,7 @@ def _model(job: Job, x: Any, t: Any) -> Any:
     class OnMinibatches(module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            layers: list[Any] = []
-            *hidden, last = [_linear(W, b) for W, b in job.first_weights()]
-            for linear in hidden:
-                layers += [linear, *([nn.BatchNorm1d(linear.out_features)] if job.batch_norm else []), nn.ReLU()]
-                layers += [nn.Dropout(job.dropout)] if job.dropout else []
-            self.layers = nn.Sequential(*layers, last)
+            self.layers = _sequential(job.first_weights(), batch_norm=job.batch_norm, dropout=job.dropout)
             self.loss_of = nn.CrossEntropyLoss()
             self.register_buffer("x", x)
             self.register_buffer("t", t)
@@ -96,6 +90,23 @@ def _model(job: Job, x: Any, t: Any) -> Any:
             return self.loss_of(self.layers(self.x.index_select(0, indices)), self.t.index_select(0, indices))
 
     return OnMinibatches()
+
+
+def _sequential(
+    weights: Iterable[tuple[np.ndarray, np.ndarray]],
+    activation: str = "ReLU",
+    *,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> Any:
+    """Linear layers of these weights (inputs, outputs) and biases, and what follows each hidden one."""
+    nn: Any = import_module("torch").nn
+    layers: list[Any] = []
+    *hidden, last = [_linear(W, b) for W, b in weights]
+    for linear in hidden:
+        layers += [linear, *([nn.BatchNorm1d(linear.out_features)] if batch_norm else []), getattr(nn, activation)()]
+        layers += [nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(*layers, last)
 
 
 def _linear(W: np.ndarray, b: np.ndarray) -> Any:
@@ -173,3 +184,65 @@ def _wait(device: str) -> None:
         torch: Any = import_module("torch")
 
         torch.cuda.synchronize()
+
+
+# --- single steps ---------------------------------------------------------------------------------------------------
+
+
+class TorchWorker:
+    """PyTorch eager as a `xpnet.bench.work.Worker`; it has as many threads as NumPy's BLAS."""
+
+    def __init__(self, work: Workload, device_kind: str) -> None:
+        self.torch: Any = import_module("torch")
+        torch, self.work, self.device = self.torch, work, {"CPU": "cpu", "GPU": "cuda"}[device_kind]
+        torch.set_num_threads(_blas_threads())
+        activation = {"relu": "ReLU", "sigmoid": "Sigmoid"}[work.case.activation]
+        self.model = _sequential(work.layers(), activation).to(self.device)
+        self.loss = torch.nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
+        self.x, self.t, self.order = (
+            torch.from_numpy(a).to(self.device) for a in (work.floats(), work.labels, work.order)
+        )
+        self.images = self.x[: work.case.batch]
+
+    def train(self, steps: int) -> None:
+        for i in range(steps):
+            self._backward(self.order[i % MINIBATCHES])
+            self.optimizer.step()
+
+    def _backward(self, indices: Any) -> None:
+        self.optimizer.zero_grad()
+        self.loss(self.model(self.x.index_select(0, indices)), self.t.index_select(0, indices)).backward()
+
+    def predict(self, times: int) -> None:
+        with self.torch.inference_mode():
+            for _ in range(times):
+                self.model(self.images)
+
+    def seconds(self, work: Callable[[int], Any], times: int, clock: Callable[[], float]) -> float:
+        _wait(self.device)
+        begun = clock()
+        work(times)
+        _wait(self.device)
+        return clock() - begun
+
+    def probabilities(self) -> np.ndarray:
+        with self.torch.inference_mode():
+            return self.torch.softmax(self.model(self.images), dim=1).cpu().numpy()
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        self._backward(self.order[0])
+        return self._by_name(parameter.grad for parameter in self.model.parameters())
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return self._by_name(parameter.detach() for parameter in self.model.parameters())
+
+    def _by_name(self, arrays: Iterable[Any]) -> dict[str, np.ndarray]:
+        """By xpnet's names; PyTorch's weights are (outputs, inputs)."""
+        return {name: a.cpu().numpy().T.copy() for name, a in zip(self.work.start, arrays, strict=True)}
+
+
+def _blas_threads() -> int:
+    from threadpoolctl import threadpool_info
+
+    return next((of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"), os.cpu_count() or 1)

@@ -98,7 +98,7 @@ def test_without_cupy_it_says_how_to_have_it():
     told = rows(info().stdout)
     assert told["CuPy wheels"] == "none"
     assert told["CuPy"].startswith("not installed")
-    assert "pip install 'xpnet[cuda12]'" in told["CuPy"]
+    assert "pip install '.[cuda12]'" in told["CuPy"]
     assert not {"CUDA", "GPUs", "GPU 0"} & set(told)
 
 
@@ -182,7 +182,7 @@ def test_two_wheels_are_warned_of_with_the_commands_that_mend_it(tmp_path):
     warning = result.stdout.partition("\n\n")[2]
     assert warning.startswith("Warning: 2 CuPy wheels are installed")
     assert "python -m pip uninstall cupy-cuda12x cupy-cuda13x\n" in warning
-    assert "python -m pip install 'xpnet[cuda12]'" in warning
+    assert "python -m pip install '.[cuda12]'" in warning
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""The command line.
+"""The command line, ``xpnet`` or ``python -m xpnet``.
 
-``python -m xpnet info`` says what is installed, what answers, and which backend would be chosen; ``python -m xpnet
-bench`` compares the backends' speed. What they say of CuPy's devices has not yet been run on a GPU.
+``xpnet info`` shows what is installed, which devices answer, and the chosen backend; ``xpnet bench`` compares the speed
+of the backends.
 """
 
 import argparse
@@ -16,19 +16,24 @@ import numpy as np
 
 import xpnet
 from xpnet._core.checks import check_positive
-from xpnet._core.cupy import cupy_namespace, installed_cupy_wheels
+from xpnet._core.cupy import INSTALL_CUPY, cupy_namespace, installed_cupy_wheels
 from xpnet._core.files import check_path
 from xpnet._core.terminal import run_program
 from xpnet.backend import chosen_backend, get_backend
 from xpnet.errors import ArgumentError, BackendError, XpnetError
 
-__all__ = ["main"]
+__all__ = ["add_bench_options", "command", "main", "run_bench"]
 
 Rows = list[tuple[str, str]]
 
 
+def command() -> int:
+    """The command ``xpnet``; returns its exit status."""
+    return run_program(main)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, ``sys.argv``'s by default, and return its exit status."""
+    """Run a command, by default from ``sys.argv``, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m xpnet", description=xpnet.__doc__)
     parser.add_argument("--version", action="version", version=f"xpnet {xpnet.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -49,7 +54,7 @@ def _info(_: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     wheels = installed_cupy_wheels()
-    rows = [*_software_rows(), *_cupy_rows(wheels)]
+    rows = [*_software_rows(), *_cupy_rows(wheels), ("GPU support", "not yet run on a GPU")]
     choice, who = chosen_backend()
     asked = getattr(choice, "name", choice)
     try:
@@ -68,7 +73,7 @@ def _info(_: argparse.Namespace) -> int:
 
 
 def _software_rows() -> Rows:
-    """What there is without CuPy."""
+    """Versions, BLAS and the processor."""
     return [
         ("xpnet", xpnet.__version__),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}), {platform.platform()}"),
@@ -79,7 +84,7 @@ def _software_rows() -> Rows:
 
 
 def _blas_rows() -> Rows:
-    """The library behind NumPy's matrix products; what NumPy was built with, where threadpoolctl does not know it."""
+    """The library of NumPy's matrix products; what NumPy was built with if threadpoolctl does not know it."""
     from threadpoolctl import threadpool_info
 
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
@@ -93,22 +98,21 @@ def _blas_rows() -> Rows:
 def _describe_blas(library: dict[str, Any]) -> str:
     name = f"{library['internal_api']} {library['version'] or ''}".strip()
     threads = f"{library['num_threads']} thread{'s' * (library['num_threads'] != 1)}"
-    # Which of these two there are differs from library to library.
+    # Each library has one of these, both, or neither.
     more = [library[key] for key in ("threading_layer", "architecture") if library.get(key)]
     return ", ".join((name, threads, *more))
 
 
 def _cupy_rows(wheels: list[str]) -> Rows:
-    """CuPy, and every device that answers; else why none does."""
+    """CuPy and every device that answers, or why none does."""
     rows = [("CuPy wheels", ", ".join(wheels) or "none")]
     try:
         cupy = cupy_namespace()
-    except Exception as error:  # a broken installation raises anything, not ImportErrors alone
+    except Exception as error:  # a broken installation raises any error
         if wheels:
             rows.append(("CuPy", f"cannot be imported: {_in_one_line(error)}"))
         else:
-            needed = "`pip install 'xpnet[cuda12]'` or `pip install 'xpnet[cuda13]'`"
-            rows.append(("CuPy", f"not installed; a CUDA GPU needs {needed}"))
+            rows.append(("CuPy", f"not installed; a CUDA GPU needs {INSTALL_CUPY} in a checkout of xpnet"))
         return rows
     rows.append(("CuPy", cupy.__version__))
     driver = _answer(lambda: _cuda_version(cupy.cuda.runtime.driverGetVersion()))
@@ -116,7 +120,7 @@ def _cupy_rows(wheels: list[str]) -> Rows:
     rows.append(("CUDA", f"driver {driver}, runtime {runtime}"))
     try:
         count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
+    except Exception as error:  # CuPy's errors have no common base class
         return [*rows, ("GPUs", f"none answers: {_in_one_line(error)}")]
     rows += [(f"GPU {i}", _answer(partial(_describe_gpu, cupy, i))) for i in range(count)]
     return rows if count else [*rows, ("GPUs", "none: CuPy sees no CUDA device")]
@@ -130,15 +134,15 @@ def _describe_gpu(cupy: Any, index: int) -> str:
 
 
 def _cuda_version(number: int) -> str:
-    """``"12.4"`` from 12040, as CUDA counts its versions; a driver that is not there has version 0."""
+    """``"12.4"`` from 12040; ``"none"`` from 0, the version of a missing driver."""
     return f"{number // 1000}.{number % 1000 // 10}" if number else "none"
 
 
 def _answer(question: Callable[[], str]) -> str:
-    """The answer, or the error in its place: one device that does not answer must not hide the others."""
+    """The answer or the error, so that a device that does not answer does not hide the others."""
     try:
         return question()
-    except Exception as error:  # see above
+    except Exception as error:  # as above
         return f"unknown ({_in_one_line(error)})"
 
 
@@ -151,7 +155,7 @@ def _two_wheels_warning(wheels: list[str]) -> str:
     return (
         f"Warning: {len(wheels)} CuPy wheels are installed, which break each other. Remove them all and install one:\n"
         f"  python -m pip uninstall {names}\n"
-        "  python -m pip install 'xpnet[cuda12]'    # or cuda13, as your driver is"
+        "  python -m pip install '.[cuda12]'    # or cuda13, matching your CUDA driver"
     )
 
 
@@ -165,7 +169,12 @@ def _add_bench(commands: Any) -> None:
         "not timed. Lists are written with commas, as in `--widths 50,1000`."
     )
     parser = commands.add_parser("bench", help=about, description=f"Measure {about}. {more}")
-    parser.set_defaults(run=_bench)
+    parser.set_defaults(run=run_bench)
+    add_bench_options(parser)
+
+
+def add_bench_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``bench`` to a parser."""
 
     def add(option: str, what: str, shown: str = "%(default)s", **more: Any) -> None:
         parser.add_argument(option, help=f"{what} (default: {shown})", **more)
@@ -173,32 +182,34 @@ def _add_bench(commands: Any) -> None:
     add("--backends", "numpy, cupy, or any module of the array API standard", "numpy, and cupy if a GPU answers")
     add("--networks", "the networks to time; SimpleNetwork only in inference", "all there are")
     add("--widths", "units in each hidden layer", default="50,200,1000")
-    add("--batches", "samples a step", default="10,100,1000")
-    add("--repeats", "how often each is timed", default="5", metavar="N")
-    add("--against", "peers to compare with, once their results agree: torch, jax, sklearn", "none")
-    add("--budget", "begin nothing more after so many seconds", "no limit", metavar="SECONDS")
-    add("--threads", "how many each may have on the processor", default="1", metavar="N")
-    add("--json", "a file for everything that was measured", "none", type=_path, metavar="FILE")
+    add("--batches", "samples per step", default="10,100,1000")
+    add("--repeats", "timings of each", default="5", metavar="N")
+    add("--budget", "start nothing more after this time", "no limit", metavar="SECONDS")
+    add("--threads", "processor threads of each candidate", default="1", metavar="N")
+    add("--json", "a file for all measurements", "none", type=_path, metavar="FILE")
     add("--csv", "a file for the table", "none", type=_path, metavar="FILE")
-    add("--plot", "a picture, such as bench.png or bench.svg; needs matplotlib", "none", type=_path, metavar="FILE")
-    add("--seed", "of the images, their order and the first weights", default="0", metavar="N")
+    add("--plot", "an image, such as bench.png or bench.svg; needs matplotlib", "none", type=_path, metavar="FILE")
+    add("--seed", "seed of the images, their order and the first weights", default="0", metavar="N")
 
 
-def _bench(given: argparse.Namespace) -> int:
-    """Measure, print and write; an error that can be told in words ends it with those, and status 2."""
+def run_bench(given: argparse.Namespace, rivals: Any = lambda _: ()) -> int:
+    """Measure, print and write, and return the exit status: 2 after printing a known error.
+
+    `rivals` is the argument of `xpnet.bench.run`.
+    """
     try:
-        return _measured(given)
+        return _measure(given, rivals)
     except BrokenPipeError:  # see run_program
         raise
     except (XpnetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before there was anything to keep
+    except KeyboardInterrupt:  # before anything was measured
         return 130
 
 
-def _measured(given: argparse.Namespace) -> int:
-    # Here, because `info` and `--version` need none of it.
+def _measure(given: argparse.Namespace, rivals: Any) -> int:
+    # Imported here, because `info` and `--version` need none of it.
     from xpnet._core.files import check_writable
     from xpnet.bench import Options, run
     from xpnet.bench.plot import check_plot, plot_report
@@ -209,7 +220,6 @@ def _measured(given: argparse.Namespace) -> int:
         widths=_numbers("--widths", given.widths),
         batches=_numbers("--batches", given.batches),
         repeats=_number("--repeats", given.repeats),
-        against=_names(given.against),
         budget=None if given.budget is None else check_positive("--budget", given.budget),
         seed=_number("--seed", given.seed),
         threads=_number("--threads", given.threads),
@@ -217,7 +227,7 @@ def _measured(given: argparse.Namespace) -> int:
     check_writable(*filter(None, (given.json, given.csv, given.plot)))
     if given.plot:
         check_plot(given.plot)
-    report = run(options, announce=print)
+    report = run(options, rivals=rivals, announce=print)
     print(f"\n{report.table()}\n\n{report.closing_lines()}")
     writers: tuple[tuple[Path | None, Callable[[Path], Any]], ...] = (
         (given.json, report.to_json),
@@ -239,7 +249,7 @@ def _path(text: str) -> Path:
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    """The parts of a list with commas."""
+    """The parts of a comma-separated list."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
@@ -255,4 +265,4 @@ def _number(option: str, text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(main))
+    sys.exit(command())

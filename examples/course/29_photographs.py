@@ -17,7 +17,7 @@ from xpnet.plotting import new_figure, save_figure
 try:
     from PIL import Image, ImageOps
 except ImportError as error:
-    raise SystemExit("This program needs Pillow. Install it with  pip install 'xpnet[images]' .") from error
+    raise SystemExit("This program needs Pillow. Install it with `pip install '.[images]'`.") from error
 
 argument = sys.argv[1] if sys.argv[1:] and not sys.argv[1].startswith("-") else "30"
 

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 from xpnet import Backend, XpnetError
 from xpnet._core.arrays import register_array_type
 from xpnet._core.cupy import CupyNamespace
-from xpnet.bench import Options, contestant, measure, run
-from xpnet.bench.contestant import Contestant, Entrant
+from xpnet.bench import Options, candidate, measure, run
+from xpnet.bench.candidate import Candidate, CandidateRunner
 from xpnet.bench.device import measure_peak, peak_memory
 from xpnet.bench.process import FailedError, Process, environment
 from xpnet.bench.report import Peak
@@ -24,14 +25,14 @@ TINY = {"backends": ("numpy",), "networks": ("TwoLayerNet",), "widths": (4,), "b
 
 
 class Here:
-    """A contestant in this process, where a test can put others in the place of its parts."""
+    """A candidate in this process, whose parts a test can replace."""
 
-    def __init__(self, entrant, threads):
-        self.contestant = Contestant(entrant)
+    def __init__(self, candidate, threads):
+        self.runner = CandidateRunner(candidate)
 
     def call(self, method, *arguments):
         try:
-            return getattr(self.contestant, method)(*arguments)
+            return getattr(self.runner, method)(*arguments)
         except MemoryError as error:  # as `xpnet.bench.process.serve` does with what it does not know
             raise FailedError(" ".join(str(error).split())) from error
 
@@ -42,17 +43,15 @@ class Here:
 @pytest.fixture
 def quick(monkeypatch):
     """One step a repeat, peaks that need no measurement, and all in this process."""
-    monkeypatch.setattr(contestant, "_REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(contestant, "measure_peak", lambda *_: Peak(1e9, 1e9))
+    monkeypatch.setattr(candidate, "_MIN_REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr(candidate, "measure_peak", lambda *_: Peak(1e9, 1e9))
     monkeypatch.setattr(measure.run, "__kwdefaults__", {**measure.run.__kwdefaults__, "start": Here})
 
 
-def against(monkeypatch, make):
-    """Let ``--against rival`` mean workers that `make` makes of a workload."""
-    library = SimpleNamespace(__version__="1.0")
-    monkeypatch.setattr(measure, "check_peer", lambda name: "numpy")
-    monkeypatch.setattr(contestant, "load_peer", lambda name: (lambda library, work, place: make(work), library))
-    return Options(**TINY, against=("rival",))
+def run_against(make):
+    """Compare NumPy with a rival whose workers `make` makes of a workload."""
+    rival = Candidate("rival", "CPU", "a rival", "rival", "1.0", make, is_backend=False)
+    return run(Options(**TINY), rivals=lambda device_kind: [rival])
 
 
 # --- what is counted ------------------------------------------------------------------------------------------------
@@ -124,7 +123,7 @@ def test_every_place_of_the_grid_is_measured_on_every_backend(quick):
     assert not report.interrupted
     for row in report.rows:
         assert row.error == ""
-        assert row.place == "CPU"
+        assert row.device_kind == "CPU"
         modes = ["inference"] if row.case.network == "SimpleNetwork" else ["training", "inference"]
         assert list(row.timings) == modes
         assert all(len(timing.seconds) == 3 for timing in row.timings.values())
@@ -146,9 +145,8 @@ def test_repeats_of_all_take_turns_after_an_untimed_pass_of_each(quick, monkeypa
     class Rival(Watched):
         pass
 
-    options = against(monkeypatch, Rival)
-    monkeypatch.setattr(contestant, "XpnetWorker", Watched)
-    run(options)
+    monkeypatch.setattr(measure, "XpnetWorker", Watched)
+    run_against(Rival)
     # a step to compare, two to see how long it takes; then the repeats, in turns
     assert [who for who, _ in done] == ["Watched"] * 3 + ["Rival"] * 3 + ["Watched", "Rival"] * 2
 
@@ -166,13 +164,12 @@ def test_as_many_steps_are_made_as_are_asked_for():
     }
 
 
-def test_steps_are_doubled_until_a_repeat_takes_long_enough(monkeypatch):
+def test_steps_are_doubled_until_a_repeat_takes_long_enough():
     class Steady(XpnetWorker):
         def seconds(self, work, times, read):
             return 0.004 * times
 
-    monkeypatch.setattr(contestant, "XpnetWorker", Steady)
-    of = Contestant(Entrant("numpy", "CPU", "", "numpy"))
+    of = CandidateRunner(Candidate("numpy", "CPU", "", "numpy", "", partial(Steady, backend="numpy")))
     timings, _ = of.prepare(Case("TwoLayerNet", 3, 2), 0)
     assert {mode: timing.steps for mode, timing in timings.items()} == {"training": 8, "inference": 8}  # 32 ms
 
@@ -217,7 +214,7 @@ def test_an_interrupt_keeps_what_was_measured(quick, monkeypatch):
                 raise KeyboardInterrupt
             return super().seconds(work, times, clock)
 
-    monkeypatch.setattr(contestant, "XpnetWorker", Interrupted)
+    monkeypatch.setattr(measure, "XpnetWorker", Interrupted)
     report = run(Options(("numpy",), ("TwoLayerNet",), (4,), (3, 7), repeats=1))
     assert report.interrupted
     assert [row.case.batch for row in report.rows] == [3]
@@ -251,8 +248,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_who_comes_to_other_results_is_an_error_and_not_a_time(quick, monkeypatch, message):
-    report = run(against(monkeypatch, WRONG[message]))
+def test_who_comes_to_other_results_is_an_error_and_not_a_time(quick, message):
+    report = run_against(WRONG[message])
     right, wrong = report.rows
     assert right.error == ""
     assert right.timings["training"].seconds
@@ -262,27 +259,27 @@ def test_who_comes_to_other_results_is_an_error_and_not_a_time(quick, monkeypatc
     assert report.not_run == []
 
 
-def test_a_rival_of_another_learning_rate_is_caught(quick, monkeypatch):
+def test_a_rival_of_another_learning_rate_is_caught(quick):
     def make(work):
         worker = XpnetWorker(work, "numpy")
         worker.trainer.optimizer.lr *= 2
         return worker
 
-    assert "the change of W1 by a step is off" in run(against(monkeypatch, make)).rows[1].error
+    assert "the change of W1 by a step is off" in run_against(make).rows[1].error
 
 
-def test_who_cannot_run_does_not_stop_the_others(quick, monkeypatch):
+def test_who_cannot_run_does_not_stop_the_others(quick):
     def make(work):
         raise MemoryError("no\nroom")
 
-    right, wrong = run(against(monkeypatch, make)).rows
+    right, wrong = run_against(make).rows
     assert wrong.error == "cannot run: no room"
     assert len(right.timings["training"].seconds) == 2
 
 
 # --- processes of their own -------------------------------------------------------------------------------------------
 
-NUMPY = Entrant("numpy", "CPU", "numpy", "numpy")
+NUMPY = Candidate("numpy", "CPU", "numpy", "numpy", np.__version__, partial(XpnetWorker, backend="numpy"))
 
 
 @pytest.fixture
@@ -355,7 +352,8 @@ def test_what_a_library_prints_is_no_answer(monkeypatch, tmp_path):
         "from array_api_strict import *\nfrom array_api_strict import __array_api_version__, __array_namespace_info__"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    chatty = Process(Entrant("chatty", "CPU", "", "chatty_array_module"), 1)
+    make = partial(XpnetWorker, backend="chatty_array_module")
+    chatty = Process(Candidate("chatty", "CPU", "", "chatty_array_module", "", make), 1)
     try:
         timings, _ = chatty.call("prepare", Case("SimpleNetwork", 3, 2), 0)
         assert list(timings) == ["inference"]
@@ -372,7 +370,6 @@ def test_what_a_library_prints_is_no_answer(monkeypatch, tmp_path):
         ({"backends": ("nosuch",)}, "no backend 'nosuch'"),
         ({"backends": ("math",)}, "no backend 'math': the module of that name does not follow the Python array API"),
         ({"networks": ("Perceptron",)}, "no network 'Perceptron' to time; there are TwoLayerNet"),
-        ({"against": ("keras",)}, "no peer 'keras' to compare with; there are torch, jax, sklearn"),
         ({"widths": (5, 0)}, "width must be a whole number of at least 1, got 0"),
         ({"batches": ()}, "--batches is empty"),
         ({"repeats": 0}, "repeats must be"),

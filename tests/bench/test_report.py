@@ -25,9 +25,9 @@ def report():
     rows = []
     for batch, cpu, gpu in ((10, 1.0, 10.0), (1000, 100.0, 10.0)):
         case = Case("TwoLayerNet", 50, batch)
-        for name, place, ms in (("numpy", "CPU", cpu), ("cupy", "GPU", gpu)):
+        for name, kind, ms in (("numpy", "CPU", cpu), ("cupy", "GPU", gpu)):
             timings = {"training": timing(ms, batch=batch), "inference": timing(ms / 2, batch=batch)}
-            rows.append(Row(name, place, case, timings, peak_memory=3_000_000))
+            rows.append(Row(name, kind, case, timings, peak_memory=3_000_000))
     rows.append(Row("torch", "CPU", Case("TwoLayerNet", 50, 10), error="not timed, because of a reason"))
     devices = {"numpy": "numpy on a processor", "cupy": "cupy on a card", "torch": "torch on the CPU"}
     return Report(
@@ -83,7 +83,7 @@ def test_crossovers_are_between_a_cpu_and_a_gpu_alone(report):
     assert at == pytest.approx(100.0)  # halfway between 10 and 1000
     assert speed == pytest.approx(100_000.0)  # numpy's line is flat
     for row in report.rows:
-        row.place = "CPU"
+        row.device_kind = "CPU"
     assert crossovers(report.rows, "training") == []
 
 
@@ -214,12 +214,11 @@ def test_the_command_prints_a_table_and_writes_its_files(tmp_path, capsys):
     ("arguments", "message"),
     [
         ("--backends nosuch", "error: There is no backend 'nosuch'"),
-        ("--against keras", "error: There is no peer 'keras'"),
         ("--widths 5,x", "error: --widths takes whole numbers, got 'x'"),
         ("--repeats many", "error: --repeats takes whole numbers, got 'many'"),
         ("--batches 0", "error: batch must be a whole number of at least 1, got 0"),
         ("--budget soon", "error: --budget must be a finite number above 0, got 'soon'"),
-        ("--plot measure.doc", "error: There is no picture of the kind .doc"),
+        ("--plot measure.doc", "error: There is no image format .doc"),
         ("--json FOLDER", "cannot be written: it is a folder. Add the name of a file to it."),
     ],
 )

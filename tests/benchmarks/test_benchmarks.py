@@ -23,11 +23,11 @@ BENCHMARKS = TOP / "benchmarks"
 if not BENCHMARKS.is_dir():
     pytest.skip("this copy of the tests has no benchmarks beside it", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
-everything, benchmark, gpu, grid, job, main_job, measure, peers, record, soak, table, turns = (
+everything, benchmark, gpu, grid, job, main_job, measure, record, soak, table, turns, xpnet_runs = (
     importlib.import_module(name)
     for name in (
-        *("all", "benchmark", "gpu", "grid", "job", "main_job", "measure", "peers", "record", "soak"),
-        *("table", "taking_turns"),
+        *("all", "benchmark", "gpu", "grid", "job", "main_job", "measure", "record", "soak"),
+        *("table", "taking_turns", "xpnet_runs"),
     )
 )
 Entrant, BenchmarkError = turns.Entrant, turns.BenchmarkError
@@ -177,7 +177,9 @@ show()
 def test_a_missing_peer_is_an_error_that_says_how_to_install_it(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    says = r"PyTorch is not installed\. .*pip install torch==\S+ --index-url \S+ , or leave it out with  --peers json"
+    says = (
+        r"PyTorch is not installed\. .*pip install torch==\S+ --index-url \S+`, or leave it out with `--peers json`\."
+    )
     with pytest.raises(BenchmarkError, match=says):
         turns.check_installed(["json", "torch"])
     turns.check_installed(["json"])
@@ -335,28 +337,28 @@ def test_the_order_of_a_job_is_that_of_the_trainer():
             losses.append(float(network.loss(x[indices], t[indices])))
             for name, grad in network.gradient(x[indices], t[indices]).items():
                 network.params[name] -= long.lr * grad
-    taken = peers.xpnet_loop(long, capture=False)
+    taken = xpnet_runs.xpnet_loop(long, capture=False)
     np.testing.assert_allclose(taken["losses"], losses, rtol=100 * np.finfo(np.float32).eps)
 
 
 @pytest.mark.parametrize("dataset", ["synthetic", "xor"])
 def test_what_is_synthetic_can_be_learned(dataset):
     small = {"synthetic": {"batch": 100, "iterations": 300}, "xor": {"sizes": (2, 16, 2), "weight_std": 1.0}}[dataset]
-    taken = peers.xpnet_loop(job.Job(dataset=dataset, **{"batch": 32, "iterations": 2000} | small))
+    taken = xpnet_runs.xpnet_loop(job.Job(dataset=dataset, **{"batch": 32, "iterations": 2000} | small))
     assert taken["test_accuracy"] > {"synthetic": 0.5, "xor": 0.95}[dataset]
 
 
 def test_a_network_of_any_depth():
     deep = job.Job(sizes=(64, 8, 7, 10), batch=20, iterations=3, dataset="digits")
     assert [W.shape for W, _ in deep.first_weights()] == [(64, 8), (8, 7), (7, 10)]
-    assert len(peers.xpnet_loop(deep)["losses"]) == 3
-    assert peers.products(deep)["seconds"] > 0
+    assert len(xpnet_runs.xpnet_loop(deep)["losses"]) == 3
+    assert xpnet_runs.products(deep)["seconds"] > 0
 
 
 def test_weights_that_differ_are_counted(monkeypatch):
-    assert peers.equal_weights(TINY, "numpy")["differ"] == 0
-    assert peers.equal_weights(TINY, "numpy", fused=True)["differ"] == 0
-    trained = peers._trained
+    assert xpnet_runs.equal_weights(TINY, "numpy")["differ"] == 0
+    assert xpnet_runs.equal_weights(TINY, "numpy", fused=True)["differ"] == 0
+    trained = xpnet_runs._trained
 
     def off_by_a_bit(*args, **kwargs):
         trainer = trained(*args, **kwargs)
@@ -364,8 +366,8 @@ def test_weights_that_differ_are_counted(monkeypatch):
             trainer.network.params["b2"][3] = np.nextafter(trainer.network.params["b2"][3], np.float32(1))
         return trainer
 
-    monkeypatch.setattr(peers, "_trained", off_by_a_bit)
-    assert peers.equal_weights(TINY, "numpy")["differ"] == 1
+    monkeypatch.setattr(xpnet_runs, "_trained", off_by_a_bit)
+    assert xpnet_runs.equal_weights(TINY, "numpy")["differ"] == 1
 
 
 def test_steps_are_fused_or_not_as_is_asked(monkeypatch):
@@ -373,16 +375,16 @@ def test_steps_are_fused_or_not_as_is_asked(monkeypatch):
 
     def launches(fused):
         trainer = Trainer(TINY.network(COUNTING), x, t, None, None, capture=False, iterations=5, verbose=False)
-        peers._fuse(trainer, fused)
+        xpnet_runs._fuse(trainer, fused)
         with count_operations() as counts:
             trainer.train()
         return counts.launches.total()
 
     assert launches(True) < launches(False) - 50
     asked = []
-    monkeypatch.setattr(peers, "_fuse", lambda trainer, fused: asked.append(fused))
+    monkeypatch.setattr(xpnet_runs, "_fuse", lambda trainer, fused: asked.append(fused))
     for fused in (True, False, None):
-        peers.xpnet_loop(TINY, fused=fused)
+        xpnet_runs.xpnet_loop(TINY, fused=fused)
     assert asked == [True, True, False, False]  # the warm-up and the training; None is as the trainer likes it
 
 
@@ -395,7 +397,7 @@ def test_a_peer_learns_what_xpnet_learns(peer):
     ours, theirs = measure.measured("xpnet", TINY), {rival.name: turns.in_a_process(rival) for rival in entrants}
     turns.check_agreement([Entrant("xpnet", (), group="all"), *entrants], {"xpnet": ours, **theirs})
     assert all(taken["seconds"] > 0 for taken in theirs.values())
-    assert (len(ours["losses"]), ours["steps"], ours["batch"]) == (peers.FIRST, TINY.iterations, TINY.batch)
+    assert (len(ours["losses"]), ours["steps"], ours["batch"]) == (job.FIRST, TINY.iterations, TINY.batch)
 
 
 # --- the programs ---------------------------------------------------------------------------------------------------

@@ -20,11 +20,12 @@ BENCHMARKS = TOP / "benchmarks"
 if not BENCHMARKS.is_dir():
     pytest.skip("this copy of the tests has no benchmarks beside it", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
-benchmark, endurance, gpu, gpu_session, job, on_gpu, peers, record, soak, table, turns = (
+benchmark, endurance, gpu, gpu_session, job, on_gpu, record, soak, table, turns, xpnet_runs = (
     importlib.import_module(name)
     for name in (
-        *("benchmark", "endurance", "gpu", "gpu_session", "job", "on_gpu", "peers", "record", "soak", "table"),
+        *("benchmark", "endurance", "gpu", "gpu_session", "job", "on_gpu", "record", "soak", "table"),
         "taking_turns",
+        "xpnet_runs",
     )
 )
 Entrant, BenchmarkError, Part = turns.Entrant, turns.BenchmarkError, gpu_session.Part
@@ -151,7 +152,7 @@ def test_what_a_soak_must_not_show(name, changed):
 
 
 def test_the_launches_alone_learn_what_the_training_learns():
-    whole, alone = peers.xpnet_loop(TINY, capture=True), peers.launches(TINY)
+    whole, alone = xpnet_runs.xpnet_loop(TINY, capture=True), xpnet_runs.launches(TINY)
     assert whole["losses"] == alone["losses"]
     assert whole["test_accuracy"] == alone["test_accuracy"]
     assert alone["seconds"] > 0
@@ -305,8 +306,8 @@ def test_a_copy_without_gits_records_says_its_commit(monkeypatch):
 
 def test_fused_steps_of_the_launches_alone_are_fused():
     """What is timed beside the training is the same training: the choice reaches the steps."""
-    trainer = peers._made(TINY, TINY.data()[0], fused=True, backend=COUNTING)
-    plain = peers._made(TINY, TINY.data()[0], fused=False, backend=COUNTING)
+    trainer = xpnet_runs._made(TINY, TINY.data()[0], fused=True, backend=COUNTING)
+    plain = xpnet_runs._made(TINY, TINY.data()[0], fused=False, backend=COUNTING)
     counted = []
     for made in (trainer, plain):
         step = made.step()

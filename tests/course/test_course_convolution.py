@@ -187,5 +187,5 @@ def test_photographs_of_ones_own_are_learned(run_on_numpy, tmp_path):
 
 def test_without_pillow_the_program_says_what_installs_it(run_on_numpy, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(SystemExit, match=re.escape("pip install 'xpnet[images]'")):
+    with pytest.raises(SystemExit, match=re.escape("pip install '.[images]'")):
         run_on_numpy("29_photographs")

@@ -673,7 +673,7 @@ def test_what_a_trainer_says_of_a_test_set_that_is_empty(tmp_path):
 
 def test_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"needs Pillow. Install it with `pip install pillow`"):
+    with pytest.raises(ImportError, match=r"needs Pillow. Install it with `pip install '\.\[images\]'`"):
         load(tmp_path)
 
 

@@ -321,8 +321,8 @@ def test_without_the_package_the_plain_drawing_is_written(tmp_path, caplog, monk
     monkeypatch.setitem(sys.modules, "graphviz", None)
     message = falls_back(tmp_path, caplog)
     assert "package graphviz is not installed" in message
-    assert "pip install graphviz" in message
-    with pytest.raises(ImportError, match="pip install graphviz"):
+    assert "pip install '.[plot]'" in message
+    with pytest.raises(ImportError, match=r"pip install '\.\[plot\]'"):
         shopping().drawing().dot()
 
 

@@ -284,7 +284,7 @@ def test_without_matplotlib_it_trains_all_the_same(program, monkeypatch, tmp_pat
     on_digits(program, "--iterations", "5")
     told = capsys.readouterr().out
     [line] = [line for line in told.splitlines() if "matplotlib" in line]
-    assert "`pip install matplotlib`" in line
+    assert "`pip install '.[plot]'`" in line
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == [n for n in FILES if not n.endswith("png")]
     assert "learning_curves.png" not in told.splitlines()[-1]
 

@@ -1028,9 +1028,8 @@ ELSEWHERE = {
 INSTALLS, COUNTING = "installs a package", "is told to the tests that count launches, and to no user"
 NOT_RUN = {
     "CuPy wheels are installed, which break each other.": INSTALLS,
-    "`pip install 'xpnet[cuda12]'` or `pip install 'xpnet[cuda13]'`": INSTALLS,
+    "`pip install '.[cuda12]'` (or cuda13": INSTALLS,
     "which break each other: remove them all with": INSTALLS,
-    "needs {title}, which is not installed.": INSTALLS,
     "needs matplotlib.": INSTALLS,
     "needs Pillow.": INSTALLS,
     "Install it with `sudo apt install graphviz`": INSTALLS,

@@ -1,7 +1,4 @@
-"""CuPy as the layers see it: loading it, saying why it cannot be loaded, and the thin namespace over it.
-
-Not yet run on a GPU.
-"""
+"""CuPy: loading it, explaining why it cannot be loaded, and a thin namespace over it."""
 
 import functools
 import importlib
@@ -12,28 +9,30 @@ from typing import Any
 
 from xpnet.errors import BackendError, CaptureError
 
-__all__ = ["CupyNamespace", "cupy_namespace", "installed_cupy_wheels", "load_cupy"]
+__all__ = ["INSTALL_CUPY", "CupyNamespace", "cupy_namespace", "installed_cupy_wheels", "load_cupy"]
+
+INSTALL_CUPY = "`pip install '.[cuda12]'` (or cuda13, matching your CUDA driver)"
 
 
 class _Capture(threading.local):
-    """What makes the matrix products of this thread while it captures a stream; None otherwise."""
+    """The matrix products of a thread while it captures a stream, else None."""
 
     products: Any = None
 
 
 class CupyNamespace:
-    """The functions of ``cupy``, with a seam for what must differ.
+    """The functions of ``cupy``, some of them replaced while a stream is being captured.
 
-    Layers write ``xp.matmul(a, b)`` and not ``a @ b`` because CuPy refuses its own matrix product while a stream is
-    being captured: the place to send it elsewhere is here, and no layer needs to know. Most of what cannot be captured
-    CuPy refuses by itself; what it would let pass, and every launch of the graph then repeat, is refused here.
+    CuPy refuses its own matrix product during capture, so layers write ``xp.matmul(a, b)`` and not ``a @ b``. CuPy
+    itself refuses most calls that cannot be captured; this class refuses those that would silently become constants of
+    the graph.
 
     Attributes
     ----------
     cupy
         The module itself.
     idle_pools
-        Memory pools of CUDA graphs that are closed, for the next ones.
+        Memory pools of closed CUDA graphs, to be reused.
     """
 
     accepts_out = True
@@ -45,15 +44,15 @@ class CupyNamespace:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.cupy, name)
-        setattr(self, name, value)  # the next look-up is a plain attribute
+        setattr(self, name, value)  # so that the next look-up is a plain attribute
         return value
 
     @contextmanager
     def capturing(self, products: Any) -> Iterator[None]:
-        """Inside a ``with`` block, and in this thread alone, have `products` make the matrix products.
+        """Let `products` compute the matrix products inside a ``with`` block, in this thread.
 
-        For the capture of a stream, and for the steps that warm up for it: what is loaded then is not loaded while the
-        stream is being captured, when it cannot be.
+        Used for the capture of a stream and for the warm-up steps before it, because libraries cannot be loaded during
+        capture.
 
         Parameters
         ----------
@@ -81,17 +80,17 @@ class CupyNamespace:
         return products.matmul(a, b, out=out)
 
     def array(self, a: Any, *args: Any, **kwargs: Any) -> Any:
-        """``cupy.array``; while a stream is being captured of arrays on the device alone."""
+        """``cupy.array``; during capture only of arrays on the device."""
         self._refuse_host("array", a)
         return self.cupy.array(a, *args, **kwargs)
 
     def asarray(self, a: Any, *args: Any, **kwargs: Any) -> Any:
-        """``cupy.asarray``; while a stream is being captured of arrays on the device alone."""
+        """``cupy.asarray``; during capture only of arrays on the device."""
         self._refuse_host("asarray", a)
         return self.cupy.asarray(a, *args, **kwargs)
 
     def sliding_window_view(self, x: Any, window_shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
-        """A view of the windows, as NumPy's; CuPy's own copies the window's shape to the device, and waits for it."""
+        """A view of the windows, like NumPy's. CuPy's own function copies the shape to the device and synchronizes."""
         shape = list(x.shape)
         for along, size in zip(axis, window_shape, strict=True):
             shape[along] -= size - 1
@@ -100,16 +99,16 @@ class CupyNamespace:
 
     @property
     def random(self) -> Any:
-        """``cupy.random``, but not in captured steps: cuRAND refuses, and newer generators would have drawn before.
+        """``cupy.random``, except in captured steps.
 
-        The steps that warm up draw too, and a generator's state is nothing that could be put back.
+        cuRAND cannot be captured; newer generators advance in the warm-up steps, and their state cannot be restored.
         """
         if self._capture.products is not None:
             raise CaptureError("xp.random: captured steps would draw other numbers than plain ones; hash a counter")
         return self.cupy.random
 
     def _refuse_host(self, name: str, a: Any) -> None:
-        # CuPy refuses to copy an array while it captures, but makes a single number a constant of the graph.
+        # During capture CuPy refuses to copy an array, but a single number becomes a constant of the graph.
         if self._capture.products is not None and not isinstance(a, self.cupy.ndarray):
             raise CaptureError(
                 f"xp.{name} of a value on the host ({type(a).__name__}): every launch of the graph would see this one; "
@@ -122,12 +121,12 @@ class CupyNamespace:
 
 @functools.cache
 def cupy_namespace() -> CupyNamespace:
-    """The one namespace over CuPy; an ImportError where there is no CuPy."""
+    """The single namespace over CuPy; raises an ImportError without CuPy."""
     return CupyNamespace(importlib.import_module("cupy"))
 
 
 def installed_cupy_wheels() -> list[str]:
-    """The CuPy distributions installed, as ``name version``; two of them break each other."""
+    """The installed CuPy distributions, as ``name version``. Two of them break each other."""
     from importlib.metadata import distributions
 
     wheels = {
@@ -144,7 +143,7 @@ def load_cupy() -> CupyNamespace:
     Raises
     ------
     BackendError
-        Saying which: not installed, two wheels at once, installed but broken, or no device answers.
+        If CuPy is not installed, is broken, is installed twice, or no device answers.
     """
     wheels = installed_cupy_wheels()
     names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
@@ -156,11 +155,11 @@ def load_cupy() -> CupyNamespace:
     )
     try:
         xp = cupy_namespace()
-    except Exception as error:  # an ImportError, or an OSError where a library of CUDA's is missing
+    except Exception as error:  # an ImportError, or an OSError if a CUDA library is missing
         if not wheels:
             raise BackendError(
-                "The backend 'cupy' was asked for, but CuPy is not installed. Install it with "
-                "`pip install 'xpnet[cuda12]'` (or cuda13, as your driver is), or choose `XPNET_BACKEND=numpy`."
+                f"The backend 'cupy' was asked for, but CuPy is not installed. Install it with {INSTALL_CUPY} in a "
+                "checkout of xpnet, or choose `XPNET_BACKEND=numpy`."
             ) from error
         raise BackendError(
             f"The backend 'cupy' was asked for, but {', '.join(wheels)} cannot be imported: {error}.{two}"
@@ -168,7 +167,7 @@ def load_cupy() -> CupyNamespace:
     try:
         if xp.cuda.runtime.getDeviceCount() == 0:
             raise RuntimeError("it sees no CUDA device")
-    except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
+    except Exception as error:  # CuPy's errors have no common base class
         raise BackendError(
             f"The backend 'cupy' was asked for, and CuPy {xp.__version__} is installed, but no CUDA device answers: "
             f"{error}.{two} Look at `python -m xpnet info`, or choose `XPNET_BACKEND=numpy`."

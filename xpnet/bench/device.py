@@ -1,4 +1,4 @@
-"""What a device can do at most, and how much memory was needed: what the times of a comparison are held against."""
+"""Peak throughput and peak memory of a device."""
 
 import contextlib
 import ctypes
@@ -14,10 +14,10 @@ from xpnet.backend import Backend, asarray
 from xpnet.bench.report import Peak
 from xpnet.bench.work import WaitingClock
 
-__all__ = ["forget_peak_memory", "measure_peak", "peak_memory"]
+__all__ = ["measure_peak", "peak_memory", "reset_peak_memory"]
 
 _PRODUCT_SIZES = (256, 512, 1024, 2048, 4096, 8192)
-_PRODUCT_SECONDS = 0.02  # a matrix product that takes longer shows the peak; no larger one is tried
+_MAX_PRODUCT_SECONDS = 0.02  # a matrix product that takes longer shows the peak; no larger one is tried
 _COPIED_FLOATS = 2**24  # 64 MiB: more than the caches of most processors
 _REPEATS = 3
 
@@ -30,29 +30,29 @@ def measure_peak(
     sizes: tuple[int, ...] = _PRODUCT_SIZES,
     copied: int = _COPIED_FLOATS,
 ) -> Peak:
-    """The most that a backend's device is seen to do in float32, the best of three.
+    """Measure the peak throughput of a backend's device in float32, the best of three.
 
-    A product of two square matrices of n makes 2*n**3 operations; a copy reads and writes each byte once.
+    A product of two n x n matrices makes 2*n**3 operations; a copy reads and writes each byte once.
 
     Parameters
     ----------
     backend
-        Where to measure.
+        The backend to measure.
     clock
         Seconds.
     check
-        Called before each measurement; whatever it raises ends them.
+        Called before each measurement; an error it raises ends them.
     sizes
-        Of the matrices, rising.
+        Sizes of the matrices, ascending.
     copied
-        How many numbers to copy.
+        Numbers to copy.
     """
     xp, flops_per_second = backend.xp, 0.0
     for n in sizes:
         a = asarray(np.full((n, n), 0.5, dtype=np.float32), backend=backend)
         seconds = _best_seconds(lambda a=a: xp.matmul(a, a), a, clock, check)  # type: ignore[misc]
         flops_per_second = max(flops_per_second, 2 * n**3 / seconds)
-        if seconds > _PRODUCT_SECONDS:
+        if seconds > _MAX_PRODUCT_SECONDS:
             break
     source = asarray(np.ones(copied, dtype=np.float32), backend=backend)
     seconds = _best_seconds(_copier(source), source, clock, check)
@@ -60,7 +60,7 @@ def measure_peak(
 
 
 def _copier(source: Array) -> Callable[[], Array]:
-    """A copy into memory that is there already, where arrays can be written; new memory is given page by page."""
+    """A copy into existing memory if arrays are writable, since new memory is allocated page by page."""
     xp = get_array_module(source)
     if not is_writable(source):
         return lambda: xp.asarray(source, copy=True)
@@ -81,30 +81,30 @@ def _best_seconds(
     for _ in range(1 + _REPEATS):
         check()
         times.append(waiting.seconds(work))
-    return max(min(times[1:]), 1e-9)  # the first is not counted; a clock may be too coarse to see a small product
+    return max(min(times[1:]), 1e-9)  # without the first; 1e-9 for a clock too coarse for a small product
 
 
-def forget_peak_memory(backend: Backend | None) -> None:
-    """Let the peak begin anew, where that can be: CuPy gives back what it holds; so does the process, on Linux."""
+def reset_peak_memory(backend: Backend | None) -> None:
+    """Reset the peak if possible: CuPy frees its cached memory; so does the process, on Linux."""
     if backend is not None and isinstance(backend.xp, CupyNamespace):
         backend.xp.get_default_memory_pool().free_all_blocks()
         return
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # there is no such function but in glibc
-        ctypes.CDLL(None).malloc_trim(0)  # else what others have freed would be used again, and seen by nobody
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)  # else reused memory would not be seen
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
         file.write("5")
 
 
-def peak_memory(backend: Backend | None, place: str) -> int | None:
-    """The most bytes so far: of CuPy's memory pool, or of the whole process; None where nobody tells.
+def peak_memory(backend: Backend | None, device_kind: str) -> int | None:
+    """The most bytes so far, of CuPy's memory pool or of the whole process; None if unknown.
 
-    The difference of two of these is what was needed between them, at least: a process reuses memory that it has been
-    given before, and where its peak cannot be forgotten, only what goes beyond it is seen.
+    The difference of two results is a lower bound of the memory needed in between: a process reuses freed memory, and
+    without a reset only memory beyond the previous peak is seen.
     """
     if backend is not None and isinstance(backend.xp, CupyNamespace):
         return int(backend.xp.get_default_memory_pool().total_bytes())
-    if place == "GPU":
+    if device_kind == "GPU":
         return None
     try:
         import resource

@@ -1,15 +1,14 @@
-"""The comparison of devices, ``python -m xpnet bench``: training and inference over a grid of widths and batches.
+"""Time training and inference of each backend over a grid of networks, widths and batches.
 
-Each one who is compared has a process of its own, and as many threads as the others. They take turns, after a full pass
-that is not timed; medians and spreads are told. What it does on a GPU has not yet been run on one.
+Each candidate has a process of its own and the same number of threads. After an untimed pass they take turns.
 """
 
 import contextlib
-import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,12 +17,10 @@ import numpy as np
 import xpnet
 from xpnet._core.checks import check_count, check_positive
 from xpnet.backend import asarray, get_backend
-from xpnet.bench.check import DisagreementError
-from xpnet.bench.contestant import Entrant
-from xpnet.bench.peers import check_peer
+from xpnet.bench.candidate import Candidate, DisagreementError
 from xpnet.bench.process import FailedError, Process
 from xpnet.bench.report import Peak, Report, Row
-from xpnet.bench.work import NETWORKS, Case, place_of
+from xpnet.bench.work import NETWORKS, Case, XpnetWorker, device_kind
 from xpnet.errors import ArgumentError, BackendError, XpnetError
 
 if TYPE_CHECKING:
@@ -36,24 +33,22 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare; an ArgumentError where that cannot be.
+    """What to compare. Invalid options raise an ArgumentError.
 
     Attributes
     ----------
     backends
-        As for `get_backend`; none for numpy, and cupy where a device answers.
+        Names for `get_backend`; empty for numpy, and cupy if a device answers.
     networks, widths, batches
-        The grid: names of NETWORKS, units in each hidden layer, samples a step.
+        The grid: names of NETWORKS, units in each hidden layer, samples per step.
     repeats
-        How often each is timed.
-    against
-        Peers: ``"torch"``, ``"jax"``, ``"sklearn"``.
+        Timings of each.
     budget
-        Seconds after which no further repeat is begun; None for no limit.
+        Seconds after which no further repeat starts; None for no limit.
     seed
-        Of the images, their order and the first weights.
+        Seed of the images, their order and the first weights.
     threads
-        How many each may have on the processor.
+        Processor threads of each candidate.
     """
 
     backends: tuple[str, ...] = ()
@@ -61,7 +56,6 @@ class Options:
     widths: tuple[int, ...] = (50, 200, 1000)
     batches: tuple[int, ...] = (10, 100, 1000)
     repeats: int = 5
-    against: tuple[str, ...] = ()
     budget: float | None = None
     seed: int = 0
     threads: int = 1
@@ -87,9 +81,8 @@ class Options:
             raise ArgumentError(f"seed must be a whole number of at least 0, got {self.seed}.")
 
     def cases(self) -> list[Case]:
-        """The grid, each place once."""
-        grid = product(self.networks, self.widths, self.batches)
-        return [Case(*place) for place in dict.fromkeys(grid)]
+        """The grid, without duplicates."""
+        return [Case(*of) for of in dict.fromkeys(product(self.networks, self.widths, self.batches))]
 
 
 class OutOfTimeError(Exception):
@@ -97,59 +90,58 @@ class OutOfTimeError(Exception):
 
 
 class Deadline:
-    """Raises `OutOfTimeError` when `check` is called after so many seconds of the clock; None for never."""
+    """Raises `OutOfTimeError` from `check` once `seconds` of the clock have passed; never if None."""
 
     def __init__(self, seconds: float | None, clock: Clock) -> None:
         self.seconds, self.clock, self.begun = seconds, clock, clock()
 
     def check(self) -> None:
-        """Called before whatever takes time."""
+        """Call before anything that takes time."""
         if self.seconds is not None and self.clock() - self.begun >= self.seconds:
             raise OutOfTimeError
 
 
 class Calls(Protocol):
-    """Makes calls of a `Contestant`, wherever that is."""
+    """Calls the methods of a `CandidateRunner`, in whichever process."""
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """What the method gives."""
+        """Return what the method returns."""
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
 
 
-Competitors = list[tuple[Entrant, Calls]]
+Started = list[tuple[Candidate, Calls]]
 
 
 def run(
     options: Options,
     *,
+    rivals: Callable[[str], Iterable[Candidate]] = lambda _: (),
     clock: Clock = time.perf_counter,
     announce: Callable[[str], None] = lambda _: None,
-    start: Callable[[Entrant, int], Calls] = Process,
+    start: Callable[[Candidate, int], Calls] = Process,
 ) -> Report:
-    """Measure, until all is measured, the budget is spent, or the user interrupts.
+    """Measure until everything is measured, the budget is spent, or the user interrupts.
 
     Parameters
     ----------
     options
         What to compare.
+    rivals
+        Given a device kind of the backends (``"CPU"``, ``"GPU"``), returns more candidates to time on it.
     clock
         Seconds, for the budget.
     announce
-        Called with a line on each device, before anything is timed; and with one on each place of the grid when it is
-        done, unless a bar shows that.
+        Called with a line for each device before anything is timed, and with one for each finished case unless a
+        progress bar is shown.
     start
-        Makes a contestant of an entrant and the number of its threads.
-
-    Returns
-    -------
-    Report
+        Starts a candidate with a number of threads.
 
     Raises
     ------
     BackendError, ArgumentError
-        When a backend or a peer that was asked for cannot be had.
+        If a backend or rival is not available.
 
     Examples
     --------
@@ -160,50 +152,35 @@ def run(
     from tqdm.auto import tqdm
 
     deadline = Deadline(options.budget, clock)
+    names = dict.fromkeys(options.backends or _usable_backends())
+    candidates = list({of.name: of for of in map(_backend_candidate, names)}.values())
+    candidates += [rival for kind in sorted({of.device_kind for of in candidates}) for rival in rivals(kind)]
     versions = {"python": platform.python_version(), "xpnet": xpnet.__version__, "numpy": np.__version__}
-    entrants = _entrants(options, versions)
-    report = Report(asdict(options), {entrant.name: entrant.device for entrant in entrants}, versions)
+    versions |= {candidate.library: candidate.version for candidate in candidates}
+    report = Report(asdict(options), {candidate.name: candidate.device for candidate in candidates}, versions)
     for line in report.devices.values():
         announce(line)
     cases = options.cases()
-    bar = tqdm(total=len(cases) * len(entrants) * options.repeats, unit="repeat", disable=None)
+    bar = tqdm(total=len(cases) * len(candidates) * options.repeats, unit="repeat", disable=None)
     with contextlib.ExitStack() as ends:
         ends.enter_context(bar)
         try:
-            competitors = [(entrant, start(entrant, options.threads)) for entrant in entrants]
-            for _, calls in competitors:
+            started = [(candidate, start(candidate, options.threads)) for candidate in candidates]
+            for _, calls in started:
                 ends.callback(calls.close)
-            _measure_peaks(report, competitors, deadline, bar)
+            _measure_peaks(report, started, deadline, bar)
             for number, case in enumerate(cases, start=1):
-                _measure_case(report, case, competitors, deadline, bar)
+                _measure_case(report, case, started, deadline, bar)
                 if bar.disable:
                     announce(f"{case}: done, {number} of {len(cases)}")
         except OutOfTimeError:
             pass
         except KeyboardInterrupt:
             report.interrupted = True
-    report.not_run = list(_left_out(report, cases, entrants, options.repeats))
+    report.not_run = list(_left_out(report, cases, candidates, options.repeats))
     report.rows = [row for row in report.rows if row.error or any(of.seconds for of in row.timings.values())]
     report.seconds = clock() - deadline.begun
     return report
-
-
-# --- who takes part -------------------------------------------------------------------------------------------------
-
-
-def _entrants(options: Options, versions: dict[str, str]) -> list[Entrant]:
-    """Those who were asked for; the versions of their libraries are added to `versions`."""
-    entrants = list(
-        {name: _backend_entrant(name, versions) for name in options.backends or _usable_backends()}.values()
-    )
-    places = sorted({entrant.place for entrant in entrants})
-    for name in dict.fromkeys(options.against):
-        package = check_peer(name)
-        versions[name] = importlib.metadata.version(package)
-        for place in ["CPU"] if name == "sklearn" else places:
-            title = name if place == "CPU" else f"{name} ({place})"
-            entrants.append(Entrant(title, place, f"{name} {versions[name]} on the {place}", name, is_peer=True))
-    return entrants
 
 
 def _usable_backends() -> list[str]:
@@ -214,52 +191,53 @@ def _usable_backends() -> list[str]:
     return ["numpy", "cupy"]
 
 
-def _backend_entrant(name: str, versions: dict[str, str]) -> Entrant:
+def _backend_candidate(name: str) -> Candidate:
     backend = get_backend(name)
-    versions[backend.name] = str(getattr(backend.xp, "__version__", "unknown"))
-    place = place_of(asarray([0.0], dtype="float32", backend=backend))
-    return Entrant(backend.name, place, backend.describe(), backend.name)
+    version = str(getattr(backend.xp, "__version__", "unknown"))
+    kind = device_kind(asarray([0.0], dtype="float32", backend=backend))
+    make = partial(XpnetWorker, backend=backend.name)
+    return Candidate(backend.name, kind, backend.describe(), backend.name, version, make)
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 
-def _measure_peaks(report: Report, competitors: Competitors, deadline: Deadline, bar: "tqdm[Any]") -> None:
-    """The peak of each place is the best of all backends that run there."""
-    for entrant, calls in competitors:
-        if entrant.is_peer:
+def _measure_peaks(report: Report, started: Started, deadline: Deadline, bar: "tqdm[Any]") -> None:
+    """Measure the peak of each device kind: the best of all backends that run there."""
+    for candidate, calls in started:
+        if not candidate.is_backend:
             continue
         deadline.check()
-        bar.set_description(f"{entrant.name}: peaks of its device")
+        bar.set_description(f"{candidate.name}: peak of its device")
         try:
-            peak, best = calls.call("peak"), report.peaks.get(entrant.place)
+            peak, best = calls.call("peak"), report.peaks.get(candidate.device_kind)
         except FailedError:
-            continue  # whatever it was, the rows will tell
+            continue  # its rows will say why
         if best is not None:
             peak = Peak(
                 max(peak.flops_per_second, best.flops_per_second), max(peak.bytes_per_second, best.bytes_per_second)
             )
-        report.peaks[entrant.place] = peak
+        report.peaks[candidate.device_kind] = peak
 
 
-def _measure_case(report: Report, case: Case, competitors: Competitors, deadline: Deadline, bar: "tqdm[Any]") -> None:
-    """All in turn: checked and warmed up first, then each repeat of one after the same repeat of another."""
+def _measure_case(report: Report, case: Case, started: Started, deadline: Deadline, bar: "tqdm[Any]") -> None:
+    """Check and warm up every candidate, then time repeat by repeat, in turn."""
     repeats, seed = report.options["repeats"], report.options["seed"]
     ready: list[tuple[Row, Calls]] = []
-    for entrant, calls in competitors:
+    for candidate, calls in started:
         deadline.check()
-        bar.set_description(f"{case}: {entrant.name}")
-        row = Row(entrant.name, entrant.place, case)
+        bar.set_description(f"{case}: {candidate.name}")
+        row = Row(candidate.name, candidate.device_kind, case)
         report.rows.append(row)
-        with _failures_told_in(row):
+        with _errors_kept_in(row):
             row.timings, row.peak_memory = calls.call("prepare", case, seed)
             ready.append((row, calls))
-    bar.update((len(competitors) - len(ready)) * repeats)
+    bar.update((len(started) - len(ready)) * repeats)
     for _ in range(repeats):
         for row, calls in ready:
             for mode, timing in row.timings.items():
                 deadline.check()
-                with _failures_told_in(row):
+                with _errors_kept_in(row):
                     seconds, busy = calls.call("repeat", mode)
                     timing.seconds.append(seconds)
                     timing.busy_seconds.append(busy)
@@ -270,8 +248,8 @@ def _measure_case(report: Report, case: Case, competitors: Competitors, deadline
 
 
 @contextlib.contextmanager
-def _failures_told_in(row: Row) -> Iterator[None]:
-    """What one cannot do is told in its row, and the others go on."""
+def _errors_kept_in(row: Row) -> Iterator[None]:
+    """Store an error of one candidate in its row, so that the others continue."""
     try:
         yield
     except DisagreementError as error:
@@ -280,18 +258,18 @@ def _failures_told_in(row: Row) -> Iterator[None]:
         row.error = f"cannot run: {error}"
 
 
-def _left_out(report: Report, cases: list[Case], entrants: list[Entrant], repeats: int) -> Iterator[str]:
-    """A line for each place of the grid that was not measured, and for each that was, but not as often as asked."""
+def _left_out(report: Report, cases: list[Case], candidates: list[Candidate], repeats: int) -> Iterator[str]:
+    """A line for each case that was not measured, and for each measured fewer times than asked."""
     rows = {(row.backend, row.case): row for row in report.rows}
     for case in cases:
         missing = []
-        for entrant in entrants:
-            row = rows.get((entrant.name, case), Row(entrant.name, entrant.place, case))
+        for candidate in candidates:
+            row = rows.get((candidate.name, case), Row(candidate.name, candidate.device_kind, case))
             if not row.error and not any(timing.seconds for timing in row.timings.values()):
-                missing.append(entrant.name)
+                missing.append(candidate.name)
                 continue
             for mode, timing in row.timings.items():
                 if len(timing.seconds) < repeats:
-                    yield f"{case}: {entrant.name}, {mode}, {len(timing.seconds)} of {repeats} repeats"
+                    yield f"{case}: {candidate.name}, {mode}, {len(timing.seconds)} of {repeats} repeats"
         if missing:
             yield f"{case}: {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""The picture of the comparison: samples a second against batch, and where a GPU overtakes a CPU."""
+"""The plot of the comparison: samples per second against batch, and where a GPU overtakes a CPU."""
 
 import math
 import os
@@ -17,19 +17,19 @@ _HOW_TO_READ = "Higher is faster. Lines: medians; bars: slowest to fastest repea
 
 
 def crossover(batches: Sequence[float], a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The first batch at which two lines meet; between two batches as both are straight in a log-log picture.
+    """The first batch at which two lines meet, interpolated linearly in a log-log plot.
 
     Parameters
     ----------
     batches
-        In rising order, above 0.
+        Ascending, above 0.
     a, b
-        Samples a second of the two at each batch, above 0.
+        Samples per second at each batch, above 0.
 
     Returns
     -------
     float or None
-        None where one is ahead at every batch.
+        None if one is ahead at every batch.
 
     Examples
     --------
@@ -49,13 +49,13 @@ def crossover(batches: Sequence[float], a: Sequence[float], b: Sequence[float]) 
 
 
 def crossovers(rows: Sequence[Row], mode: str) -> list[tuple[str, str, float, float]]:
-    """Where lines on a CPU and on a GPU meet: the names of both, the batch, the samples a second there."""
+    """Where the lines of a CPU and of a GPU meet: both names, the batch, the samples per second."""
     lines = _lines(rows, mode)
     met = []
-    for (on_cpu, place), slow in lines.items():
-        for (on_gpu, other), fast in lines.items():
+    for (on_cpu, kind), slow in lines.items():
+        for (on_gpu, other_kind), fast in lines.items():
             batches = sorted(set(slow) & set(fast))
-            if (place, other) != ("CPU", "GPU") or not batches:
+            if (kind, other_kind) != ("CPU", "GPU") or not batches:
                 continue
             at = crossover(batches, [slow[n] for n in batches], [fast[n] for n in batches])
             if at is not None:
@@ -64,11 +64,11 @@ def crossovers(rows: Sequence[Row], mode: str) -> list[tuple[str, str, float, fl
 
 
 def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
-    """Draw and write the picture, in the format of the path's suffix; returns the matplotlib figure.
+    """Draw and write the plot, in the format of the path's suffix; returns the matplotlib figure.
 
-    A row of panels for the training of each network, one for its inference, and a column for each width. A line goes
-    through the medians, a bar from the slowest repeat to the fastest; a hollow marker was disturbed. A star marks each
-    place where the line of a CPU and that of a GPU meet.
+    Each network has a row of panels for training and one for inference, each width a column. Lines join the medians,
+    bars span the slowest to the fastest repeat, hollow markers are disturbed. A star marks where the lines of a CPU and
+    a GPU meet.
     """
     rows = [
         (network, mode)
@@ -86,7 +86,7 @@ def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
             of_panel = [row for row in report.rows if (row.case.network, row.case.width) == (network, width)]
             _draw_panel(panels[i, j], of_panel, mode, styles)
             panels[i, j].set_title(f"{network}, width {width}: {mode}", fontsize=10)
-        panels[i, 0].set_ylabel("samples a second")
+        panels[i, 0].set_ylabel("samples per second")
     for axes in panels[-1]:
         axes.set_xlabel("batch")
     handles = {handle.get_label(): handle for axes in panels.flat for handle in axes.get_legend_handles_labels()[0]}
@@ -98,25 +98,25 @@ def plot_report(report: Report, path: str | os.PathLike[str]) -> Any:
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """Raise before anything is measured, and not after it, where the picture could not be drawn."""
+    """Raise if the plot could not be drawn; to be called before anything is measured."""
     suffix = Path(path).suffix[1:].lower() or "png"
     try:
         formats = new_figure(path).canvas.get_supported_filetypes()
     except ImportError as error:
-        raise ArgumentError("A picture needs matplotlib. Install it with `pip install matplotlib`.") from error
+        raise ArgumentError("A plot needs matplotlib. Install it with `pip install '.[plot]'`.") from error
     if suffix not in formats:
-        raise ArgumentError(f"There is no picture of the kind .{suffix}; there are .{', .'.join(sorted(formats))}.")
+        raise ArgumentError(f"There is no image format .{suffix}; there are .{', .'.join(sorted(formats))}.")
 
 
 def _draw_panel(axes: Any, rows: Sequence[Row], mode: str, styles: dict[str, tuple[str, str]]) -> None:
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-    for (name, place), line in _lines(rows, mode).items():
+    for (name, kind), line in _lines(rows, mode).items():
         batches = sorted(line)
         of = {
             row.case.batch: row.timings[mode]
             for row in rows
-            if (row.backend, row.place) == (name, place) and row.timings
+            if (row.backend, row.device_kind) == (name, kind) and row.timings
         }
         color, marker = styles[name]
         axes.plot(batches, [line[n] for n in batches], marker=marker, color=color, label=name)
@@ -139,17 +139,17 @@ def _draw_panel(axes: Any, rows: Sequence[Row], mode: str, styles: dict[str, tup
 
 
 def _lines(rows: Sequence[Row], mode: str) -> dict[tuple[str, str], dict[int, float]]:
-    """Samples a second by batch, for each backend or peer and where it runs."""
+    """Samples per second by batch, for each candidate and its device kind."""
     lines: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
         timing = row.timings.get(mode)
         if timing is not None and timing.seconds and not row.error:
-            lines.setdefault((row.backend, row.place), {})[row.case.batch] = timing.samples_per_second
+            lines.setdefault((row.backend, row.device_kind), {})[row.case.batch] = timing.samples_per_second
     return lines
 
 
 def _on_line(line: dict[int, float], at: float) -> float:
-    """The height of a line at a batch that it passes, straight between its points in a log-log picture."""
+    """Height of a line at a batch, interpolated linearly in a log-log plot."""
     below, above = max(n for n in line if n <= at * (1 + 1e-9)), min(n for n in line if n >= at * (1 - 1e-9))
     if below == above:
         return line[below]

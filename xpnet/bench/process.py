@@ -1,4 +1,4 @@
-"""A contestant in a process of its own, so that no library's threads, memory or settings disturb another's."""
+"""A process for each candidate, so that no library's threads, memory or settings disturb another's."""
 
 import contextlib
 import os
@@ -10,24 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import xpnet
-from xpnet.bench.check import DisagreementError
-from xpnet.bench.contestant import Contestant, Entrant
+from xpnet.bench.candidate import Candidate, CandidateRunner, DisagreementError
 from xpnet.errors import XpnetError
 
 __all__ = ["FailedError", "Process", "environment", "serve"]
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "NPROC",  # XLA's, and so JAX's
+    "NPROC",  # of XLA, and so of JAX
 )  # fmt: skip
 
 
 class FailedError(Exception):
-    """What another library raised, or how the process ended, in a line."""
+    """A line with the error of another library, or with how the process ended."""
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a contestant's process, which sets its number of threads."""
+    """The environment variables of a candidate's process, which set its number of threads."""
     kept = dict(os.environ)
     flags = [kept.get("XLA_FLAGS", ""), *(["--xla_cpu_multi_thread_eigen=false"] if threads == 1 else [])]
     paths = [str(Path(xpnet.__file__).parents[1]), *filter(None, [kept.get("PYTHONPATH")])]
@@ -35,24 +34,24 @@ def environment(threads: int) -> dict[str, str]:
         kept
         | dict.fromkeys(_THREADS, str(threads))
         | {"XLA_FLAGS": " ".join(filter(None, flags)), "PYTHONPATH": os.pathsep.join(paths)}
-        | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # else JAX takes most of a GPU's memory from the others
+        | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # else JAX takes most of a GPU's memory
     )
 
 
 class Process:
-    """Makes calls of a `Contestant` in its process, which is begun at the first call and again after it has died."""
+    """Calls the methods of a `CandidateRunner` in a process, which starts at the first call and again after a crash."""
 
-    def __init__(self, entrant: Entrant, threads: int) -> None:
-        self.entrant, self.threads = entrant, threads
+    def __init__(self, candidate: Candidate, threads: int) -> None:
+        self.candidate, self.threads = candidate, threads
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """What the method of the contestant returns, or raises.
+        """Return what the method returns, or raise what it raises.
 
         Raises
         ------
         FailedError
-            Where another library raised something, or the process has ended.
+            If another library raised an error, or the process has ended.
         """
         try:
             if self._process is None:
@@ -65,13 +64,13 @@ class Process:
         return answer
 
     def _start(self) -> None:
-        # Without -c's own entry for the working folder (-P), whose files could have the names of modules.
+        # -P leaves out the working folder, whose files could have the names of modules.
         command = [sys.executable, "-P", "-c", "from xpnet.bench.process import serve; serve()"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(self.threads),
-            start_new_session=True,  # a Ctrl-C is for the program that compares, which then ends this one
+            start_new_session=True,  # Ctrl-C must reach only the parent, which then ends this process
         )  # fmt: skip
-        answer = self._ask(self.entrant)
+        answer = self._ask(self.candidate)
         if isinstance(answer, BaseException):
             self.close()
             raise answer
@@ -86,13 +85,13 @@ class Process:
         return pickle.load(process.stdout)
 
     def _end(self) -> str:
-        """End the process, and say how it did: ``status 1``, ``signal 9``."""
+        """End the process and describe its end: ``status 1``, ``signal 9``."""
         process, self._process = self._process, None
         if process is None:
             return "it could not be started"
         assert process.stdin is not None
-        with process, contextlib.suppress(BrokenPipeError):  # of what it has not read
-            process.stdin.close()  # at which it ends if it has not
+        with process, contextlib.suppress(BrokenPipeError):  # unread input
+            process.stdin.close()  # tells the process to end
         return f"status {process.returncode}" if process.returncode >= 0 else f"signal {-process.returncode}"
 
     def close(self) -> None:
@@ -103,25 +102,25 @@ class Process:
 
 
 def serve() -> None:
-    """Answer a `Process`: read calls from the standard input, and write what comes of them to the standard output."""
+    """Answer a `Process`: read calls from standard input and write their results to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever a library prints is no answer
-        contestant: Any = None
+        os.dup2(2, 1)  # keeps what libraries print out of the answers
+        runner: Any = None
         while True:
             try:
                 asked = pickle.load(sys.stdin.buffer)
             except EOFError:
                 return
             try:
-                if contestant is None:
-                    contestant, answer = Contestant(asked), None
+                if runner is None:
+                    runner, answer = CandidateRunner(asked), None
                 else:
                     method, arguments = asked
-                    answer = getattr(contestant, method)(*arguments)
+                    answer = getattr(runner, method)(*arguments)
             except (XpnetError, DisagreementError) as error:
                 answer = error
-            except Exception as error:  # of any library, such as too little memory
+            except Exception as error:  # of any library, such as out of memory
                 answer = FailedError(" ".join(str(error).split()) or type(error).__name__)
             pickle.dump(answer, answers)
             answers.flush()

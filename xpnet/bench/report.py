@@ -1,12 +1,14 @@
-"""What the comparison of devices tells: a table for the terminal, JSON, and CSV."""
+"""The report of the comparison: a table for the terminal, JSON, and CSV."""
 
 import csv
 import io
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,39 +23,39 @@ __all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing"]
 
 MODES = ("training", "inference")
 CSV_COLUMNS = (
-    "backend", "place", "network", "width", "batch", "mode", "repeats", "steps_per_repeat", "median_us", "min_us",
+    "backend", "device_kind", "network", "width", "batch", "mode", "repeats", "steps_per_repeat", "median_us", "min_us",
     "max_us", "processor_share", "disturbed", "samples_per_second", "flops", "bytes", "share_of_matmul_peak",
     "share_of_bandwidth", "operations", "peak_memory_bytes", "error",
 )  # fmt: skip
 
 # On a quiet machine repeats of 30 ms differ by less than this, and a process has the processor all the time.
-_MAX_SPREAD = 1.2  # the median, of the shortest
-_MIN_SHARE = 0.9  # of the time that passes
+_MAX_SPREAD = 1.2  # median / shortest
+_MIN_SHARE = 0.9  # of the elapsed time
 
 _DISTURBED = (
     "! Disturbed: it had a processor for less than 90 % of the time, or its median is more than 1.2 times its shortest "
-    "repeat.\n  Something else is running here; the shortest repeat (min) is nearest to the truth."
+    "repeat.\n  Another program is running; the shortest repeat (min) is the best estimate."
 )
 
 
 @dataclass
 class Timing:
-    """Repeats of one thing.
+    """The repeats of one measurement.
 
     Attributes
     ----------
     batch
-        Samples a step.
+        Samples per step.
     cost
-        Of a step, counted from the shapes.
+        Cost of a step, computed from the shapes.
     operations
-        Array operations a step, by xpnet's own count; None for a peer.
+        Array operations per step, counted by xpnet; None for other libraries.
     steps
-        How many steps each repeat makes.
+        Steps per repeat.
     seconds
-        How long each repeat took.
+        Duration of each repeat.
     busy_seconds
-        For how much of it the process had a processor, all its threads together; None on a GPU.
+        Processor time of each repeat, of all threads together; None on a GPU.
 
     Examples
     --------
@@ -71,13 +73,13 @@ class Timing:
 
     @property
     def processor_share(self) -> float | None:
-        """For how much of the time the process had a processor, 1 for each thread that did; None on a GPU."""
+        """Processor time / elapsed time, up to 1 per thread; None on a GPU."""
         known = [busy for busy in self.busy_seconds if busy is not None]
         return sum(known) / sum(self.seconds) if known else None
 
     @property
     def disturbed(self) -> bool:
-        """Whether something else on the machine slowed it down: it had to wait, or repeats differ much.
+        """Whether another program slowed it down: it waited for a processor, or its repeats differ.
 
         Examples
         --------
@@ -93,28 +95,28 @@ class Timing:
 
     @property
     def median_us(self) -> float:
-        """Microseconds a step."""
+        """Microseconds per step."""
         return statistics.median(self.seconds) / self.steps * 1e6
 
     @property
     def min_us(self) -> float:
-        """Of the fastest repeat."""
+        """Microseconds per step of the fastest repeat."""
         return min(self.seconds) / self.steps * 1e6
 
     @property
     def max_us(self) -> float:
-        """Of the slowest repeat."""
+        """Microseconds per step of the slowest repeat."""
         return max(self.seconds) / self.steps * 1e6
 
     @property
     def samples_per_second(self) -> float:
-        """By the median."""
+        """Throughput of the median repeat."""
         return self.batch / self.median_us * 1e6
 
 
 @dataclass
 class Peak:
-    """The most a device was measured to do: operations a second in a matrix product, bytes a second in a copy."""
+    """Measured peak of a device: operations per second in a matrix product, bytes per second in a copy."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -122,10 +124,10 @@ class Peak:
 
 @dataclass
 class Row:
-    """A backend or peer in a place of the grid; `timings` by mode, `peak_memory` in bytes, or why there is nothing."""
+    """A candidate in a case: `timings` by mode and `peak_memory` in bytes, or an `error`."""
 
     backend: str
-    place: str
+    device_kind: str
     case: Case
     timings: dict[str, Timing] = field(default_factory=dict)
     peak_memory: int | None = None
@@ -134,22 +136,22 @@ class Row:
 
 @dataclass
 class Report:
-    """All that was measured, and on what.
+    """Everything that was measured, and on what.
 
     Attributes
     ----------
     options
-        As they were asked for.
+        The options of the run.
     devices
-        What each backend and peer runs on, in a line.
+        A line on the device of each candidate.
     peaks
-        By place, ``"CPU"`` or ``"GPU"``.
+        By device kind, ``"CPU"`` or ``"GPU"``.
     rows
-        In the order in which they were measured.
+        In the order of measurement.
     not_run
-        What a budget or an interrupt left out, a line each.
+        A line for each case that a budget or an interrupt left out.
     seconds
-        How long all took.
+        Total duration.
     """
 
     options: dict[str, Any]
@@ -162,8 +164,8 @@ class Report:
     seconds: float = 0.0
 
     def shares(self, row: Row, timing: Timing) -> tuple[float | None, float | None]:
-        """Of the device's measured matmul peak and bandwidth, by the median; None where they were not measured."""
-        peak = self.peaks.get(row.place)
+        """Fractions of the device's measured matmul peak and bandwidth; None if not measured."""
+        peak = self.peaks.get(row.device_kind)
         if peak is None:
             return None, None
         a_second = 1e6 / timing.median_us
@@ -173,11 +175,11 @@ class Report:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """One for each row and mode, with `CSV_COLUMNS` for keys; None for what there is not."""
+        """A record for each row and mode, with the keys `CSV_COLUMNS`; None for missing values."""
         records = []
         for row in self.rows:
             case = row.case
-            same = {"backend": row.backend, "place": row.place} | asdict(case)
+            same = {"backend": row.backend, "device_kind": row.device_kind} | asdict(case)
             same |= {"peak_memory_bytes": row.peak_memory, "error": row.error or None}
             for mode, timing in row.timings.items():
                 measured: dict[str, Any] = {"mode": mode, "repeats": len(timing.seconds), **asdict(timing.cost)}
@@ -193,7 +195,7 @@ class Report:
         return records
 
     def table(self) -> str:
-        """For the terminal: a line for each row; shares and operations are those of training where there is any."""
+        """The table for the terminal; shares and operations are those of training if there is any."""
         from tabulate import tabulate
 
         headers = (
@@ -222,14 +224,16 @@ class Report:
         return "\n\n".join(parts)
 
     def closing_lines(self) -> str:
-        """The peaks that the shares are shares of, what to beware of, and how long all took."""
+        """The peaks that the shares refer to, notes on reading the table, and the duration."""
         peaks = [
-            f"{place}: {peak.flops_per_second / 1e9:,.1f} GFLOP/s in a matrix product, "
+            f"{kind}: {peak.flops_per_second / 1e9:,.1f} GFLOP/s in a matrix product, "
             f"{peak.bytes_per_second / 1e9:,.1f} GB/s in a copy (float32)"
-            for place, peak in self.peaks.items()
+            for kind, peak in self.peaks.items()
         ]
         ended = "interrupted after" if self.interrupted else "measured in"
-        memory = "Peak MB: how far the peak of the process rose, or on a GPU the pool; memory used again is not seen."
+        memory = (
+            "Peak MB: increase of the peak memory of the process, or of the pool on a GPU; reused memory is not seen."
+        )
         threads = self.options.get("threads", 1)
         alone = (
             f"Each had a process of its own, with {threads} thread{'s' * (threads > 1)} on the processor (--threads)."
@@ -239,18 +243,18 @@ class Report:
         return "\n".join([*peaks, memory, alone, *marks, f"{ended.capitalize()} {self.seconds:.1f} s"])
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything, each repeat too, as one JSON object."""
+        """Write everything, including each repeat, as one JSON object."""
         repeats = [s for row in self.rows for s in ([timing.seconds for timing in row.timings.values()] or [[]])]
         rows = [{**record, "seconds": s} for record, s in zip(self.records(), repeats, strict=True)]
         content: dict[str, Any] = {
-            "what": "python -m xpnet bench",
+            "command": shlex.join(["python", *sys.argv]),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         content |= {"commit": commit(), "machine": machine(), **asdict(self), "rows": rows}
         write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line for each row and mode, under `CSV_COLUMNS`."""
+        """Write a line for each row and mode, with the columns `CSV_COLUMNS`."""
         text = io.StringIO()
         table = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
         table.writeheader()
@@ -272,15 +276,15 @@ def _cells(timing: Timing | None) -> tuple[str, str]:
     return f"{median} ({low}-{high}){mark}", f"{timing.samples_per_second:,.0f}"
 
 
-# --- where it was measured ------------------------------------------------------------------------------------------
+# --- the machine ---------------------------------------------------------------------------------------------------
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its cores, the system, and the libraries of threads that are loaded, with how many each uses."""
+    """Describe the processor, its cores, the system, and the loaded thread libraries with their numbers of threads."""
     from threadpoolctl import threadpool_info
 
     libraries = [f"{of['internal_api']} {of['version']}, threads: {of['num_threads']}" for of in threadpool_info()]
-    processor = get_backend("numpy").describe_device().rpartition(", ")[0]  # its last part counts the cores
+    processor = get_backend("numpy").describe_device().rpartition(", ")[0]  # without the number of cores
     return {
         "processor": processor,
         "cores": os.cpu_count(),
@@ -290,14 +294,14 @@ def machine() -> dict[str, Any]:
 
 
 def commit(folder: Path = Path(__file__).parent, paths: Sequence[str] = (".",)) -> dict[str, Any] | None:
-    """Which version was measured, and whether it had been changed since; None where git does not have it.
+    """The measured commit, and whether files were changed since; None if git does not know them.
 
     Parameters
     ----------
     folder
-        Of a repository.
+        Folder of a repository.
     paths
-        What was measured, in that folder.
+        The measured files in that folder.
     """
 
     def git(*arguments: str) -> str:
@@ -305,14 +309,14 @@ def commit(folder: Path = Path(__file__).parent, paths: Sequence[str] = (".",)) 
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "--", *paths)  # else the repository is someone else's
+        git("ls-files", "--error-unmatch", "--", *paths)  # else it is another repository
         return {"id": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *paths))}
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _operating_system() -> str:
-    """As its users call it, where it says so (``Debian GNU/Linux 12 (bookworm), x86_64``)."""
+    """Its full name if known (``Debian GNU/Linux 12 (bookworm), x86_64``)."""
     try:
         name = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):

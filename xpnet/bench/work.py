@@ -1,4 +1,4 @@
-"""What the comparison of devices times: a network, its minibatches, the arithmetic they cost, and who does the work."""
+"""The work that the comparison times: cases, their arithmetic, their data, and the workers that do it."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -27,14 +27,13 @@ __all__ = [
     "Worker",
     "Workload",
     "XpnetWorker",
-    "event_seconds",
+    "device_kind",
     "operations",
-    "place_of",
 ]
 
 PIXELS, CLASSES = 784, 10
 IMAGES = 10_000
-MINIBATCHES = 32  # different ones; then they come round again
+MINIBATCHES = 32  # distinct; used in a cycle
 LEARNING_RATE = 0.1
 BYTES_OF_FLOAT32 = 4
 
@@ -48,7 +47,7 @@ _HIDDEN_LAYERS = {"TwoLayerNet": 1, "ThreeLayerNet": 2, "SimpleNetwork": 1}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step costs, counted from the shapes: floating-point operations, and bytes read and written."""
+    """Cost of a step, computed from the shapes: floating-point operations, and bytes read and written."""
 
     flops: int
     bytes: int
@@ -56,7 +55,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Case:
-    """A place of the grid: a network of NETWORKS, the units in each of its hidden layers, and the samples a step.
+    """A cell of the grid: a name of NETWORKS, the units in each hidden layer, and the samples per step.
 
     Examples
     --------
@@ -78,23 +77,23 @@ class Case:
 
     @property
     def trains(self) -> bool:
-        """Whether it has backpropagation; a numerical gradient takes seconds and says nothing of a device."""
+        """Whether it has backpropagation. A numerical gradient takes seconds and says nothing about a device."""
         return self.network != "SimpleNetwork"
 
     @property
     def activation(self) -> str:
-        """What follows its hidden layers, ``"relu"`` or ``"sigmoid"``."""
+        """Activation of its hidden layers, ``"relu"`` or ``"sigmoid"``."""
         return "relu" if self.network == "TwoLayerNet" else "sigmoid"
 
     def make(self, seed: int, backend: str | Backend) -> Network:
-        """The network, float32, with the same first weights on every backend."""
+        """Make the network in float32, with the same first weights on every backend."""
         return NETWORKS[self.network](*self.sizes, seed=seed, backend=backend)
 
     def inference_cost(self) -> Cost:
-        """Of a batch: 2*N*D*H operations a layer of D inputs and H outputs, in its matrix product.
+        """Cost of a batch: 2*N*D*H operations for the matrix product of a layer of D inputs and H outputs.
 
-        Nothing else is counted as arithmetic. In bytes: the pixels are read, and written as floats; each product reads
-        its input and its weights and writes its output; each activation reads and writes once.
+        Only matrix products count as arithmetic. Bytes: the pixels are read, and written as floats; each product reads
+        its input and weights and writes its output; each activation reads and writes once.
         """
         N = self.batch
         flops = sum(2 * N * D * H for D, H in self._layers())
@@ -103,13 +102,12 @@ class Case:
         return Cost(flops, N * PIXELS + BYTES_OF_FLOAT32 * floats)
 
     def training_cost(self) -> Cost:
-        """Of a step: forward 2*N*D*H a layer, backward twice that, without the first layer's input gradient.
+        """Cost of a step: forward 2*N*D*H per layer, backward twice that, without the first layer's input gradient.
 
-        In bytes: what `inference_cost` counts; for the gradient of the weights the input and dout are read, and the
-        gradient is written; for that of the input dout and the weights are read, and it is written, and the activation
-        before reads it and its mask or output and writes once; the update reads parameters and gradients, and writes
-        parameters. A processor whose caches hold some of this moves less through its memory, and may come to more
-        than its bandwidth.
+        Bytes, beyond `inference_cost`: the gradient of the weights reads the input and dout and writes once; the
+        gradient of the input reads dout and the weights and writes once, and the activation before it reads two arrays
+        and writes one; the update reads parameters and gradients and writes parameters. Caches may hold part of this,
+        so that the result can exceed the memory bandwidth.
 
         Examples
         --------
@@ -130,17 +128,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Workload:
-    """What every worker is given for a case, on the host, so that all do the same.
+    """The input of every worker for a case, on the host.
 
     Attributes
     ----------
     images, labels
-        (IMAGES, 784) uint8 pixels and (IMAGES,) int64 class indices, drawn at random: a step takes as long to learn
-        from them as from digits.
+        (IMAGES, 784) uint8 pixels and (IMAGES,) int64 class indices, at random: a step takes as long as on digits.
     order
         (MINIBATCHES, batch) int64: the images of each minibatch.
     start
-        The first parameters, float32, by their names ``W1 b1 W2 b2 ...``; W is (D, H).
+        The first parameters, float32, by name: ``W1 b1 W2 b2 ...``; W is (D, H).
     """
 
     case: Case
@@ -152,14 +149,18 @@ class Workload:
 
     @classmethod
     def of(cls, case: Case, seed: int) -> "Workload":
-        """The workload of a case; the same for the same seed."""
+        """Make the workload of a case; the same for the same seed."""
         images, labels = _images(seed)
         order = np.random.default_rng(seed).integers(0, IMAGES, (MINIBATCHES, case.batch))
         start = {name: to_numpy(value) for name, value in case.make(seed, "numpy").params.items()}
         return cls(case, seed, images, labels, order, start)
 
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The first (W, b) of each affine layer."""
+        return [(self.start[f"W{i}"], self.start[f"b{i}"]) for i in range(1, len(self.case.sizes))]
+
     def floats(self) -> np.ndarray:
-        """The images as float32 from 0 to 1, for a library that does not take bytes."""
+        """The images as float32 from 0 to 1, for libraries that do not take bytes."""
         return as_inputs(self.images, np.dtype(np.float32))
 
 
@@ -170,29 +171,29 @@ def _images(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Worker(Protocol):
-    """One who trains and predicts: xpnet on a backend, or another library. All start from the workload's parameters."""
+    """Trains and predicts: xpnet on a backend, or another library. All start from the workload's parameters."""
 
     def train(self, steps: int) -> Any:
-        """Make so many steps of SGD, gathering of the minibatches included, from the first minibatch on."""
+        """Make `steps` steps of SGD, each including the gathering of its minibatch, from the first minibatch on."""
 
     def predict(self, times: int) -> Any:
-        """Compute the scores of the first `batch` images, so many times."""
+        """Compute the scores of the first `batch` images, `times` times."""
 
     def seconds(self, work: Callable[[int], Any], times: int, clock: Callable[[], float]) -> float:
-        """How long ``work(times)`` takes, the device's part included."""
+        """Time ``work(times)``, including the work of the device."""
 
     def probabilities(self) -> np.ndarray:
-        """Of the classes, (N, C), for the first `batch` images."""
+        """Class probabilities, shape (N, C), of the first `batch` images."""
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Of the loss on the first minibatch, by the parameters' names and in their shapes."""
+        """Gradients of the loss on the first minibatch, by parameter name."""
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The parameters as they are now, in the names and shapes of `Workload.start`."""
+        """The current parameters, with the names and shapes of `Workload.start`."""
 
 
 class XpnetWorker:
-    """xpnet on a backend: the Trainer's own minibatches and steps, and the network's ``predict``."""
+    """xpnet on a backend: the Trainer's minibatches and steps, and the network's ``predict``. See `Worker`."""
 
     def __init__(self, work: Workload, backend: str | Backend, dtype: str = "float32") -> None:
         case, self.backend = work.case, get_backend(backend)
@@ -203,11 +204,10 @@ class XpnetWorker:
         )  # fmt: skip
         self.network.flatten()
         self._order = asarray(work.order.reshape(-1), like=self.network.anchor)
-        self._steps = self.trainer.steps(at_once=MINIBATCHES)  # recorded where that can be, as in training
+        self._steps = self.trainer.steps(at_once=MINIBATCHES)  # captured if possible, as in training
         self._images = self.trainer.x_train[: case.batch, ...]
 
     def train(self, steps: int) -> Array:
-        """As `Worker` says."""
         size = self.trainer.mini_batch_size
         with blas_threads(self.trainer.largest_product):
             for done in range(0, steps, MINIBATCHES):
@@ -216,73 +216,62 @@ class XpnetWorker:
         return self.network.anchor
 
     def predict(self, times: int) -> Array:
-        """As `Worker` says."""
         for _ in range(times):
             scores = self.network.predict(self._images, batch_size=self.trainer.mini_batch_size)
         return scores
 
     def seconds(self, work: Callable[[int], Array], times: int, clock: Callable[[], float]) -> float:
-        """As `Worker` says."""
         return WaitingClock(self.network.anchor, clock).seconds(lambda: work(times))
 
     def probabilities(self) -> np.ndarray:
-        """As `Worker` says."""
         return to_numpy(self.network.predict_proba(self._images, batch_size=self.trainer.mini_batch_size))
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """As `Worker` says."""
         x, t = next(self.trainer.step().minibatches(self._order, self.trainer.mini_batch_size))
         return {name: to_numpy(grad) for name, grad in self.network.gradient(x, t).items()}
 
     def weights(self) -> dict[str, np.ndarray]:
-        """As `Worker` says."""
         return {name: np.array(to_numpy(value)) for name, value in self.network.params.items()}
 
 
 class WaitingClock:
-    """Times what a device does, and not how fast it was given its work.
+    """Times the work of a device, not the launching of it.
 
     Parameters
     ----------
     like
         An array on the device.
     clock
-        Seconds.
+        Seconds; CuPy is timed by CUDA events instead.
     """
 
     def __init__(self, like: Array, clock: Callable[[], float]) -> None:
         self.like, self.clock = like, clock
 
     def seconds(self, work: Callable[[], Array]) -> float:
-        """How long `work` takes until the array that it returns is there: by CuPy's events, else by the clock."""
+        """Time `work` until the array that it returns is computed."""
         xp = get_array_module(self.like)
         synchronize(like=self.like)
         if isinstance(xp, CupyNamespace):
-            return event_seconds(xp.cuda, work)
-        begun = self.clock()
+            begun, ended = xp.cuda.Event(), xp.cuda.Event()
+            begun.record()
+            work()
+            ended.record()
+            ended.synchronize()
+            return float(xp.cuda.get_elapsed_time(begun, ended)) / 1000
+        started = self.clock()
         result = work()
         synchronize(like=self.like)
-        if hasattr(result, "block_until_ready"):  # JAX computes while Python goes on, and this is how to wait for it
+        if hasattr(result, "block_until_ready"):  # JAX computes asynchronously
             result.block_until_ready()
-        return self.clock() - begun
-
-
-def event_seconds(cuda: Any, work: Callable[[], Any]) -> float:
-    """How long the device takes over what `work` gives it, by CUDA events; not yet run on a GPU."""
-    begun, ended = cuda.Event(), cuda.Event()
-    begun.record()
-    work()
-    ended.record()
-    ended.synchronize()
-    return float(cuda.get_elapsed_time(begun, ended)) / 1000
+        return self.clock() - started
 
 
 @functools.cache
 def operations(network: str, *, fused: bool = False) -> dict[str, int]:
-    """Calls that make or write an array (on a GPU each at least one launch), of one step alone and of one inference.
+    """Count the calls of a step and of an inference that make or write an array (on a GPU, at least a launch each).
 
-    Counted by running them on the backend that counts, gathering and conversion of the pixels included; `fused` as the
-    steps are on CuPy.
+    Counted on the counting backend, including gathering and the conversion of pixels; `fused` as on CuPy.
 
     Examples
     --------
@@ -300,11 +289,11 @@ def operations(network: str, *, fused: bool = False) -> dict[str, int]:
         trainer = worker.trainer
         step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=fused)
         with count_operations() as training:
-            step(trainer.t_train[: case.batch])  # its labels will do as indices
+            step(trainer.t_train[: case.batch])  # the labels serve as indices
         counted["training"] = training.launches.total()
     return counted
 
 
-def place_of(array: Array) -> str:
-    """``"GPU"`` or ``"CPU"``: where an array lives, by what its library calls the device."""
+def device_kind(array: Array) -> str:
+    """``"GPU"`` or ``"CPU"``, from the name of an array's device."""
     return "GPU" if any(word in str(getattr(array, "device", "")).lower() for word in ("cuda", "gpu")) else "CPU"

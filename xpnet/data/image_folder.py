@@ -142,7 +142,7 @@ def load_image_folder(
     try:
         import PIL  # noqa: F401
     except ImportError as error:
-        raise ImportError("load_image_folder needs Pillow. Install it with `pip install pillow`.") from error
+        raise ImportError("load_image_folder needs Pillow. Install it with `pip install '.[images]'`.") from error
     from tqdm.auto import tqdm
 
     for name, flag in {"color": color, "crop": crop, "strict": strict, "verbose": verbose}.items():

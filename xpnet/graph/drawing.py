@@ -216,7 +216,7 @@ def _graphviz() -> Any:
         import graphviz
     except ImportError as error:
         raise ImportError(
-            "The Python package graphviz is not installed. Install it with `pip install graphviz`."
+            "The Python package graphviz is not installed. Install it with `pip install '.[plot]'`."
         ) from error
     return graphviz
 

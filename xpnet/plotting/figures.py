@@ -20,7 +20,7 @@ def new_figure(path: str | os.PathLike[str] | None = None, **options: Any) -> An
         from matplotlib import pyplot
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Drawing needs matplotlib. Install it with `pip install matplotlib`.") from error
+        raise ImportError("Drawing needs matplotlib. Install it with `pip install '.[plot]'`.") from error
     return pyplot.figure(**options) if path is None else Figure(**options)
 
 

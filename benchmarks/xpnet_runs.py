@@ -1,19 +1,17 @@
-"""xpnet and its rivals doing a `Job`, each as its users write it; a call is one measurement, in a process of its own.
+"""Measurements of xpnet doing a `Job`; each call is one measurement, in a process of its own.
 
-Each gives a `Run`: ``seconds`` of the loop alone, the first ``losses``, ``test_accuracy``, ``versions``.
-PyTorch has a file of its own, `torch_peer`.
+Each returns a `Run`: ``seconds`` of the loop alone, the first ``losses``, ``test_accuracy``, ``versions``.
 """
 
 import time
 import warnings
 from functools import partial
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from job import Job
+from job import FIRST, WARM_UP, Job
 from taking_turns import Run
 
 import xpnet
@@ -23,23 +21,17 @@ from xpnet.backend import synchronize
 from xpnet.training.step import Losses, TrainingStep
 
 __all__ = [
-    "FIRST",
-    "WARM_UP",
     "device",
     "dropout_mask",
     "equal_weights",
-    "jax_scan",
     "launches",
     "products",
-    "sklearn_fit",
     "trainer_of",
     "training",
     "weights_that_differ",
     "xpnet_loop",
 ]
 
-WARM_UP = 20  # steps on a network of their own, before the clock runs
-FIRST = 20  # losses to compare
 Samples = tuple[Any, Any]  # inputs and labels
 
 
@@ -229,97 +221,3 @@ def products(job: Job, backend: str = "numpy") -> Run:
 
     loop(WARM_UP)
     return {"seconds": loop(job.iterations), "versions": _versions()}
-
-
-# --- JAX ------------------------------------------------------------------------------------------------------------
-
-
-def jax_scan(job: Job, precision: str | None = None) -> Run:
-    """JAX: an epoch is one call, a `lax.scan` over its minibatches, compiled by ``jit``, the parameters donated.
-
-    The data are at hand as floats, the indices of an epoch are drawn on the host. The whole training is gone through
-    once before the clock runs, so that everything is compiled.
-    """
-    jax: Any = import_module("jax")
-    jnp = jax.numpy
-    if precision:
-        jax.config.update("jax_default_matmul_precision", precision)
-    (x, t), (x_test, t_test) = ((jnp.asarray(x), jnp.asarray(t, jnp.int32)) for x, t in job.float_data())
-
-    def scores_of(params: Any, x: Any) -> Any:
-        for W, b in params[:-1]:
-            x = jax.nn.relu(x @ W + b)
-        W, b = params[-1]
-        return x @ W + b
-
-    def loss_of(params: Any, x: Any, t: Any) -> Any:
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores_of(params, x)), t[:, None], axis=1))
-
-    def epoch(params: Any, x: Any, t: Any, block: Any) -> Any:
-        def step(params: Any, indices: Any) -> Any:
-            loss, grads = jax.value_and_grad(loss_of)(params, x[indices], t[indices])
-            return jax.tree.map(lambda p, grad: p - job.lr * grad, params, grads), loss
-
-        return jax.lax.scan(step, params, block)
-
-    compiled = jax.jit(epoch, donate_argnums=0)
-
-    def trained() -> tuple[Any, np.ndarray, float]:
-        params = [tuple(jnp.array(a) for a in weights) for weights in job.first_weights()]
-        jax.block_until_ready((params, x, t))
-        losses = []
-        begun = time.perf_counter()
-        for block in job.blocks(len(x)):
-            params, of_block = compiled(params, x, t, jnp.asarray(block, jnp.int32))
-            losses.append(of_block)
-        fetched = np.concatenate([np.asarray(of_block) for of_block in losses])
-        jax.block_until_ready(params)
-        return params, fetched, time.perf_counter() - begun
-
-    trained()
-    params, losses, seconds = trained()
-    return {
-        "seconds": seconds,
-        "losses": losses[:FIRST].tolist(),
-        "test_accuracy": float(jnp.mean(jnp.argmax(scores_of(params, x_test), axis=1) == t_test)),
-        "versions": {"jax": jax.__version__},
-        "device": str(jax.devices()[0]),
-    }
-
-
-# --- scikit-learn ---------------------------------------------------------------------------------------------------
-
-
-def sklearn_fit(job: Job) -> Run:
-    """scikit-learn: `MLPClassifier.fit`, plain SGD, scaled from whole epochs to the job's steps.
-
-    It draws its own order, and its own first weights (Glorot), so there are no losses to compare.
-    """
-    sklearn: Any = import_module("sklearn")
-    neural_network: Any = import_module("sklearn.neural_network")
-    (x, t), (x_test, t_test) = job.float_data()
-    n = min(len(x), job.iterations * job.batch)
-    epochs = -(-job.iterations * job.batch // n)
-
-    def fitted(n: int, epochs: int) -> tuple[Any, float]:
-        model = neural_network.MLPClassifier(
-            job.sizes[1:-1], solver="sgd", alpha=0.0, batch_size=job.batch, learning_rate="constant",
-            learning_rate_init=job.lr, momentum=0.0, nesterovs_momentum=False, max_iter=epochs, tol=0.0,
-            n_iter_no_change=epochs + 1, early_stopping=False, random_state=job.seed,
-        )  # fmt: skip
-        begun = time.perf_counter()
-        model.fit(x[:n], t[:n])
-        return model, time.perf_counter() - begun
-
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", sklearn.exceptions.ConvergenceWarning
-        )  # that it stops after so many epochs is what is wanted
-        fitted(min(n, WARM_UP * job.batch), 1)
-        model, seconds = fitted(n, epochs)
-    return {
-        "seconds": seconds * job.iterations / (epochs * n // job.batch),
-        "losses": None,
-        "test_accuracy": float(model.score(x_test, t_test)),
-        "versions": {"scikit-learn": sklearn.__version__},
-    }
