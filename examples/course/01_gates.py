@@ -1,6 +1,6 @@
-"""Perceptrons: AND, NAND and OR with weights set by hand, and XOR out of all three (course row 1).
+"""Perceptrons: AND, NAND and OR with weights set by hand, and XOR made of all three (course row 1).
 
-A perceptron draws one straight line through the plane of its inputs. No straight line parts (0, 1) and (1, 0) from the
+A perceptron divides the plane of its inputs by one straight line. No straight line separates (0, 1) and (1, 0) from the
 other two points, so XOR needs a second layer.
 """
 
@@ -16,12 +16,12 @@ for gate in GATES:
     for x1, x2 in ((0, 0), (0, 1), (1, 0), (1, 1)):
         print(f"{gate.__name__}({x1}, {x2}) = {gate(x1, x2)}")
 
-# %% The same gates take whole arrays
+# %% The same gates on whole arrays
 x1, x2 = asarray([0, 0, 1, 1]), asarray([0, 1, 0, 1])
 for gate in GATES:
     print(f"{gate.__name__}({to_numpy(x1)}, {to_numpy(x2)}) = {to_numpy(gate(x1, x2))}")
 
-# %% What each gate says of every point of the plane
+# %% The output of each gate for every point of the plane
 side = np.linspace(-0.5, 1.5, 401)
 x1, x2 = (asarray(x) for x in np.meshgrid(side, side))
 figure = new_figure(figsize=(10, 3.2), layout="constrained")

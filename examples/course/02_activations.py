@@ -1,4 +1,4 @@
-"""Activation functions: step, sigmoid and ReLU, their derivatives, and step beside sigmoid (course row 2)."""
+"""Activation functions: step, sigmoid and ReLU, their derivatives, and step compared with sigmoid (course row 2)."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ print("relu([-1, 1, 2]) =", to_numpy(relu(x)))
 print("sigmoid([-1, 1, 2]) =", to_numpy(sigmoid(x)))
 print("sigmoid([0.3, 0.7, 1.1]) =", to_numpy(sigmoid(asarray([0.3, 0.7, 1.1]))))
 
-# %% Their pictures, from -5.0 to 5.0 by 0.1, with the derivatives that backpropagation will need
+# %% Plots from -5.0 to 5.0 in steps of 0.1, with the derivatives that backpropagation needs
 points = np.arange(-5.0, 5.0, 0.1)
 x = asarray(points)
 figure = new_figure(figsize=(11, 3.2), layout="constrained")
@@ -28,7 +28,7 @@ for axes, function, derivative in zip(
     axes.grid(alpha=0.3)
 print("Written:", save_figure(figure, "output/course/02_activations.png"))
 
-# %% Step beside sigmoid: one jumps, the other is smooth, and both end at 0 and 1
+# %% Step and sigmoid: one jumps, the other is smooth, and both approach 0 and 1
 figure = new_figure(figsize=(6, 3.6), layout="constrained")
 axes = figure.subplots()
 axes.plot(points, to_numpy(sigmoid(x)), label="sigmoid")

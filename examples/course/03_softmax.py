@@ -1,7 +1,7 @@
-"""Softmax, against dividing by the sum (course row 3).
+"""Softmax compared with dividing by the sum (course row 3).
 
-Both turn numbers into shares that add up to 1. Dividing by the sum sees ratios: it cannot tell [1, 2] from [10, 20].
-Softmax sees differences: ten apart is all but certain.
+Both turn numbers into shares that add up to 1. Dividing by the sum depends on ratios: it cannot tell [1, 2] from
+[10, 20]. Softmax depends on differences: with a difference of ten, one share is almost 1.
 """
 
 from xpnet import asarray, get_array_module, softmax, to_numpy
@@ -9,24 +9,24 @@ from xpnet.plotting import new_figure, save_figure
 
 
 def std_norm(x):
-    """Each number over the sum of all."""
+    """Each number divided by the sum of all."""
     xp = get_array_module(x)
     return x / xp.sum(x)
 
 
-# %% The two side by side
+# %% Both for the same numbers
 inputs = ([1, 2], [10, 20])
 for numbers in inputs:
     x = asarray(numbers, dtype="float64")
     print(f"softmax({numbers}) =", to_numpy(softmax(x)))
     print(f"std_norm({numbers}) =", to_numpy(std_norm(x)).tolist())
 
-# %% Large numbers do not overflow, and each row of a batch is taken by itself
+# %% Large numbers do not overflow, and each row of a batch is computed separately
 print("softmax([1010, 1000, 990]) =", to_numpy(softmax(asarray([1010.0, 1000.0, 990.0]))))
 print("softmax of two rows, [1, 2] and [1001, 1002]:")
 print(to_numpy(softmax(asarray([[1.0, 2.0], [1001.0, 1002.0]]))))
 
-# %% A picture of it
+# %% A plot
 figure = new_figure(figsize=(8, 3.2), layout="constrained")
 grid = figure.subplots(1, 2, sharey=True)
 for axes, numbers in zip(grid, inputs, strict=True):

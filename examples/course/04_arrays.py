@@ -1,6 +1,6 @@
-"""Arrays: dimensions, shapes, sums, multiples and products (course row 4).
+"""Arrays: dimensions, shapes, sums, multiples and matrix products (course row 4).
 
-`xp` is the array module of the chosen backend. Everything below reads the same for NumPy, CuPy and every other.
+`xp` is the array module of the chosen backend. The code below is the same for NumPy, CuPy and every other backend.
 """
 
 from tabulate import tabulate
@@ -11,7 +11,7 @@ xp = get_backend().xp
 
 
 def show(name, result):
-    """Print a result, the rows of a matrix in a line."""
+    """Print a result, with all rows of a matrix on one line."""
     print(f"{name} =", to_numpy(result).tolist())
 
 

@@ -1,4 +1,4 @@
-"""A network of three layers, computed by hand: 2 inputs, 3 and 2 hidden units, 2 outputs (course row 5)."""
+"""A three-layer network, computed by hand: 2 inputs, 3 and 2 hidden units, 2 outputs (course row 5)."""
 
 from xpnet import ThreeLayerNet, asarray, get_array_module, identity_function, sigmoid, softmax, to_numpy
 
@@ -16,7 +16,7 @@ def init_network():
 
 
 def predict(network, x):
-    """From the inputs to the outputs, layer by layer, printing what each gives."""
+    """Compute the outputs layer by layer, and print the result of each layer."""
     xp = get_array_module(x)
     a1 = xp.matmul(x, network["W1"]) + network["b1"]
     z1 = sigmoid(a1)
@@ -33,7 +33,7 @@ network = init_network()
 x = asarray([1.0, 0.5])
 print("Y =", to_numpy(predict(network, x)))
 
-# %% The same network, of layers
+# %% The same network, made of layers
 three_layers = ThreeLayerNet(2, 3, 2, 2, dtype="float64").set_params(network)
 print(three_layers.summary())
 print("Y =", to_numpy(three_layers.predict_proba(x)))

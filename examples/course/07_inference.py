@@ -1,4 +1,4 @@
-"""Inference with the book's pre-trained weights: one image at a time, in batches, and all at once (course row 7).
+"""Inference with the book's trained weights: one image at a time, in batches, and all at once (course row 7).
 
 The answers are the same. A batch is faster, because one large matrix product takes less time than many small ones.
 """
@@ -19,18 +19,18 @@ def get_data():
 
 
 def init_network():
-    """The network of three layers, with the book's weights."""
+    """The three-layer network with the book's weights."""
     return ThreeLayerNet(784, 50, 100, 10).set_params(load_sample_weight())
 
 
 def predict_one_by_one():
-    """The digit that each image is said to be, asked one image at a time."""
+    """The predicted digit of each image, one image at a time."""
     images = tqdm(range(len(t)), desc="one by one", disable=None, leave=False)
     return np.array([to_numpy(network.predict(x[i, ...])).argmax() for i in images])
 
 
 def predict_in_batches(size):
-    """The same, asked for `size` images at a time."""
+    """The same for `size` images at a time."""
     starts = range(0, len(t), size)
     return np.concatenate(
         [to_numpy(network.predict(x[i : i + size, ...], batch_size=size)).argmax(axis=1) for i in starts]
@@ -38,14 +38,14 @@ def predict_in_batches(size):
 
 
 def timed(name, predict, *arguments):
-    """Run it, print accuracy and time (the best of three, after a first that is not timed), and return both."""
+    """Run a function, print its accuracy and time (the best of three, after an untimed run), and return both."""
     digits = predict(*arguments)
     seconds = min(timeit.repeat(lambda: predict(*arguments), number=1, repeat=3))
     print(f"{name:>16}: accuracy {np.mean(digits == t):.4f}, {seconds:.3f} s")
     return digits, seconds
 
 
-# %% The same 10,000 images three times
+# %% The same 10,000 images in three ways
 x, t = get_data()
 network = init_network()
 print(network)
@@ -54,7 +54,7 @@ _, fast = timed("batches of 100", predict_in_batches, 100)
 digits, _ = timed("all at once", predict_in_batches, len(t))
 print(f"batches of 100 are {slow / fast:.0f} times as fast as one image at a time, with {network.backend.describe()}")
 
-# %% What it gets right, and an example of every kind of error that it makes
+# %% Correct predictions, and one example of every kind of error
 images, right = to_numpy(x), np.flatnonzero(digits == t)[:20]
 figure = plot_digits(images[right], digits[right], title="Twenty test images, and what the network read, rightly")
 print("Written:", save_figure(figure, "output/course/07_right.png"))

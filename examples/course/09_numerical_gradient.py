@@ -1,4 +1,4 @@
-"""Numerical gradients in one dimension and in two, and descent along them (course row 9)."""
+"""Numerical gradients in one and two dimensions, and gradient descent (course row 9)."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def function_2(x):
     return get_array_module(x).sum(x**2)
 
 
-# %% One dimension: the slope, and the tangent that it gives
+# %% One dimension: the slope and the tangent
 points = np.arange(0.0, 20.0, 0.1)
 figure = new_figure(figsize=(6, 3.6), layout="constrained")
 axes = figure.subplots()
@@ -36,9 +36,9 @@ for point in ([3.0, 4.0], [0.0, 2.0], [3.0, 0.0]):
         f"gradient of function_2 at {point}:", to_numpy(numerical_gradient(function_2, asarray(point))).round(6) + 0.0
     )
 
-# %% The field of its negatives: everywhere the way down
+# %% The field of negative gradients, which points downhill everywhere
 x0, x1 = np.meshgrid(np.linspace(-2, 2, 13), np.linspace(-2, 2, 13))
-# The sum over all points has at each point the gradient of that point alone.
+# At each point, the gradient of the sum over all points is the gradient of that point alone.
 field = -to_numpy(numerical_gradient(function_2, asarray([x0, x1])))
 figure = new_figure(figsize=(5, 5), layout="constrained")
 axes = figure.subplots()
@@ -46,7 +46,7 @@ axes.quiver(x0, x1, *field, angles="xy", color="tab:blue")
 axes.set(title="Minus the gradient of x0² + x1²", xlabel="x0", ylabel="x1", aspect="equal")
 print("Written:", save_figure(figure, "output/course/09_gradient_field.png"))
 
-# %% Descent from (-3, 4): well chosen, too large and too small a step
+# %% Descent from (-3, 4) with a good, a too large and a too small learning rate
 start = asarray([-3.0, 4.0])
 for lr in (0.1, 10.0, 1e-10):
     print(f"after 100 steps with lr={lr:g}:", to_numpy(gradient_descent(function_2, start, lr=lr, step_num=100)))

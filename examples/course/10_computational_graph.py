@@ -1,7 +1,7 @@
-"""Computational graphs: values go forward, derivatives come back (course row 10).
+"""Computational graphs: values flow forward, derivatives flow backward (course row 10).
 
-Every number below comes out of a layer: what `forward` gives goes to the right, what `backward` gives comes back to the
-left. With Graphviz installed the graphs are drawn as pictures, without it as text.
+Every number below is computed by a layer: the result of `forward` goes to the right, the result of `backward` to the
+left. The graphs are drawn as pictures if Graphviz is installed, and as text otherwise.
 """
 
 from xpnet import AddLayer, ExpLayer, Graph, MulLayer, ReciprocalLayer, SquareLayer, sigmoid
@@ -42,7 +42,7 @@ print(graph)
 print(f"dz/dx: {x.gradient}, 2 (x + y): {2 * (x.value + y.value)}")
 print("Written:", graph.draw("output/course/10_chain_rule.png"))
 
-# %% The sigmoid, 1 / (1 + exp(-x)), of its four nodes: its derivative is y (1 - y)
+# %% The sigmoid, 1 / (1 + exp(-x)), as four nodes; its derivative is y (1 - y)
 graph = Graph("y = 1 / (1 + exp(-x))")
 x = graph.variable("x", 1.0)
 exp = graph.apply(ExpLayer(), graph.apply(MulLayer(), x, -1))

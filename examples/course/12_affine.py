@@ -1,4 +1,4 @@
-"""The affine layer, x W + b: its shapes, for a vector, a batch and images, forward and backward (course row 12)."""
+"""The affine layer, x W + b: forward and backward, and its shapes for a vector, a batch and images (course row 12)."""
 
 import numpy as np
 from tabulate import tabulate
@@ -18,13 +18,13 @@ dy = asarray([[1, 2, 3], [4, 5, 6]])
 print("dY =", to_numpy(dy).tolist())
 print("dB =", to_numpy(get_array_module(dy).sum(dy, axis=0)))
 
-# %% The layer finds the same
+# %% The layer computes the same
 affine = Affine(W=ones(2, 3), b=ones(3))
 affine.forward(ones(2, 2))
 affine.backward(asarray(dy, dtype="float64"))
 print("Affine.db =", to_numpy(affine.db))
 
-# %% Shapes: every gradient has the shape of what it is the gradient of
+# %% Shapes: every gradient has the shape of its array
 rows = []
 for name, shape in (
     ("a vector", (6,)),

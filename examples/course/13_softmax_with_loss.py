@@ -7,7 +7,7 @@ from xpnet.plotting import new_figure, save_figure
 
 scores = asarray([[0.3, 2.9, 4.0], [2.0, 1.0, 0.1]])
 
-# %% One-hot labels and class indices mean the same
+# %% One-hot labels and class indices give the same result
 for name, t in (("class indices", asarray([2, 1])), ("one-hot", asarray([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]))):
     layer = SoftmaxWithLoss()
     print(f"{name}: loss {float(layer.forward(scores, t)):.6f}, backward:")
@@ -15,7 +15,7 @@ for name, t in (("class indices", asarray([2, 1])), ("one-hot", asarray([[0.0, 0
 print("(y - t) / N, with N = 2 rows:")
 print((to_numpy(softmax(scores)) - np.array([[0, 0, 1], [0, 1, 0]])) / 2)
 
-# %% The loss is exact, also where the right class is far behind; the course's logarithm of y + 1e-7 ends at 16.1
+# %% The loss is exact, also if the correct class is far behind; the course's log(y + 1e-7) ends at 16.1
 behind = np.arange(0.0, 41.0)
 exact, course = [], []
 for d in behind:

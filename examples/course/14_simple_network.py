@@ -1,7 +1,7 @@
 """SimpleNetwork: a network without backpropagation, trained by numerical gradient on MNIST (course row 14).
 
-A step asks for the loss twice for each of 39,760 parameters. That takes seconds, and so three steps are all there are.
-A whole number after the program's name is how many hidden units to have, in place of 50.
+A step computes the loss twice for each of 39,760 parameters. That takes seconds, so the program makes three steps.
+Pass a whole number after the program's name to have that many hidden units instead of 50.
 """
 
 import sys
@@ -15,11 +15,11 @@ STEPS, BATCH_SIZE, LEARNING_RATE = 3, 100, 1.0
 hidden_size = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 50
 
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
-# From weights as small as 0.01 * randn three steps would show nothing yet.
+# With the usual weights, 0.01 * randn, three steps would not show any progress.
 network = SimpleNetwork(input_size=784, hidden_size=hidden_size, output_size=10, weight_init_std=0.3, seed=0)
 print(network)
 
-# %% Train it, a row a step: the loss before the step, the seconds gone, the steps made, and the accuracies after it
+# %% Train it; one row per step: the loss before the step, the elapsed seconds, the step, the accuracies after it
 rng = np.random.default_rng(0)
 train, test = (asarray(x_train), asarray(t_train)), (asarray(x_test), asarray(t_test))
 print("  loss     time      n  [TrainAcc] [TestAcc]")

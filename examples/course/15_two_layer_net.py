@@ -1,4 +1,4 @@
-"""TwoLayerNet: its parameters, its layers in order, and one step of learning (course row 15)."""
+"""TwoLayerNet: its parameters, its layers in order, and one training step (course row 15)."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ for key, value in network.params.items():
     values = to_numpy(value)
     print(f"{key}: shape {values.shape}, mean {values.mean():+.5f}, standard deviation {values.std():.5f}")
 
-# %% Layers, in order, and the last one
+# %% The layers in order, and the last layer
 print("layers:", ", ".join(network.layers))
 print("last_layer:", network.last_layer)
 print(network.summary())
@@ -20,7 +20,7 @@ graph = network_graph(network)
 print(graph)
 print("Written:", graph.draw("output/course/15_two_layer_net.png"))
 
-# %% A step by hand: the gradient by backpropagation, and every parameter a little down it
+# %% A step by hand: the gradient by backpropagation, then a small step against it for every parameter
 (x_train, t_train), _ = load_mnist()
 x, t = asarray(x_train[:100]), asarray(t_train[:100])
 before = float(network.loss(x, t))

@@ -1,4 +1,4 @@
-"""Gradient check: backpropagation against the numerical gradient on three images (course row 16)."""
+"""Gradient check: backpropagation compared with the numerical gradient on three images (course row 16)."""
 
 from xpnet import SoftmaxWithLoss, TwoLayerNet, asarray, check_gradient, cross_entropy_error, load_mnist
 
@@ -14,10 +14,10 @@ for key, error in check_gradient(network, x_batch, t_batch).items():
 
 # %% The same with the course's loss
 class SoftmaxWithDelta(SoftmaxWithLoss):
-    """The course's: the cross entropy takes the logarithm of y + 1e-7, and backward still gives (y - t) / N."""
+    """The course's loss: the logarithm of y + 1e-7, while backward still returns (y - t) / N."""
 
     def forward(self, x, t):
-        """The loss, of probabilities with 1e-7 added."""
+        """The loss of probabilities with 1e-7 added."""
         super().forward(x, t)
         self.loss = cross_entropy_error(self.y, t)
         return self.loss

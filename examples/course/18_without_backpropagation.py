@@ -1,7 +1,7 @@
-"""Numerical gradient against backpropagation: the time of the same step (course row 17).
+"""Numerical gradient and backpropagation: the time of the same step (course row 17).
 
-One of the notes shows 54 m 46.8 s for learning without backpropagation. This is why.
-A whole number after the program's name is how many hidden units to have, in place of 50.
+One of the course notes shows 54 m 46.8 s for training without backpropagation. This program shows why.
+Pass a whole number after the program's name to have that many hidden units instead of 50.
 """
 
 import sys
@@ -17,31 +17,31 @@ network = TwoLayerNet(784, hidden_size, 10, seed=0)
 
 
 def seconds_a_step(gradient, repeats):
-    """The seconds that one step with that gradient takes, and the gradient."""
+    """Return the seconds that one step with this gradient takes, and the gradient."""
     begun = time.perf_counter()
     for _ in range(repeats):
         grads = gradient(x, t)
         for key in network.params:
-            network.params[key] -= 0 * grads[key]  # a step of length 0: both see the same parameters
+            network.params[key] -= 0 * grads[key]  # a step of length 0, so that both see the same parameters
     synchronize()
     return (time.perf_counter() - begun) / repeats, grads
 
 
 # %% One step each, on the same hundred images
-seconds_a_step(network.gradient, 10)  # untimed, to wake the device
+seconds_a_step(network.gradient, 10)  # untimed, to warm up
 by_backpropagation, grads = seconds_a_step(network.gradient, 200)
 by_differences, numerical = seconds_a_step(network.numerical_gradient, 1)
 for key in grads:
     print(f"{key}: mean difference of the two gradients {abs(to_numpy(grads[key] - numerical[key])).mean():.1e}")
 
-# %% And ten thousand of them
+# %% Extrapolated to ten thousand steps
 for name, seconds in (("backpropagation", by_backpropagation), ("numerical gradient", by_differences)):
     hours = seconds * 10_000 / 3600
     print(f"{name}: {seconds:.6f} s a step; 10,000 steps (extrapolated): {seconds * 10_000:,.1f} s, {hours:.4f} h")
 ratio = by_differences / by_backpropagation
 print(f"backpropagation is {ratio:,.0f} times as fast, with {network.backend.describe()}")
 
-# %% A picture of it; each line is ten times the last
+# %% A plot; each grid line is ten times the one before
 figure = new_figure(figsize=(7, 2.4), layout="constrained")
 axes = figure.subplots()
 bars = axes.barh(

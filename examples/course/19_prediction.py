@@ -1,11 +1,11 @@
-"""One image predicted: the first test image, its label, its ten scores and the highest of them (course row 19)."""
+"""Prediction for one image: the first test image, its label, its ten scores and the highest of them (course row 19)."""
 
 from pathlib import Path
 
 from xpnet import Trainer, TwoLayerNet, asarray, load_mnist, to_numpy
 from xpnet.plotting import plot_scores, save_figure
 
-# %% A trained network: the one that 17_training.py has saved, or one that is trained now for an epoch
+# %% A trained network: the one saved by 17_training.py, or one that is trained now for an epoch
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
 network = TwoLayerNet(784, 50, 10, seed=0)
 saved = Path("output/course/two_layer_net.safetensors")
@@ -14,7 +14,7 @@ if saved.exists():
 else:
     Trainer(network, x_train, t_train, x_test, t_test, epochs=1, optimizer_param={"lr": 0.1}, seed=0).train()
 
-# %% One image goes in as a batch of one
+# %% One image as a batch of one
 x, t = asarray(x_test[:1]), int(t_test[0])
 scores = to_numpy(network.predict(x))
 print("shape of the scores:", scores.shape)

@@ -1,6 +1,6 @@
-"""Optimizers: their ways down a long valley, and how fast each learns MNIST (course row 20).
+"""Optimizers: their paths down a long valley, and how fast each learns MNIST (course row 20).
 
-A whole number after the program's name is how many iterations to make, in place of 2,000.
+Pass a whole number after the program's name to make that many iterations instead of 2,000.
 """
 
 import sys
@@ -15,12 +15,12 @@ iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 2_0
 
 
 def valley(x, y):
-    """Steep in y, and in x almost level; the lowest point is the origin."""
+    """A function that is steep in y and almost level in x; its minimum is at the origin."""
     return x**2 / 20 + y**2
 
 
-# %% Thirty steps from (-7, 2), each optimizer at a rate that suits it
-slope = asarray([1 / 10, 2.0])  # the gradient of the valley at a point is slope * point
+# %% Thirty steps from (-7, 2), each optimizer with a suitable learning rate
+slope = asarray([1 / 10, 2.0])  # the gradient at a point is slope * point
 optimizers = {
     "SGD": SGD(lr=0.95), "Momentum": Momentum(lr=0.1), "Nesterov": Nesterov(lr=0.1),
     "AdaGrad": AdaGrad(lr=1.5), "RMSprop": RMSprop(lr=0.3, decay_rate=0.9), "Adam": Adam(lr=0.3),
@@ -39,7 +39,7 @@ print(f"The straight way is {np.linalg.norm(path[0]):.1f} long.")
 figure = plot_paths(valley, paths, xlim=(-8, 4), ylim=(-3, 3), minimum=(0, 0), columns=3, title="x² / 20 + y²")
 print("Written:", save_figure(figure, "output/course/20_paths.png"))
 
-# %% MNIST: five layers, the same weights and minibatches for each optimizer, and its usual rate
+# %% MNIST: five layers, the same weights and minibatches for each optimizer, and its usual learning rate
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
 losses = {}
 for name in ("SGD", "Momentum", "AdaGrad", "Adam"):

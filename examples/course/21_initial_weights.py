@@ -1,6 +1,6 @@
-"""Initial weights: what each choice makes of the activations, layer by layer, and of learning (course row 20).
+"""Initial weights: their effect on the activations of each layer, and on training (course row 20).
 
-A whole number after the program's name is how many iterations to make, in place of 2,000.
+Pass a whole number after the program's name to make that many iterations instead of 2,000.
 """
 
 import sys
@@ -25,7 +25,7 @@ def activations(activation, how):
     return outputs
 
 
-# %% The sigmoid: weights too large heap its outputs at 0 and 1, weights too small at 0.5; Xavier's are spread
+# %% Sigmoid: too large weights push its outputs to 0 and 1, too small ones to 0.5; Xavier's spread them
 rows = {how: activations("sigmoid", how) for how in (1, 0.01, "xavier")}
 for how, outputs in rows.items():
     last = outputs["layer 5"]
@@ -37,7 +37,7 @@ names = {1: "std 1", 0.01: "std 0.01", "xavier": "Xavier", "he": "He"}
 figure = plot_histograms({names[how]: outputs for how, outputs in rows.items()}, title="Outputs of the sigmoid")
 print("Written:", save_figure(figure, "output/course/21_sigmoid.png"))
 
-# %% ReLU: only He's keep their spread from the first layer to the last
+# %% ReLU: only He's weights keep the spread from the first layer to the last
 rows = {how: activations("relu", how) for how in (0.01, "xavier", "he")}
 for how, outputs in rows.items():
     deviations = ", ".join(f"{output.std():.2g}" for output in outputs.values())
@@ -46,7 +46,7 @@ rows = {names[how]: outputs for how, outputs in rows.items()}
 figure = plot_histograms(rows, ylim=(0, 7000), title="Outputs of ReLU; the first bar, half of them or more, is cut off")
 print("Written:", save_figure(figure, "output/course/21_relu.png"))
 
-# %% MNIST with each: five layers of ReLU, the same minibatches
+# %% MNIST with each choice: five layers of ReLU, the same minibatches
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
 losses = {}
 for how in (0.01, "xavier", "he"):

@@ -1,6 +1,6 @@
-"""Batch normalisation: learning from initial weights of sixteen sizes, with it and without (course row 20).
+"""Batch normalization: training from initial weights of sixteen sizes, with and without it (course row 20).
 
-A whole number after the program's name is how many of the sixteen to try.
+Pass a whole number after the program's name to try only that many of the sixteen.
 """
 
 import sys
@@ -13,25 +13,25 @@ from xpnet.plotting import plot_grid_of_runs, save_figure
 
 count = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 16
 
-# %% A thousand images, six layers, twenty epochs: the accuracy in training after each
+# %% A thousand images, six layers, twenty epochs: the training accuracy after each
 (x_train, t_train), _ = load_mnist(normalize=False)
 x_train, t_train = x_train[:1000], t_train[:1000]
 
 
 def train(std, use_batchnorm):
-    """The accuracies of a network whose weights begin with that standard deviation."""
+    """The accuracies of a network whose initial weights have this standard deviation."""
     network = MultiLayerNet(784, [100] * 5, 10, weight_init_std=std, use_batchnorm=use_batchnorm, seed=0)
     trainer = Trainer(
         network, x_train, t_train, None, None, epochs=20, mini_batch_size=100,
         optimizer_param={"lr": 0.01}, verbose=False, seed=0,
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the largest weights are too much for float32: the trainer stops, and says so
+        warnings.simplefilter("ignore")  # the largest weights overflow float32: the trainer stops with a warning
         accuracies = trainer.train().train_acc
-    return accuracies + [accuracies[-1]] * (21 - len(accuracies))  # and nothing more is learned
+    return accuracies + [accuracies[-1]] * (21 - len(accuracies))  # the accuracy stays the same
 
 
-# %% The standard deviations from 1 down to 0.0001, equally far apart on a logarithmic axis
+# %% Standard deviations from 1 down to 0.0001, evenly spaced on a logarithmic axis
 stds = np.logspace(0, -4, count)
 panels = {}
 print("standard deviation   without     with batch normalisation: accuracy after 20 epochs")
@@ -40,7 +40,7 @@ for std in stds:
     panels[f"std {std:.5f}"] = {"without": without, "with batch normalisation": with_it}
     print(f"{std:18.5f} {without[-1]:9.3f} {with_it[-1]:8.3f}")
 
-# %% How many learn; a guess is right once in ten
+# %% How many learn; a guess is correct once in ten
 for name in ("without", "with batch normalisation"):
     last = np.array([runs[name][-1] for runs in panels.values()])
     print(f"{name}: {np.count_nonzero(last > 0.3)} of {count} learn (are right more than 3 times in 10)")

@@ -1,6 +1,6 @@
-"""Overfitting: seven layers and three hundred images, and what weight decay and dropout do (course row 20).
+"""Overfitting: seven layers and three hundred images, and the effect of weight decay and dropout (course row 20).
 
-A whole number after the program's name is how many epochs to make, in place of 200.
+Pass a whole number after the program's name to train for that many epochs instead of 200.
 """
 
 import sys
@@ -12,7 +12,7 @@ from xpnet.plotting import plot_grid_of_runs, save_figure
 
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 200
 
-# %% Three hundred images to learn, and the first thousand of the test to see what has been learned
+# %% Three hundred training images, and the first thousand test images
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
 x_train, t_train = x_train[:300], t_train[:300]
 ways = {
@@ -21,7 +21,7 @@ ways = {
     "dropout 0.2": {"use_dropout": True, "dropout_ratio": 0.2},
 }
 
-# %% The same weights and minibatches three times
+# %% Three runs with the same weights and minibatches
 panels = {}
 for name, options in ways.items():
     network = MultiLayerNet(784, [100] * 6, 10, **options, seed=0)
@@ -38,6 +38,6 @@ for name, options in ways.items():
         f"standard deviation of the weights {weights.std():.4f}"
     )
 
-# %% By epoch. Both narrow the gap; with so few images, which are learned by heart, neither reads the others better
+# %% By epoch. Both narrow the gap; with so few images, neither improves the test accuracy
 figure = plot_grid_of_runs(panels, columns=3, dashed=["test"], title="300 images, seven layers")
 print("Written:", save_figure(figure, "output/course/23_overfitting.png"))

@@ -1,6 +1,6 @@
-"""Hyper-parameters by random search: learning rate and weight decay, judged on a validation set (course row 20).
+"""Random search for hyperparameters: learning rate and weight decay, scored on a validation set (course row 20).
 
-A whole number after the program's name is how many trials to make, in place of 100.
+Pass a whole number after the program's name to make that many trials instead of 100.
 """
 
 import sys
@@ -13,13 +13,13 @@ from xpnet.search import LogUniform, random_search
 
 trials = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 100
 
-# %% Five hundred images, of which a fifth is kept back to judge by; the test images stay out of it
+# %% Five hundred images, a fifth of them for validation; the test images are not used
 (x_train, t_train), _ = load_mnist(normalize=False)
 x_train, t_train = x_train[:500], t_train[:500]
 
 
 def train(lr, weight_decay):
-    """Fifty epochs of a seven-layer network; the score is the accuracy in validation after the last."""
+    """Train a seven-layer network for fifty epochs; the score is the final validation accuracy."""
     network = MultiLayerNet(784, [100] * 6, 10, weight_decay_lambda=weight_decay, seed=0)
     trainer = Trainer(
         network, x_train, t_train, None, None, epochs=50, mini_batch_size=100,
@@ -28,12 +28,12 @@ def train(lr, weight_decay):
     return trainer.train()
 
 
-# %% Draw both from orders of magnitude that are equally likely, train, and look which did best
+# %% Draw both on a logarithmic scale, train, and list the best trials
 space = {"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-8, 1e-4)}
 result = random_search(train, space, trials=trials, seed=0)
 print(result.table(10))
 
-# %% Where the best five lie, and which of the two mattered
+# %% The range of the best five, and which of the two matters
 scores = [trial.score for trial in result.trials]
 for name in space:
     best = [trial.params[name] for trial in result.ranked[:5]]
@@ -43,6 +43,6 @@ for name in space:
         f"{name}: the best five from {min(best):.1e} to {max(best):.1e}; correlation with the score {correlation:.2f}"
     )
 
-# %% The twenty best, by epoch; and every score by each parameter
+# %% The best twenty by epoch, and all scores by each hyperparameter
 print("Written:", save_figure(result.plot_curves(20), "output/course/24_best.png"))
 print("Written:", save_figure(result.plot(), "output/course/24_search.png"))

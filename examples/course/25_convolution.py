@@ -1,6 +1,6 @@
-"""A convolutional network on MNIST: its filters, what it makes of a digit, and where it errs (course row 20).
+"""A convolutional network on MNIST: its filters, its activations, and its errors (course row 20).
 
-A whole number after the program's name is how many iterations to make, in place of 1,800, which are three epochs.
+Pass a whole number after the program's name to make that many iterations instead of 1,800 (three epochs).
 """
 
 import sys
@@ -12,13 +12,13 @@ from xpnet.plotting import plot_activations, plot_filters, plot_misclassified, s
 
 iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 1_800
 
-# %% Images stay planes, (N, 1, 28, 28): a convolution looks at neighbours, which a row of pixels tears apart
+# %% Images keep their shape, (N, 1, 28, 28): a convolution needs neighboring pixels
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
 network = SimpleConvNet(seed=0)
 print(network.summary())
-before = network.weights()["W1"]  # a copy; the network's own filters change in their place as it learns
+before = network.weights()["W1"]  # a copy; training changes the network's filters in place
 
-# %% Trained by Adam; a row an epoch, its accuracies those of the first thousand images of each set
+# %% Train with Adam; one row per epoch, with the accuracies of the first thousand images of each set
 trainer = Trainer(
     network, x_train, t_train, x_test, t_test, iterations=iterations, mini_batch_size=100,
     optimizer="Adam", optimizer_param={"lr": 0.001}, evaluate_sample_num_per_epoch=1000, seed=0,
@@ -29,7 +29,7 @@ print(f"test accuracy {1 - wrong / len(t_test):.4f}: wrong are {wrong:,} of {len
 print("Written:", save_figure(history.plot(), "output/course/25_learning_curves.png"))
 
 
-# %% The filters: noise before, where each weight is a number of its own; edges and blobs after
+# %% The filters: noise before training; edges and blobs after it
 def neighbours(filters):
     """The correlation of each weight with the one to its right."""
     filters = to_numpy(filters)
@@ -41,10 +41,10 @@ print(f"correlation of neighbouring weights: {neighbours(before):.2f} before tra
 figure = plot_filters(before, after, title="The thirty filters of 5 x 5")
 print("Written:", save_figure(figure, "output/course/25_filters.png"))
 
-# %% What the first test image becomes, layer by layer: maps, then a row of numbers, then ten probabilities
+# %% The first test image after each layer: maps, then a row of numbers, then ten probabilities
 figure = plot_activations(network, trainer.x_test[:1, ...], label=int(t_test[0]), title="x_test[0], layer by layer")
 print("Written:", save_figure(figure, "output/course/25_activations.png"))
 
-# %% Which it gets wrong, and what it thinks they are
+# %% The misclassified images, with the predictions
 figure = plot_misclassified(network, trainer.x_test, trainer.t_test, title="What SimpleConvNet gets wrong")
 print("Written:", save_figure(figure, "output/course/25_misclassified.png"))

@@ -1,6 +1,6 @@
-"""A residual network, and augmentation: a thousand images, which are never the same twice (course row 20).
+"""A residual network, and data augmentation of a thousand images (course row 20).
 
-A whole number after the program's name is how many epochs to make, in place of 30.
+Pass a whole number after the program's name to train for that many epochs instead of 30.
 """
 
 import sys
@@ -14,7 +14,7 @@ from xpnet.plotting import plot_digits, plot_runs, save_figure
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 30
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
 
-# %% One digit changed on purpose, and by chance: it is the same digit, and other pixels
+# %% One digit, changed deliberately and at random: the same digit with other pixels
 digit = asarray(x_train[:1])
 changed = {
     "as it is": digit, "shifted": shift(digit, 2, -2), "10° left": rotate(digit, 10), "10° right": rotate(digit, -10),
@@ -29,12 +29,12 @@ images = np.concatenate([to_numpy(image) for image in changed.values()])
 figure = plot_digits(images, list(changed), columns=5, title="One image, changed on purpose and by chance")
 print("Written:", save_figure(figure, "output/course/27_augmented.png"))
 
-# %% The same small residual network, the same thousand images, with and without
+# %% The same small residual network and the same thousand images, with and without augmentation
 x_train, t_train = x_train[:1000], t_train[:1000]
 curves, dashed, accuracies = {}, [], {}
 for name, augmentation in (("without", None), ("with augmentation", Augmentation(shift=2, rotate=10, seed=0))):
     network = ResNet(filter_nums=(8, 16, 32), seed=0)
-    falling = CosineDecay(0.01, steps=20 * epochs)  # the rate: from 0.01 to 0 at the last step
+    falling = CosineDecay(0.01, steps=20 * epochs)  # the learning rate falls from 0.01 to 0
     trainer = Trainer(
         network, x_train, t_train, x_test, t_test, epochs=epochs, mini_batch_size=50, optimizer=Adam(lr=falling),
         augmentation=augmentation, evaluate_sample_num_per_epoch=1000, verbose=False, seed=0,

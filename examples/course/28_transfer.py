@@ -1,11 +1,11 @@
-"""Transfer: what was learned from the digits 0 to 4 helps with 5 to 9, fifty images of each (course row 20).
+"""Transfer learning: from the digits 0 to 4 to the digits 5 to 9, with fifty images of each (course row 20).
 
-A network learns 0 to 4. Its convolutions are kept and frozen, and a new head on them learns 5 to 9. Beside it the same
-network learns them from nothing: in longer steps, and with a later start, though in the end it reads them as well or
-better. What had to be chosen was chosen by training images that are not among those 250.
+A network learns 0 to 4. Its convolutions are kept and frozen, and a new head on top of them learns 5 to 9. For
+comparison, the same network learns 5 to 9 from scratch: its steps take longer and it starts later, but in the end its
+accuracy is as good or better. The settings were chosen with training images that are not among these 250.
 
-A first whole number after the program's name is how many iterations the network for 0 to 4 makes, in place of 600. A
-second one is the seed, in place of 0: for other images, other weights and another order.
+Pass a whole number after the program's name to train the network for 0 to 4 for that many iterations instead of 600. A
+second number is the seed (default 0), for other images, other weights and another order.
 """
 
 import sys
@@ -18,7 +18,7 @@ from xpnet.plotting import plot_runs, save_figure
 numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
 iterations, seed = (numbers + [600, 0][len(numbers) :])[:2]
 
-# %% Thirty thousand images of the digits 0 to 4, and fifty of each of the others, which are called 0 to 4 as well
+# %% Thirty thousand images of 0 to 4, and fifty of each of 5 to 9, relabeled 0 to 4
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
 low, others = t_train < 5, np.random.default_rng(seed).permutation(np.flatnonzero(t_train >= 5))
 few = np.concatenate([others[t_train[others] == digit][:50] for digit in range(5, 10)])
@@ -36,9 +36,9 @@ Trainer(
 ).train()  # fmt: skip
 
 
-# %% A head on the convolutions of each: of the one they are used as they are, of the other they are learned as well
+# %% A head on the convolutions: frozen ones from the first network, or new ones that are trained as well
 def with_head(network):
-    """The network up to its last pooling, and a head; both heads begin with the same weights."""
+    """The network up to its last pooling, with a new head; both heads start with the same weights."""
     make = LayerMaker(seed)
     head = [make.affine(32 * 4 * 4, 200, "he"), Relu(), make.dropout(0.5), make.affine(200, 5, "he")]
     return with_new_head(network, head, keep="MaxPooling3")

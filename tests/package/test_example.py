@@ -97,7 +97,7 @@ def test_without_mnist_it_says_so_and_learns_the_digits(tmp_path):
     assert report["seconds"] > 0
     assert report["evaluation_seconds"] > 0
     assert (
-        f"accuracy {report['train_accuracy']:.4f} in training, {report['test_accuracy']:.4f} in the test" in lines[-2]
+        f"training accuracy {report['train_accuracy']:.4f}, test accuracy {report['test_accuracy']:.4f}" in lines[-2]
     )
 
 
@@ -231,7 +231,7 @@ def test_the_defaults_on_mnist(form, program, monkeypatch, capsys):
     assert trainer.iterations == (10_000 if form == "iterations" else 6)
     assert (trainer.mini_batch_size, trainer.optimizer.lr) == (100, 0.1)
     assert repr(trainer.network).startswith("TwoLayerNet(784-50-10,")
-    assert "learns mnist" in capsys.readouterr().out
+    assert " on mnist: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_training_that_diverges_is_no_success(program, tmp_path, capsys):
     with pytest.warns(UserWarning, match="Training ends at iteration"):
         assert program.main(["--dataset", "digits", "--iterations", "9", "--lr", "1e9"]) == 1
     told = capsys.readouterr()
-    assert told.err.startswith("error: The training diverged, and the weights are those from before that. Use a lower ")
+    assert told.err.startswith("error: The training diverged. The saved weights are those from before. Use a lower ")
     assert sorted(path.name for path in (tmp_path / "output").iterdir()) == FILES
     (lower,) = codes(told.err)
     assert program.main(["--dataset", "digits", "--iterations", "9", *lower.split()]) == 0

@@ -25,7 +25,7 @@ accuracy = right / len(x)
 
 WRONG: dict[str, list[tuple[int, str, str]]] = {
     "step_function": [
-        (0, "pass", "gives nothing back yet"),
+        (0, "pass", "returns nothing yet"),
         (0, "return (x >= 0).astype(int)", "Expected 0 where x is 0, got 1"),
         (0, "return x > 0", "the numbers 0 and 1"),
         (0, "return 1 if x > 0 else 0", "asks a whole array one question"),
@@ -45,7 +45,7 @@ WRONG: dict[str, list[tuple[int, str, str]]] = {
         (1, "x = np.arange(-5.0, 5.0, 0.1)\nplt.plot(step_function(x), x)", "x comes first"),
     ],
     "sigmoid": [
-        (0, "pass", "gives nothing back yet"),
+        (0, "pass", "returns nothing yet"),
         (0, "return 1 / (1 + np.exp(x))", "the minus in exp"),
         (0, "return 1 / 1 + np.exp(-x)", "needs parentheses"),
         (0, "import math\nreturn 1 / (1 + math.exp(-x))", "np.exp, not math.exp"),
@@ -68,7 +68,7 @@ WRONG: dict[str, list[tuple[int, str, str]]] = {
         (2, 'plt.plot(sigmoid(x))\nplt.plot(xpnet.step_function(x), "--")', "drawn over x"),
     ],
     "relu": [
-        (0, "pass", "gives nothing back yet"),
+        (0, "pass", "returns nothing yet"),
         (0, "return np.abs(x)", "absolute value"),
         (0, "return (x > 0).astype(int)", "step function"),
         (0, "return max(0, x)", "asks for each number"),
@@ -130,7 +130,7 @@ WRONG: dict[str, list[tuple[int, str, str]]] = {
         (2, "A3 = np.dot(Z2, W3) + b3\nY = A3 / np.sum(A3)", "the softmax of A3"),
         (2, "A3 = np.dot(Z2, W3) + b3\nY = sigmoid(A3)", "the softmax of A3"),
         (2, "A3 = np.dot(Z2, W3) + b3\nY = softmax(Z2)", "the softmax of A3"),
-        (3, "pass", "gives nothing back yet"),
+        (3, "pass", "returns nothing yet"),
         (3, "return Y", "a row of two probabilities for each"),
         (3, FORWARD.replace("np.dot(x", "np.dot(X"), "a row of two probabilities for each"),
         (3, FORWARD.replace("np.dot(x", "np.dot(np.atleast_2d(x)"), "two probabilities for one sample"),
@@ -159,7 +159,7 @@ WRONG: dict[str, list[tuple[int, str, str]]] = {
         (1, "label, image = t_train[0], x_train[0].reshape(28, 28)[::-1]", "not the first training image"),
         (1, "label, image = t_train[0], x_train[11].reshape(28, 28)", "not the first training image"),
         (2, "pass", "no image in the picture yet"),
-        (2, "plt.imshow(image)\nplt.title(label)", "in grey, its colours are called 'viridis'"),
+        (2, "plt.imshow(image)\nplt.title(label)", "in gray, its color map is 'viridis'"),
         (2, 'plt.imshow(image.T, cmap="gray")\nplt.title(label)', "another image"),
         (2, 'plt.imshow(image, cmap="gray")', "the label 5 in the title"),
         (2, 'plt.imshow(image, cmap="gray")\nplt.title(t_test[0])', "the label 5 in the title"),
@@ -171,14 +171,14 @@ WRONG: dict[str, list[tuple[int, str, str]]] = {
         (3, "grid[i].imshow(x_test[i].reshape(28, 28))\ngrid[i].set_title(i)", "title of picture 0"),
     ],
     "neuralnet_mnist": [
-        (0, "pass", "gives nothing back yet"),
+        (0, "pass", "returns nothing yet"),
         (0, "return load_mnist()[0]", "the 10,000 test images, got 60,000"),
         (0, "return load_mnist(normalize=False)[1]", "normalize=True"),
         (0, "return load_mnist(flatten=False)[1]", "flatten=True"),
         (0, "return load_mnist(one_hot_label=True)[1]", "one_hot_label=False"),
         (0, "x, t = load_mnist()[1]\nreturn x, t[::-1]", "Expected a 7 as the first test label"),
         (0, "return *load_mnist()[0], *load_mnist()[1]", "got 4"),
-        (1, "pass", "gives nothing back yet"),
+        (1, "pass", "returns nothing yet"),
         (1, FORWARD.replace("return softmax", "return "), "Expected probabilities, of sum 1"),
         (1, FORWARD.replace("return softmax", "return sigmoid"), "Expected probabilities, of sum 1"),
         (1, FORWARD.replace("z1 = sigmoid", "z1 = "), "the sigmoid after the first two layers"),

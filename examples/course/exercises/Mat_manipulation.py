@@ -1,8 +1,8 @@
 """Exercise: matrices and their products.
 
-A layer of a network is a product of matrices. Before building one, practise with arrays: dimensions, shapes, sums and
-products (course row 4). Your answers go where it says `...  # your code here`; the cell after each tells you whether it
-is right.
+A layer of a network is a product of matrices. Before you build one, practice with arrays: dimensions, shapes, sums and
+products (course row 4). Write your answers where it says `...  # your code here`; the next cell tells you whether they
+are correct.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 #
 # **실습:** 배열 `v`와 `M`의 차원 수와 형상을 구하시오.
 #
-# How many dimensions do `v` and `M` have, and what are their shapes? Let NumPy say it: `ndim` and `shape`.
+# How many dimensions do `v` and `M` have, and what are their shapes? NumPy knows them: `ndim` and `shape`.
 
 # %%
 v = np.array([1, 2, 3, 4])
@@ -43,7 +43,7 @@ print("All right: these are the dimensions and the shapes.")
 #
 # **실습:** 행렬 `A`와 `B`의 합과, `A`의 2배를 구하시오.
 #
-# The sum of `A` and `B`, and two times `A`; both go element by element.
+# Compute the sum of `A` and `B`, and two times `A`. Both work element by element.
 
 # %%
 A = np.array([[1, 2], [3, 4]])
@@ -58,15 +58,15 @@ assert total is not ..., "total is still blank: put A plus B in place of the thr
 assert np.array_equal(total, [[6, 8], [10, 12]]), f"Expected A plus B, [[6 8] [10 12]], got\n{total}."
 assert double is not ..., "double is still blank: put two times A in place of the three dots."
 assert np.array_equal(double, [[2, 4], [6, 8]]), f"Expected two times A, [[2 4] [6 8]], got\n{double}. Hint: 2 * A"
-print("All right: sums and multiples go element by element.")
+print("All right: sums and multiples work element by element.")
 
 # %% [markdown]
 # ## 3. Matrix products
 #
 # **실습:** 행렬의 곱 `A`·`B`, `C`·`M`, `X`·`W`를 구하시오.
 #
-# Three products, each row times each column: `A` times `B`, `C` times `M`, and the vector `X` times `W`, which is what
-# a layer of a network does to its inputs.
+# Compute three products, each row times each column: `A` times `B`, `C` times `M`, and the vector `X` times `W`. The
+# last one is what a layer of a network does with its inputs.
 
 # %%
 C = np.array([[1, 2, 3], [4, 5, 6]])
@@ -99,8 +99,8 @@ print("All right: rows times columns.")
 #
 # **실습:** `np.dot`를 쓰지 않고, 반복문으로 두 행렬의 곱을 구하는 `product(A, B)`를 구현하시오.
 #
-# The same with loops, without `np.dot`, `np.matmul` and `@`: the number in row `i` and column `j` is the sum of
-# `A[i, k] * B[k, j]` over all `k`.
+# Compute the product with loops, without `np.dot`, `np.matmul` and `@`: the number in row `i` and column `j` is the sum
+# of `A[i, k] * B[k, j]` over all `k`.
 
 
 # %%
@@ -127,7 +127,7 @@ for shape in ((2, 2, 2), (2, 3, 2), (3, 1, 4), (4, 5, 3)):
             f"product fails for shapes {left.shape} and {right.shape}: {error}. Hint: i counts the rows of A, j the "
             "columns of B, and k both the columns of A and the rows of B."
         ) from error
-    assert np.any(answer), "product gives only zeros yet. Fill its blank: add to result[i, j]."
+    assert np.any(answer), "product returns only zeros yet. Fill the blank: add to result[i, j]."
     assert np.array_equal(answer, np.matmul(left, right)), (
         f"For\n{left}\nand\n{right}\nexpected\n{np.matmul(left, right)}, got\n{answer}\nHint: is every k added up?"
     )

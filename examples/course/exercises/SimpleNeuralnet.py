@@ -1,8 +1,8 @@
-"""Exercise: a network of three layers.
+"""Exercise: a three-layer network.
 
-Compute by hand, with arrays, what a network makes of its inputs: 2 inputs, 3 and 2 hidden units, 2 outputs, with the
-sigmoid after each hidden layer (course row 5). Your answers go where it says `...  # your code here`; the cell after
-each tells you whether it is right.
+Compute the outputs of a network by hand, with arrays: 2 inputs, 3 and 2 hidden units, 2 outputs, with the sigmoid after
+each hidden layer (course row 5). Write your answers where it says `...  # your code here`; the next cell tells you
+whether they are correct.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ W3, b3 = network["W3"], network["b3"]
 #
 # **실습:** 입력 `X`에서 1층의 가중합 `A1`과 그 활성화 `Z1`을 구하시오.
 #
-# The inputs times the weights, plus the biases, are the weighted sums `A1`; their sigmoid is `Z1`.
+# The weighted sums `A1` are the inputs times the weights, plus the biases; their sigmoid is `Z1`.
 
 # %%
 # BEGIN SOLUTION
@@ -52,7 +52,7 @@ print("All right: the first layer.")
 #
 # **실습:** 1층의 출력 `Z1`에서 2층의 가중합 `A2`와 그 활성화 `Z2`를 구하시오.
 #
-# What the first layer gives is what the second one gets.
+# The output of the first layer is the input of the second.
 
 # %%
 # BEGIN SOLUTION
@@ -104,8 +104,8 @@ print("All right: the network says 1, with probability 0.627.")
 # **실습:** 위의 계산을 하나로 모아, 가중치 `network`와 입력 `x`를 받아 확률을 돌려주는 `predict(network, x)`를
 # 구현하시오.
 #
-# From the inputs `x` to the probabilities, with the weights and biases that `network` holds. `x` may be one sample, or
-# a batch with one in each row.
+# The function computes the probabilities from the inputs `x`, with the weights and biases in `network`. `x` can be one
+# sample, or a batch with one sample in each row.
 
 
 # %%
@@ -119,7 +119,7 @@ def predict(network, x):
 
 # %% Check the function
 answer = predict(network, X)
-assert answer is not None, "predict gives nothing back yet. Fill its blank, and end with  return ... ."
+assert answer is not None, "predict returns nothing yet. Fill the blank, and end it with `return ...`."
 assert isinstance(answer, np.ndarray), f"Expected an array of two probabilities, got {answer!r}. Return it alone."
 assert answer.shape == (2,), f"Expected two probabilities for one sample, got shape {answer.shape}:\n{answer}"
 assert np.allclose(answer, [0.37304446, 0.62695554], rtol=0, atol=1e-8), (

@@ -1,7 +1,7 @@
 """Exercise: load MNIST and look at it.
 
-MNIST holds 70,000 handwritten digits, 28 x 28 pixels each: 60,000 to learn from and 10,000 to test on (course row 6).
-Your answers go where it says `...  # your code here`; the cell after each tells you whether it is right.
+MNIST holds 70,000 handwritten digits, 28 x 28 pixels each: 60,000 for training and 10,000 for testing (course row 6).
+Write your answers where it says `...  # your code here`; the next cell tells you whether they are correct.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ from xpnet import load_mnist
 # 원소를 가진 1차원 배열로 한다.
 #
 # Fill `data` with what `load_mnist` returns: pixels as they are in the file, 0 to 255, and each image as a row of 784.
-# Its switches are `normalize`, `flatten` and `one_hot_label`, each `True` or `False`.
+# Its options are `normalize`, `flatten` and `one_hot_label`, each `True` or `False`.
 
 # %%
 # BEGIN SOLUTION
@@ -24,7 +24,7 @@ data = load_mnist(normalize=False, flatten=True, one_hot_label=False)
 # END SOLUTION
 
 # %% Check what was loaded
-assert data is not ..., "data is still blank: put  load_mnist(...)  in place of the three dots."
+assert data is not ..., "data is still blank: put `load_mnist(...)` in place of the three dots."
 (x_train, t_train), (x_test, t_test) = data
 assert x_train.max() == 255, f"Expected pixels from 0 to 255, the largest is {x_train.max()}. Hint: normalize=False"
 assert x_train.shape == (60000, 784), f"Expected images (60000, 784), got {x_train.shape}. Hint: flatten=True"
@@ -36,7 +36,7 @@ print("All right:", x_train.shape, t_train.shape, x_test.shape, t_test.shape)
 #
 # **실습:** 첫 번째 학습용 이미지의 레이블 `label`과, 28 x 28 형상으로 바꾼 이미지 `image`를 구하시오.
 #
-# The label of the first training image, and the image itself with the shape of a picture, 28 rows of 28 pixels.
+# Take the label of the first training image, and the image itself with the shape of a picture, 28 rows of 28 pixels.
 
 # %%
 # BEGIN SOLUTION
@@ -55,11 +55,11 @@ assert np.array_equal(image, unflattened), "This is not the first training image
 print("All right: x_train[0] is a", label)
 
 # %% [markdown]
-# ## 3. Its picture
+# ## 3. Draw it
 #
 # **실습:** `image`를 흑백으로 그리고, 레이블을 제목으로 쓰시오.
 #
-# Draw it with `plt.imshow`, in grey (`cmap="gray"`), with its label as the title (`plt.title`). You should see a 5.
+# Draw it with `plt.imshow`, in gray (`cmap="gray"`), with its label as the title (`plt.title`). You should see a 5.
 
 # %%
 figure, axes = plt.subplots()
@@ -73,7 +73,7 @@ plt.show()
 assert axes.images, 'There is no image in the picture yet. Fill the blank: plt.imshow(image, cmap="gray")'
 assert np.array_equal(axes.images[0].get_array(), unflattened), "The picture shows another image. Hint: imshow(image)"
 assert axes.images[0].get_cmap().name.lower() in ("gray", "grey", "gray_r", "grey_r", "binary"), (
-    f'Expected a picture in grey, its colours are called {axes.images[0].get_cmap().name!r}. Hint: cmap="gray"'
+    f'Expected a picture in gray, its color map is {axes.images[0].get_cmap().name!r}. Hint: cmap="gray"'
 )
 assert "5" in axes.get_title(), f"Expected the label 5 in the title, it is {axes.get_title()!r}. Hint: plt.title(label)"
 print("All right: it is a 5.")
@@ -83,7 +83,7 @@ print("All right: it is a 5.")
 #
 # **실습:** 처음 열 개의 시험용 이미지를 나란히 그리고, 각각의 레이블을 제목으로 쓰시오.
 #
-# The first ten test images side by side, each in its own small picture, `grid[i]`, and each with its label as the
+# Draw the first ten test images side by side, each in its own small picture, `grid[i]`, and each with its label as the
 # title: `grid[i].imshow` and `grid[i].set_title`.
 
 # %%

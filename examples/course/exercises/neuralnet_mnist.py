@@ -1,8 +1,8 @@
-"""Exercise: recognise digits, one by one.
+"""Exercise: recognize digits, one by one.
 
-Somebody has trained a network of three layers, with 784 inputs, 50 and 100 hidden units, and 10 outputs. With its
-weights you read 10,000 digits that it has never seen (course row 7). Your answers go where it says
-`...  # your code here`; the cell after each tells you whether it is right.
+The book has trained a three-layer network with 784 inputs, 50 and 100 hidden units, and 10 outputs. Use its weights to
+classify 10,000 digits that it has never seen (course row 7). Write your answers where it says
+`...  # your code here`; the next cell tells you whether they are correct.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from xpnet.plotting import plot_digits
 # **실습:** 시험용 이미지와 레이블을 돌려주는 `get_data()`를 구현하시오. 픽셀은 0.0에서 1.0까지로 정규화하고, 이미지는
 # 1차원으로 한다.
 #
-# It returns the 10,000 test images, with pixels from 0.0 to 1.0 and each image a row of 784, and their labels as
-# numbers from 0 to 9: `return x_test, t_test`.
+# The function returns the 10,000 test images and their labels, `return x_test, t_test`: pixels from 0.0 to 1.0, each
+# image a row of 784, and labels from 0 to 9.
 
 
 # %%
@@ -30,7 +30,7 @@ def get_data():
 
 # %% Check the data
 data = get_data()
-assert data is not None, "get_data gives nothing back yet. Fill its blank, and end with  return x_test, t_test ."
+assert data is not None, "get_data returns nothing yet. Fill the blank, and end it with `return x_test, t_test`."
 assert len(data) == 2, f"Expected two things, the images and their labels, got {len(data)}. Hint: return x_test, t_test"
 x, t = data
 assert len(x) == 10000, f"Expected the 10,000 test images, got {len(x):,}. Hint: return x_test, t_test"
@@ -51,7 +51,7 @@ for name, values in network.items():
 # **실습:** 입력 `x`에서 열 개의 확률을 계산하는 `predict(network, x)`를 구현하시오. 은닉층은 시그모이드, 출력층은
 # 소프트맥스를 쓴다.
 #
-# Three layers, as in the exercise before: weights, biases and `sigmoid` twice, then weights, biases and `softmax`.
+# As in the exercise before: weights, biases and `sigmoid` twice, then weights, biases and `softmax`.
 
 
 # %%
@@ -66,7 +66,7 @@ def predict(network, x):
 # %% Check the forward pass
 same = ThreeLayerNet(784, 50, 100, 10, backend="numpy").set_params(network)
 answer = predict(network, x[0])
-assert answer is not None, "predict gives nothing back yet. Fill its blank, and end with  return ... ."
+assert answer is not None, "predict returns nothing yet. Fill the blank, and end it with `return ...`."
 assert isinstance(answer, np.ndarray), f"Expected an array of ten probabilities, got {answer!r}. Return it alone."
 assert answer.shape == (10,), f"Expected ten probabilities for one image, got shape {answer.shape}."
 assert np.isclose(np.sum(answer), 1), f"Expected probabilities, of sum 1, got the sum {np.sum(answer)}. Hint: softmax"
@@ -79,12 +79,12 @@ for i in range(5):
 print("All right: it says that x[0] is a", np.argmax(predict(network, x[0])))
 
 # %% [markdown]
-# ## 3. How many are right?
+# ## 3. How many are correct?
 #
 # **실습:** 이미지를 하나씩 `predict`에 넣어 예측한 숫자의 목록 `answers`와, 정확도 `accuracy`를 구하시오.
 #
-# Go through the images one at a time, append to `answers` the digit with the highest probability, and divide how many
-# are equal to their label by how many there are.
+# Go through the images one at a time, and append the digit with the highest probability to `answers`. The accuracy is
+# the number of answers that equal their label, divided by the number of images.
 
 # %%
 answers = []
@@ -109,13 +109,13 @@ assert answers[0] == 7, (
 # Two answers may differ: on another computer the last digit of a probability can.
 different = np.sum(np.array(answers) != same.predict(x).argmax(axis=1))
 assert different <= 2, f"{different:,} answers are not the network's. Hint: np.argmax(predict(network, x[i]))"
-assert accuracy is not None, "accuracy is still None. Divide the number of right answers by the number of images."
+assert accuracy is not None, "accuracy is still None. Divide the number of correct answers by the number of images."
 assert accuracy <= 1, f"Expected an accuracy from 0 to 1, got {accuracy}. Hint: divide by len(x)."
 assert abs(accuracy - 0.9352) < 0.0003, (
     f"Expected an accuracy of 0.9352, got {accuracy}. Hint: count answers[i] == t[i]."
 )
-print(f"All right: {accuracy:.4f} of the digits are read as what they are.")
+print(f"All right: {accuracy:.4f} of the digits are classified correctly.")
 
-# %% Some of those that it reads wrongly: what it says, for what it is
+# %% Some misclassified digits: the prediction, and the label
 wrong = np.flatnonzero(np.array(answers) != t)[:20]
 figure = plot_digits(x[wrong], [f"{answers[i]} for {t[i]}" for i in wrong], columns=10)

@@ -1,8 +1,8 @@
-"""Exercise: recognise digits, a hundred at a time.
+"""Exercise: recognize digits, a hundred at a time.
 
-A network can read many images at once: they go in as the rows of one matrix. The answers are the same, and come much
-sooner, for one large product of matrices takes less time than a hundred small ones (course row 7). Your answer goes
-where it says `...  # your code here`; the cell after it tells you whether it is right.
+A network can classify many images at once, as the rows of one matrix. The answers are the same, and come much sooner,
+because one large matrix product takes less time than a hundred small ones (course row 7). Write your answer where it
+says `...  # your code here`; the next cell tells you whether it is correct.
 """
 
 import time
@@ -19,7 +19,7 @@ print("images", x.shape, "labels", t.shape)
 # %% [markdown]
 # ## The forward pass
 #
-# As in the exercise before. It also writes down the shape of each `x` that it is given, for the check below.
+# As in the exercise before. It also stores the shape of each `x`, for the check below.
 
 # %%
 shapes = []
@@ -40,9 +40,9 @@ print("a batch:  ", x[:100].shape, "gives", predict(network, x[:100]).shape)
 #
 # **실습:** 이미지를 100개씩 묶어 `predict`에 넣고, 예측한 숫자의 목록 `answers`와 정확도 `accuracy`를 구하시오.
 #
-# Take the images in batches of `batch_size`, `x[i : i + batch_size]`; find in each row of what `predict` gives the
-# digit with the highest probability; add the digits of the batch to `answers`, with `answers.extend(...)`; and compute
-# the accuracy of all.
+# Take the images in batches of `batch_size`, `x[i : i + batch_size]`. In each row of the result of `predict`, find the
+# digit with the highest probability. Add the digits of the batch to `answers`, with `answers.extend(...)`, and compute
+# the accuracy of all images.
 
 # %%
 shapes.clear()
@@ -79,15 +79,15 @@ assert len(answers) == 10000, (
 same = ThreeLayerNet(784, 50, 100, 10, backend="numpy").set_params(network)
 different = np.sum(np.array(answers) != same.predict(x).argmax(axis=1))
 assert different <= 2, f"{different:,} answers are not the network's. Hint: np.argmax(y_batch, axis=1), batch by batch"
-assert accuracy is not None, "accuracy is still None. Divide the number of right answers by the number of images."
+assert accuracy is not None, "accuracy is still None. Divide the number of correct answers by the number of images."
 assert accuracy <= 1, f"Expected an accuracy from 0 to 1, got {accuracy}. Hint: divide by len(x)."
 assert abs(accuracy - 0.9352) < 0.0003, (
     f"Expected an accuracy of 0.9352, got {accuracy}. Hint: compare with the labels of the same images, "
     "t[i : i + batch_size], and divide by len(x)."
 )
-print(f"All right: {accuracy:.4f}, as one by one, in {seconds:.3f} seconds.")
+print(f"All right: {accuracy:.4f}, as before, in {seconds:.3f} seconds.")
 
-# %% One by one, to compare
+# %% One by one, for comparison
 begun = time.perf_counter()
 for image in x:
     predict(network, image)

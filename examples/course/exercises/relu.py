@@ -1,8 +1,8 @@
 """Exercise: the ReLU function.
 
-The rectified linear unit lets positive numbers through and stops the others: h(x) = x where x > 0, and h(x) = 0
-elsewhere (course row 2). Your answers go where it says `...  # your code here`; the cell after each tells you whether
-it is right.
+The rectified linear unit passes positive numbers and blocks the others: h(x) = x where x > 0, and h(x) = 0 elsewhere
+(course row 2). Write your answers where it says `...  # your code here`; the next cell tells you whether they are
+correct.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import xpnet
 #
 # **실습:** NumPy 배열 `x`를 받아 원소마다 ReLU 함수의 값을 돌려주는 `relu(x)`를 구현하시오.
 #
-# It gets a NumPy array and returns a new array of the same shape; the one that it was given stays as it is.
+# The function takes a NumPy array and returns a new array of the same shape. It does not change its argument.
 
 
 # %%
@@ -38,7 +38,7 @@ for x, expected in (
             f"relu cannot take the array\n{x}\nHint: max(0, x) and `if x > 0` ask a whole array one question; "
             "np.maximum(0, x) asks for each number."
         ) from error
-    assert y is not None, "relu gives nothing back yet. Fill its blank, and end with  return ... ."
+    assert y is not None, "relu returns nothing yet. Fill the blank, and end it with `return ...`."
     assert np.array_equal(x, before), "relu changed the array that it was given. Hint: return a new array."
     assert isinstance(y, np.ndarray), f"Expected a NumPy array, as x is one, got {y!r}. Hint: np.maximum, not np.max."
     told = f"For\n{x}\nexpected\n{expected}, got\n{y}\nHint:"
@@ -48,7 +48,7 @@ for x, expected in (
 print("All right: this is ReLU.")
 
 # %% [markdown]
-# ## 2. Its picture
+# ## 2. Draw it
 #
 # **실습:** `x`를 -5.0에서 5.0까지 0.1 간격으로 만들어 ReLU 함수의 그래프를 그리시오.
 #
@@ -64,7 +64,7 @@ plt.plot(x, y)
 plt.show()
 
 # %% Check the picture
-assert axes.lines, "There is no curve in the picture yet. Fill the blank; the curve is drawn by  plt.plot(x, y) ."
+assert axes.lines, "There is no curve in the picture yet. Fill the blank; `plt.plot(x, y)` draws the curve."
 drawn_x, drawn_y = axes.lines[0].get_data()
 assert len(drawn_x) in (100, 101), (
     f"Expected 100 points, from -5.0 to 5.0 in steps of 0.1, got {len(drawn_x)}. Hint: np.arange(-5.0, 5.0, 0.1)"

@@ -1,8 +1,8 @@
 """Exercise: the sigmoid function.
 
-The networks of the course begin with the sigmoid as their activation: h(x) = 1 / (1 + exp(-x)). Unlike the step
-function it is smooth, and so it can be learned through (course row 2). Your answers go where it says
-`...  # your code here`; the cell after each tells you whether it is right.
+The first networks of the course use the sigmoid as their activation: h(x) = 1 / (1 + exp(-x)). Unlike the step
+function it is smooth, so a network can be trained with it (course row 2). Write your answers where it says
+`...  # your code here`; the next cell tells you whether they are correct.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import xpnet
 #
 # **실습:** NumPy 배열 `x`를 받아 원소마다 시그모이드 함수의 값을 돌려주는 `sigmoid(x)`를 구현하시오.
 #
-# It gets a NumPy array and returns an array of the same shape.
+# The function takes a NumPy array and returns an array of the same shape.
 
 
 # %%
@@ -35,7 +35,7 @@ for x, expected in (
         y = sigmoid(x)
     except (TypeError, ValueError) as error:
         raise AssertionError(f"sigmoid cannot take the array\n{x}\n({error}). Hint: np.exp, not math.exp.") from error
-    assert y is not None, "sigmoid gives nothing back yet. Fill its blank, and end with  return ... ."
+    assert y is not None, "sigmoid returns nothing yet. Fill the blank, and end it with `return ...`."
     assert isinstance(y, np.ndarray), f"Expected a NumPy array, as x is one, got {y!r}. Hint: np.exp takes arrays."
     told = f"For\n{x}\nexpected\n{expected}, got\n{y}\nHint:"
     assert y.shape == x.shape, f"{told} one number for each of x."
@@ -45,7 +45,7 @@ for x, expected in (
 print("All right: this is the sigmoid.")
 
 # %% [markdown]
-# ## 2. Its picture
+# ## 2. Draw it
 #
 # **실습:** `x`를 -5.0에서 5.0까지 0.1 간격으로 만들어 시그모이드 함수의 그래프를 그리시오. `y`축의 범위는 -0.1에서
 # 1.1까지로 한다.
@@ -64,7 +64,7 @@ plt.ylim(-0.1, 1.1)
 plt.show()
 
 # %% Check the picture
-assert axes.lines, "There is no curve in the picture yet. Fill the blank; the curve is drawn by  plt.plot(x, y) ."
+assert axes.lines, "There is no curve in the picture yet. Fill the blank; `plt.plot(x, y)` draws the curve."
 drawn_x, drawn_y = axes.lines[0].get_data()
 assert len(drawn_x) in (100, 101), (
     f"Expected 100 points, from -5.0 to 5.0 in steps of 0.1, got {len(drawn_x)}. Hint: np.arange(-5.0, 5.0, 0.1)"
@@ -80,12 +80,12 @@ assert np.allclose(axes.get_ylim(), (-0.1, 1.1)), (
 print("All right: the picture shows the smooth rise from 0 to 1.")
 
 # %% [markdown]
-# ## 3. Beside the step function
+# ## 3. Compare it with the step function
 #
 # **실습:** 시그모이드 함수(실선)와 계단 함수(점선)를 한 그래프에 함께 그리시오.
 #
-# Draw both in one picture, over the same `x`: the sigmoid as a solid line, and then the step function dashed, which is
-# `plt.plot(x, y, "--")`. Take `xpnet.step_function`, or copy your own.
+# Draw both in one picture, over the same `x`: the sigmoid as a solid line, and then the step function as a dashed line,
+# `plt.plot(x, y, "--")`. Use `xpnet.step_function`, or copy your own.
 
 # %%
 figure, axes = plt.subplots()

@@ -1,8 +1,8 @@
 """Exercise: the step function.
 
 A perceptron answers 1 or 0. Its activation is the step function: h(x) = 1 where x > 0, and h(x) = 0 where x <= 0.
-Write it for whole arrays, then draw it (course row 2). Your answers go where it says `...  # your code here`; the cell
-after each tells you whether it is right.
+Write it for whole arrays, then draw it (course row 2). Write your answers where it says `...  # your code here`; the
+next cell tells you whether they are correct.
 """
 
 import matplotlib.pyplot as plt
@@ -15,8 +15,8 @@ import xpnet
 #
 # **실습:** NumPy 배열 `x`를 받아 원소마다 계단 함수의 값(0 또는 1)을 돌려주는 `step_function(x)`를 구현하시오.
 #
-# It gets a NumPy array and returns an array of the same shape: the number 1 where `x` is greater than 0, the number 0
-# elsewhere. At 0 itself it is 0.
+# The function takes a NumPy array and returns an array of the same shape: the number 1 where `x` is greater than 0, and
+# the number 0 elsewhere, also at 0.
 
 
 # %%
@@ -38,18 +38,18 @@ for x, expected in (
     except ValueError as error:
         raise AssertionError(
             f"step_function cannot take the array\n{x}\nHint: an `if x > 0` asks a whole array one question. Without "
-            "the `if`,  x > 0  answers for each number."
+            "the `if`, `x > 0` answers for each number."
         ) from error
-    assert y is not None, "step_function gives nothing back yet. Fill its blank, and end with  return ... ."
+    assert y is not None, "step_function returns nothing yet. Fill the blank, and end it with `return ...`."
     assert np.array_equal(x, before), "step_function changed the array that it was given. Hint: return a new array."
-    assert isinstance(y, np.ndarray), f"Expected a NumPy array, as x is one, got {y!r}. Hint: begin with  x > 0 ."
+    assert isinstance(y, np.ndarray), f"Expected a NumPy array, as x is one, got {y!r}. Hint: begin with `x > 0`."
     assert y.dtype != bool, f"Expected the numbers 0 and 1, got\n{y}\nHint: .astype(np.int64) makes numbers of them."
     assert not np.array_equal(y, x >= 0), f"Expected 0 where x is 0, got 1:\n{y}\nHint: x > 0 is not x >= 0."
     assert np.array_equal(y, expected), f"For\n{x}\nexpected\n{expected}, got\n{y}\nHint: 1 where x > 0, 0 elsewhere."
 print("All right: this is the step function.")
 
 # %% [markdown]
-# ## 2. Its picture
+# ## 2. Draw it
 #
 # **실습:** `x`를 -5.0에서 5.0까지 0.1 간격으로 만들어 계단 함수의 그래프를 그리시오. `y`축의 범위는 -0.1에서 1.1까지로
 # 한다.
@@ -68,7 +68,7 @@ plt.ylim(-0.1, 1.1)
 plt.show()
 
 # %% Check the picture
-assert axes.lines, "There is no curve in the picture yet. Fill the blank; the curve is drawn by  plt.plot(x, y) ."
+assert axes.lines, "There is no curve in the picture yet. Fill the blank; `plt.plot(x, y)` draws the curve."
 drawn_x, drawn_y = axes.lines[0].get_data()
 assert len(drawn_x) in (100, 101), (
     f"Expected 100 points, from -5.0 to 5.0 in steps of 0.1, got {len(drawn_x)}. Hint: np.arange(-5.0, 5.0, 0.1)"

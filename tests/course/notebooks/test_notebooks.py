@@ -262,7 +262,7 @@ def test_the_students_notebook_stops_at_its_first_check_and_says_what_to_do(name
     # A kernel that is shut down may have something to say of its own.
     [line] = [line for line in result.stderr.splitlines() if line.startswith(f"{name}.ipynb")]
     assert line.startswith(f"{name}.ipynb, cell {place + 2} ({heading}): AssertionError: ")
-    assert re.search("still blank|gives nothing back yet|has not been called yet", line)
+    assert re.search("still blank|returns nothing yet|has not been called yet", line)
     assert [output.output_type for output in check.outputs] == ["error"]
     ran = [cell for cell in executed.cells[:place] if cell.cell_type == "code"]
     assert all(cell.execution_count and "error" not in [o.output_type for o in cell.outputs] for cell in ran)
