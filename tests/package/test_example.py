@@ -96,9 +96,7 @@ def test_without_mnist_it_says_so_and_learns_the_digits(tmp_path):
     assert report["train_accuracy"] > report["test_accuracy"] >= 0.9
     assert report["seconds"] > 0
     assert report["evaluation_seconds"] > 0
-    assert (
-        f"training accuracy {report['train_accuracy']:.4f}, test accuracy {report['test_accuracy']:.4f}" in lines[-2]
-    )
+    assert f"training accuracy {report['train_accuracy']:.4f}, test accuracy {report['test_accuracy']:.4f}" in lines[-2]
 
 
 def test_mnist_named_and_not_to_be_had_is_an_error(tmp_path):
