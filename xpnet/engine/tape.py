@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.engine.traced_array import TracedArray, Tracer
 from xpnet.errors import CaptureError
 
@@ -202,6 +203,8 @@ class RecordingTracer(Tracer):
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result, recorded; a view of an argument needs no operation."""
+        if isinstance(function, FusedOperation):
+            return function.plain(*args, **kwargs)  # which is recorded one operation after the other
         tape, out = _current.get(), kwargs.pop("out", None)
         inputs, options = self.unwrap(args), self.unwrap(kwargs)
         if function is operator.setitem:

@@ -105,7 +105,7 @@ class TracedArray(NDArrayOperatorsMixin):
         return getattr(self.namespace, function.__name__)(*args, **kwargs)
 
     def __pow__(self, exponent: Any) -> Any:
-        if isinstance(exponent, int | float) and exponent == 2:
+        if isinstance(exponent, int if self.dtype.kind in "iu" else int | float) and exponent == 2:
             return self.tracer.call(np.square, (self,), {})  # as NumPy's own arrays do, to the bit
         return super().__pow__(exponent)
 

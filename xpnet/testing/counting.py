@@ -1,11 +1,11 @@
-"""A stand-in for a GPU's array library that counts what would cost time there: launches, waits, copies.
+"""An array backend that counts kernel launches, waits for the device and copies from the host.
 
-Arrays live in NumPy but behave as CuPy's do where it matters: a reduction gives a 0-d array and not a scalar, NumPy
-arrays are refused, and whatever needs a value on the host (``float``, ``bool``, a boolean mask, iteration) is counted
-as a wait for the device. So the cost of a training step is known, and pinned by a test, with no GPU at hand.
+Its arrays live in NumPy but behave as CuPy's do where it matters: a reduction gives a 0-d array, and NumPy's arrays and
+functions are refused. So the cost of a training step is known, and pinned by a test, without a GPU.
 """
 
 import operator
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 
 from xpnet.backend import Backend
-
-__all__ = ["COUNTING", "CountedArray", "Counts", "count_operations"]
+from xpnet.engine.kernels.operation import FusedOperation
+from xpnet.engine.traced_array import TracedArray, Tracer
 
 
 @dataclass
 class Counts:
-    """What a piece of code asked of the device.
+    """What a piece of code asked of the device, by the name of the call.
 
     Attributes
     ----------
     launches
-        By name, calls that make or write an array: each is at least one kernel. Views are free.
+        Calls that create or write an array: at least one kernel each. Views are free.
     waits
-        By name, calls that need a value on the host.
+        Calls that need a value on the host.
     copies
-        By name, arrays brought from the host.
+        Arrays copied from the host.
     """
 
     launches: Counter[str] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ _counts = Counts()
 
 @contextmanager
 def count_operations() -> Iterator[Counts]:
-    """Count what happens to arrays of the backend `COUNTING` inside a ``with`` block.
+    """Count what happens to arrays of the backend `COUNTING` inside a ``with`` block; of several, the innermost counts.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def count_operations() -> Iterator[Counts]:
     >>> dict(counts.launches), sum(counts.waits.values())
     ({'maximum': 1}, 0)
     """
-    global _counts  # noqa: PLW0603 - whatever is counted in the block goes to the innermost one
+    global _counts  # noqa: PLW0603 - of all threads
     outer, _counts = _counts, Counts()
     try:
         yield _counts
@@ -62,170 +62,75 @@ def count_operations() -> Iterator[Counts]:
         _counts = outer
 
 
-class CountedArray:
-    """An array on the device that is not there."""
+class CountingTracer(Tracer):
+    """Counts in the innermost `count_operations`."""
 
-    __array_ufunc__ = None  # NumPy's functions refuse it
-    __slots__ = ("_a",)
+    def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result. A launch, unless it is a view of an argument."""
+        if function is np.asarray:
+            return self._asarray(*args, **kwargs)
+        if function in (operator.getitem, operator.setitem):
+            args = (args[0], tuple(map(self._index, args[1])), *args[2:])
+        inputs, options = self.unwrap(args), self.unwrap(kwargs)
+        fused = isinstance(function, FusedOperation)
+        result = (function.plain if fused else function)(*inputs, **options)
+        is_new = isinstance(result, np.ndarray | np.generic) and not any(
+            np.shares_memory(result, a) for a in inputs if isinstance(a, np.ndarray)
+        )
+        if fused or function is operator.setitem or options.get("out") is not None or is_new:
+            _counts.launches[function.__name__] += 1
+        given = {id(a.array): a for a in (*args, *kwargs.values()) if isinstance(a, CountedArray)}
 
-    def __init__(self, a: np.ndarray) -> None:
-        self._a = a
+        def traced(value: Any) -> Any:  # what was changed in place is the array that was given
+            is_array = isinstance(value, np.ndarray | np.generic)
+            return given.get(id(value), CountedArray(np.asarray(value))) if is_array else value
 
-    def __array_namespace__(self, api_version: str | None = None) -> "_CountingNamespace":
-        return _namespace
+        return tuple(map(traced, result)) if isinstance(result, tuple) else traced(result)
 
-    dtype = property(lambda self: self._a.dtype)
-    shape = property(lambda self: self._a.shape)
-    ndim = property(lambda self: self._a.ndim)
-    size = property(lambda self: self._a.size)
+    def host_read(self, name: str, read: Callable[[], Any]) -> Any:
+        """What `read` returns. A wait."""
+        _counts.waits[name] += 1
+        return read()
+
+    def refuse(self, array: np.ndarray) -> Exception:  # noqa: ARG002
+        """The error for an array on the host."""
+        return TypeError("A NumPy array met an array on the device; move it with `xpnet.asarray(a, like=b)`.")
+
+    @staticmethod
+    def _index(part: Any) -> Any:
+        if isinstance(part, list | np.ndarray):
+            _counts.copies["index from the host"] += 1
+            return np.asarray(part).tolist()
+        return part
+
+    @staticmethod
+    def _asarray(a: Any, *, copy: bool | None = None) -> "CountedArray":
+        if isinstance(a, CountedArray) and not copy:
+            return a
+        on_device = isinstance(a, CountedArray)
+        (_counts.launches if on_device else _counts.copies)["asarray"] += 1
+        return CountedArray(np.array(a.array if on_device else a))
+
+
+class CountedArray(TracedArray, tracer=CountingTracer()):
+    """An array of the counting backend."""
+
+    __slots__ = ()
     device = "counted"
-    T = property(lambda self: CountedArray(self._a.T))
 
-    def __getitem__(self, key: Any) -> "CountedArray":
-        return _wrapped("getitem", self._a[_index(key)], self._a)
+    def __array_ufunc__(self, function: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        # NumPy's functions are refused; operators call them from the mixin, or with a NumPy number on the left.
+        is_operator = sys._getframe(1).f_globals is TracedArray.__add__.__globals__
+        if is_operator or isinstance(args[0], np.ndarray | np.generic):
+            return super().__array_ufunc__(function, method, *args, **kwargs)
+        return NotImplemented
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        _counts.launches["setitem"] += 1
-        self._a[_index(key)] = _unwrapped(value)
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return NotImplemented
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("An array on the device met NumPy; convert it with `xpnet.to_numpy(a)`.")
 
-    def __repr__(self) -> str:
-        return f"CountedArray({self._a!r})"
 
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _index(key: Any) -> Any:
-    """The key for NumPy; a boolean mask must be counted on the host, a list or NumPy array brought from it."""
-    keys = key if isinstance(key, tuple) else (key,)
-    for part in keys:
-        if isinstance(part, CountedArray) and part.dtype == bool:
-            _counts.waits["boolean mask"] += 1
-        elif isinstance(part, list | np.ndarray):
-            _counts.copies["index from the host"] += 1
-    return tuple(part._a if isinstance(part, CountedArray) else part for part in keys)
-
-
-def _unwrapped(value: Any) -> Any:
-    if isinstance(value, CountedArray):
-        return value._a
-    if isinstance(value, np.ndarray):
-        raise TypeError("A NumPy array met an array on the device; move it with `xpnet.asarray(a, like=b)`.")
-    if isinstance(value, list | tuple):
-        return type(value)(_unwrapped(item) for item in value)
-    return value
-
-
-def _wrapped(name: str, result: Any, *inputs: Any) -> Any:
-    """The result as an array on the device, and a launch counted unless it is a view of an input."""
-    if not isinstance(result, np.ndarray | np.generic):
-        return result
-    array = np.asarray(result)
-    if not any(isinstance(a, np.ndarray) and np.shares_memory(a, array) for a in inputs):
-        _counts.launches[name] += 1
-    return CountedArray(array)
-
-
-def _operator(name: str, *, reflected: bool = False, in_place: bool = False) -> Callable[..., Any]:
-    function = getattr(operator, f"i{name}" if in_place else {"and": "and_", "or": "or_"}.get(name, name))
-
-    def method(self: CountedArray, *others: Any) -> Any:
-        if in_place:
-            _counts.launches[name] += 1
-            function(self._a, _unwrapped(others[0]))
-            return self
-        arguments = [self._a, *map(_unwrapped, others)]
-        return _wrapped(name, function(*reversed(arguments) if reflected else arguments))
-
-    return method
-
-
-_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
-for _name in (*_ARITHMETIC, "and", "or", "xor", "lshift", "rshift"):
-    setattr(CountedArray, f"__{_name}__", _operator(_name))
-    setattr(CountedArray, f"__r{_name}__", _operator(_name, reflected=True))
-    setattr(CountedArray, f"__i{_name}__", _operator(_name, in_place=True))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs", "invert"):
-    setattr(CountedArray, f"__{_name}__", _operator(_name))
-
-
-def _wait(name: str, convert: Callable[[np.ndarray], Any]) -> Callable[[CountedArray], Any]:
-    def method(self: CountedArray) -> Any:
-        _counts.waits[name] += 1
-        return convert(self._a)
-
-    return method
-
-
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
-    "float": float,
-    "int": int,
-    "bool": bool,
-    "index": operator.index,
-    "iter": iter,
-}
-for _name, _convert in _CONVERSIONS.items():
-    setattr(CountedArray, f"__{_name}__", _wait(_name, _convert))
-CountedArray.item = _wait("item", np.ndarray.item)  # type: ignore[attr-defined]
-CountedArray.tolist = _wait("tolist", np.ndarray.tolist)  # type: ignore[attr-defined]
-
-
-class _CountingNamespace:
-    """NumPy's functions, counted."""
-
-    accepts_out = True
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(np, name)
-        if not callable(function) or isinstance(function, type) or name in ("isdtype", "result_type", "finfo"):
-            return function
-
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            out = kwargs.get("out")
-            arguments = _unwrapped(args)
-            result = function(*arguments, **{key: _unwrapped(value) for key, value in kwargs.items()})
-            if out is not None:
-                _counts.launches[name] += 1
-                return out
-            return _wrapped(name, result, *arguments)
-
-        return counted
-
-    def asarray(self, a: Any, *, copy: bool | None = None) -> CountedArray:
-        """An array on the device: brought from the host, or copied there."""
-        if isinstance(a, CountedArray):
-            if not copy:
-                return a
-            _counts.launches["asarray"] += 1
-            return CountedArray(a._a.copy())
-        _counts.copies["asarray"] += 1
-        return CountedArray(np.array(a))
-
-    def as_one_launch(self, name: str, formula: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What the formula gives, counted as the one kernel that it is on a GPU: see `xpnet.engine.kernels`."""
-        _counts.launches[name] += 1
-        result = formula(*map(_unwrapped, args), **{key: _unwrapped(value) for key, value in kwargs.items()})
-        given = {id(_unwrapped(value)): value for value in (*args, *kwargs.values()) if isinstance(value, CountedArray)}
-
-        def wrapped(array: np.ndarray) -> CountedArray:
-            """What was changed in its place is the array that was given."""
-            return given[id(array)] if id(array) in given else CountedArray(np.asarray(array))
-
-        return tuple(map(wrapped, result)) if isinstance(result, tuple) else wrapped(result)
-
-    def sliding_window_view(self, x: CountedArray, window_shape: Any, axis: Any = None) -> CountedArray:
-        """NumPy's: a view, which is free."""
-        return CountedArray(np.lib.stride_tricks.sliding_window_view(x._a, window_shape, axis))
-
-    def asnumpy(self, a: CountedArray) -> np.ndarray:
-        """The array on the host."""
-        _counts.waits["asnumpy"] += 1
-        return a._a.copy()
-
-
-_namespace = _CountingNamespace()
-
-COUNTING = Backend("counting", _namespace)
-"""The backend to give to a network whose operations shall be counted."""
+COUNTING = Backend("counting", CountedArray.namespace)
+"""The backend of a network whose operations are to be counted."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnet._core.arrays import get_array_module
 from xpnet._core.cupy import CupyNamespace
+from xpnet.engine.traced_array import TracedNamespace
 
 __all__ = ["C_TYPES", "OPTIONS", "ElementKernel", "FusedOperation", "RowKernel"]
 
@@ -55,9 +56,8 @@ class FusedOperation(Generic[P, R]):
             return self.plain(*args, **kwargs)
         if isinstance(xp, CupyNamespace):
             return self.launch(*args, **kwargs)
-        as_one_launch = getattr(xp, "as_one_launch", None)  # only the namespace that counts has it
-        if as_one_launch is not None:
-            return as_one_launch(self.name, self.plain, *args, **kwargs)
+        if isinstance(xp, TracedNamespace):
+            return xp.tracer.call(self, args, kwargs)
         return self.plain(*args, **kwargs)
 
     def __repr__(self) -> str:
