@@ -286,11 +286,11 @@ def test_the_page_names_losing_cells_and_unmet_targets(tmp_path):
     ]
     page = table.page(table.load(folder))
     assert part(page, "Where a target is not met") == [
-        "- memory: peak memory: 151.2 MB, and not 150.0 MB",
-        "- grid: hidden 2000, batch 1000, of the fastest rival's time (JAX scan): 1.30, and not 1.15",
+        "- memory: peak memory: 151.2 MB instead of 150.0 MB",
+        "- grid: hidden 2000, batch 1000, of the fastest rival's time (JAX scan): 1.30 instead of 1.15",
     ]
     assert part(page, "Where xpnet is slower") == [
-        f"- grid: hidden {cell}, of the fastest rival's time (JAX scan): {ahead} % more samples a second"
+        f"- grid: hidden {cell}, of the fastest rival's time (JAX scan): {ahead} % more samples per second"
         for cell, ahead in (
             ("500, batch 100", "1.20; JAX scan does 20"),
             ("2000, batch 1000", "1.30; JAX scan does 30"),
@@ -298,7 +298,7 @@ def test_the_page_names_losing_cells_and_unmet_targets(tmp_path):
     ]
     faster = part(page, "Where xpnet is faster")
     assert len(faster) == 4
-    assert all("0.80; xpnet does 25 % more samples a second" in line for line in faster)
+    assert all("0.80; xpnet does 25 % more samples per second" in line for line in faster)
     rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if "|" in line]
     assert ["", "memory", "peak memory", "151.2 MB", "at most 150.0 MB", "**no**", "151.00 to 152.00", ""] in rows
     assert ["", "hidden 2000, batch 1000", "1,000,000", "500,000", "**1,300,000**", ""] in rows
