@@ -102,9 +102,6 @@ from .networks.dense import (
     ThreeLayerNet,
     TwoLayerNet,
 )
-from .networks.factory import (
-    LayerMaker,
-)
 from .networks.network import (
     Network,
 )
@@ -183,7 +180,6 @@ __all__ = [
     "IdentityWithLoss",
     "ImageFolder",
     "Layer",
-    "LayerMaker",
     "LayerNormalization",
     "LeakyRelu",
     "LogUniform",

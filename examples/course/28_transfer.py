@@ -12,7 +12,18 @@ import sys
 
 import numpy as np
 
-from xpnet import Adam, Augmentation, CosineDecay, DeepConvNet, LayerMaker, Relu, Trainer, load_mnist, with_new_head
+from xpnet import (
+    Adam,
+    Affine,
+    Augmentation,
+    CosineDecay,
+    DeepConvNet,
+    Dropout,
+    Relu,
+    Trainer,
+    load_mnist,
+    with_new_head,
+)
 from xpnet.plotting import plot_runs, save_figure
 
 numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
@@ -39,8 +50,9 @@ Trainer(
 # %% A head on the convolutions: frozen ones from the first network, or new ones that are trained as well
 def with_head(network):
     """The network up to its last pooling, with a new head; both heads start with the same weights."""
-    make = LayerMaker(seed)
-    head = [make.affine(32 * 4 * 4, 200, "he"), Relu(), make.dropout(0.5), make.affine(200, 5, "he")]
+    rng, _, noise = np.random.default_rng(seed).spawn(3)
+    first, last = Affine.create(32 * 4 * 4, 200, "he", rng=rng), Affine.create(200, 5, "he", rng=rng)
+    head = [first, Relu(), Dropout(0.5, seed=noise), last]
     return with_new_head(network, head, keep="MaxPooling3")
 
 

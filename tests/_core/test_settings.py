@@ -6,8 +6,11 @@ import pytest
 import xpnet
 from xpnet import (
     Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
     IdentityWithLoss,
-    LayerMaker,
+    LayerNormalization,
     Network,
     Relu,
     SigmoidWithLoss,
@@ -23,17 +26,18 @@ T = np.array([0, 1])
 
 
 def network():
-    make = LayerMaker(0, backend="numpy")
+    where = {"backend": "numpy"}
+    options = {"rng": np.random.default_rng(0), **where}
     layers = [
-        make.convolution(1, 2, 3, "he"),
-        make.batch_normalization(2),
+        Convolution.create(1, 2, 3, "he", **options),
+        BatchNormalization.create(2, **where),
         xpnet.LeakyRelu(0.1),
         xpnet.MaxPooling(2, 2),
-        make.affine(8, 4, "he"),
-        make.layer_normalization(4),
-        make.dropout(0.5),
+        Affine.create(8, 4, "he", **options),
+        LayerNormalization.create(4, **where),
+        Dropout(0.5, seed=0),
         xpnet.Residual([Relu()]),
-        make.affine(4, 2, "he"),
+        Affine.create(4, 2, "he", **options),
     ]
     return Network(layers, input_shape=(1, 6, 6))
 

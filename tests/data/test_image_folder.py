@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpnet import ImageFolder, LayerMaker, Network, Trainer, TwoLayerNet, load_image_folder
+from xpnet import Affine, ImageFolder, Network, Trainer, TwoLayerNet, load_image_folder
 from xpnet.data import image_folder
 from xpnet.data._image_files import read_image
 from xpnet.errors import ArgumentError, DataError, ShapeError
@@ -664,8 +664,7 @@ def test_what_is_no_path(folder):
 
 def test_what_a_trainer_says_of_a_test_set_that_is_empty(tmp_path):
     data = load(folder_of(tmp_path, ant=2, bee=2), split=0)
-    make = LayerMaker(seed=0, backend="numpy")
-    network = Network([make.affine(data.train[0][0].size, 2)])
+    network = Network([Affine.create(data.train[0][0].size, 2, rng=0, backend="numpy")])
     with pytest.raises(ShapeError, match=r"x_test has shape \(0, .*Use `None, None` for no test set"):
         Trainer(network, *data.train, *data.test, verbose=False)
     Trainer(network, *data.train, None, None, epochs=1, mini_batch_size=2, verbose=False).train()

@@ -21,7 +21,6 @@ from xpnet import (
     Flatten,
     GlobalAveragePooling,
     Layer,
-    LayerMaker,
     MaxPooling,
     Network,
     Relu,
@@ -220,13 +219,26 @@ def test_recorded_windows_follow_their_array_and_keep_its_memory() -> None:
 
 
 def deep(seed: int = 0, dtype: str = "float32", **where: Any) -> Network:
-    make = LayerMaker(seed, dtype=dtype, **where)
+    where["dtype"] = dtype
+    options: Any = {"init": "he", "rng": np.random.default_rng(seed), **where}
+    normal = [BatchNormalization.create(size, **where) for size in (4, 6)]
     residual = Residual(
-        [make.convolution(4, 6, 3, "he", stride=2, pad=1), make.batch_normalization(6), Relu(), make.dropout(0.25)],
-        [make.convolution(4, 6, 1, "he", stride=2)],
+        [
+            Convolution.create(4, 6, 3, stride=2, pad=1, **options),
+            normal[1],
+            Relu(),
+            Dropout(0.25, seed=0),
+        ],
+        [Convolution.create(4, 6, 1, stride=2, **options)],
     )
-    layers = [make.convolution(1, 4, 3, "he", pad=1), make.batch_normalization(4), Relu(), MaxPooling(2, 2), residual]
-    return Network([*layers, AveragePooling(2, 2, 1), make.affine(24, 5, "he")], input_shape=(1, 12, 10))
+    layers = [
+        Convolution.create(1, 4, 3, pad=1, **options),
+        normal[0],
+        Relu(),
+        MaxPooling(2, 2),
+        residual,
+    ]
+    return Network([*layers, AveragePooling(2, 2, 1), Affine.create(24, 5, **options)], input_shape=(1, 12, 10))
 
 
 def samples(n: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -337,7 +349,7 @@ def test_initial_filters_have_the_deviation_of_their_inputs() -> None:
         ("glorot", (2 / (75 + 1600)) ** 0.5),
         (0.5, 0.5),
     ):
-        layer = LayerMaker(0, backend="numpy").convolution(3, 64, 5, how, stride=2, pad=(1, 2))
+        layer = Convolution.create(3, 64, 5, how, stride=2, pad=(1, 2), rng=0, backend="numpy")
         assert layer.W.shape == (64, 3, 5, 5)
         assert layer.W.std() == pytest.approx(std, rel=0.05)
         assert not layer.b.any()
@@ -408,7 +420,7 @@ def test_the_door_names_the_layer() -> None:
         (lambda: Residual([np.ones(3)]), "Layer 0 of the branch must be a layer such as `Relu()`"),
         (lambda: Residual(Relu()), "must be a list of layers, as in `Residual([Relu()])`, got Relu"),
         (lambda: Residual([], None), "shortcut of a Residual must be a list of layers"),
-        (lambda: LayerMaker(backend="numpy").convolution(0, 2, 3), "the number of channels"),
+        (lambda: Convolution.create(0, 2, 3), "the number of channels"),
     ],
 )  # fmt: skip
 def test_arguments_that_cannot_be(make: Any, words: str) -> None:

@@ -7,9 +7,10 @@ import pytest
 from matrix import Place
 
 from xpnet import (
+    Affine,
     AveragePooling,
+    Convolution,
     Layer,
-    LayerMaker,
     MaxPooling,
     Network,
     Relu,
@@ -60,11 +61,14 @@ def test_it_gives_what_the_two_give(be: Place, form: str, kind: str) -> None:
 
 
 def layers(be: Any, form: str, *, pooling: type[Layer] = MaxPooling, activation: Any = Relu) -> list[Layer]:
-    make = LayerMaker(seed=0, dtype=be.dtype, backend=be.backend)
-    first, second = make.convolution(2, 3, 3, "he", pad=1), make.convolution(3, 3, 3, "he", pad=1)
+    options: Any = {"rng": np.random.default_rng(0), "dtype": be.dtype, "backend": be.backend}
+    first, second = (
+        Convolution.create(2, 3, 3, "he", pad=1, **options),
+        Convolution.create(3, 3, 3, "he", pad=1, **options),
+    )
     window = pooling(*FORMS[form])
     numbers = int(np.prod(window.output_shape((3, 7, 6))))
-    return [first, Relu(), second, activation(), window, make.affine(numbers, 7, "he")]
+    return [first, Relu(), second, activation(), window, Affine.create(numbers, 7, "he", **options)]
 
 
 @pytest.mark.bits

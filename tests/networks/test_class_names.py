@@ -24,7 +24,6 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError, XpnetError
-from xpnet.networks.factory import LayerMaker
 
 NAMES = np.array(["fox", "bee", "cat", "dog", "eel", "ant", "gnu"])  # not sorted
 WORDS = NAMES[LABELS]
@@ -125,7 +124,7 @@ def test_they_are_copied_pickled_and_saved(tmp_path):
     network(dtype="float64").save(tmp_path / "without")
     assert other.load(tmp_path / "without").classes == SORTED
     assert network(dtype="float64").load(tmp_path / "without").classes is None
-    head = LayerMaker(seed=0, dtype="float64", backend="numpy").affine(6, 7)
+    head = Affine.create(6, 7, rng=0, dtype="float64", backend="numpy")
     assert with_new_head(net, [head], keep="Relu1").classes is None
 
 
@@ -170,8 +169,7 @@ def test_a_trainer_that_could_not_be_made_gives_no_classes(wrong):
 
 @pytest.mark.parametrize("last_layer", [SoftmaxWithLoss(), SigmoidWithLoss(), IdentityWithLoss()])
 def test_a_file_whose_classes_do_not_fit_changes_nothing(last_layer, tmp_path):
-    make = LayerMaker(0, backend="numpy")
-    net = Network([make.affine(12, 2)], last_layer)
+    net = Network([Affine.create(12, 2, rng=0, backend="numpy")], last_layer)
     arrays = {key: to_numpy(value) + 1 for key, value in net.weights().items()}
     classes = ["a", "b", "c"] if last_layer.classifies else ["a", "b"]
     save_file(arrays, tmp_path / "weights.safetensors", metadata={"classes": json.dumps(classes)})

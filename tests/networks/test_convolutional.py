@@ -18,11 +18,12 @@ from matrix import ABSENT, BACKENDS, Place
 
 from xpnet import (
     SGD,
+    Affine,
     Augmentation,
+    Convolution,
     DeepConvNet,
     GlobalAveragePooling,
     Layer,
-    LayerMaker,
     Network,
     Relu,
     Residual,
@@ -166,7 +167,7 @@ def test_no_image(make: Any, input_dim: Any, says: str) -> None:
         (SimpleConvNet, {"conv_param": SMALL | {"stride": 0}}, "stride must be .* at least 1, .* got 0"),
         (SimpleConvNet, {"conv_param": SMALL | {"pad": -1}}, "pad must be .* at least 0, .* got -1"),
         (SimpleConvNet, {"hidden_size": 0}, "size must be .* got 0"),
-        (SimpleConvNet, {"weight_init_std": "kaiming"}, "weight_init_std must be .* got 'kaiming'"),
+        (SimpleConvNet, {"weight_init_std": "kaiming"}, "Initial weights must be .* got 'kaiming'"),
         (DeepConvNet, {"conv_params": [SMALL] * 5}, "conv_params must .* six convolutions, got .*filter_num"),
         (DeepConvNet, {"conv_params": [{}] * 6}, "A convolution is described by .* got {}"),
         (DeepConvNet, {"conv_params": 6}, "conv_params must .* 6"),
@@ -420,11 +421,11 @@ class Bad(Layer):
 
 
 def with_residual(*inside: Layer, first: bool = True) -> Network:
-    make = LayerMaker(seed=0, backend="numpy")
-    before = [make.convolution(1, 2, 3, "he", pad=1), Relu()] if first else []
+    options: Any = {"rng": np.random.default_rng(0), "backend": "numpy"}
+    before = [Convolution.create(1, 2, 3, "he", pad=1, **options), Relu()] if first else []
     channels = 2 if first else 1
-    branch = [make.convolution(channels, channels, 3, "he", pad=1), *inside]
-    return Network([*before, Residual(branch), GlobalAveragePooling(), make.affine(channels, 10, "he")])
+    branch = [Convolution.create(channels, channels, 3, "he", pad=1, **options), *inside]
+    return Network([*before, Residual(branch), GlobalAveragePooling(), Affine.create(channels, 10, "he", **options)])
 
 
 def broken(network: Network, optimizer: Any = "SGD") -> str:

@@ -13,7 +13,6 @@ from xpnet import (
     Gelu,
     IdentityWithLoss,
     Layer,
-    LayerMaker,
     LayerNormalization,
     MultiLayerNet,
     Network,
@@ -59,7 +58,7 @@ MAKERS = {
     "SimpleConvNet": lambda dtype: SimpleConvNet((1, 8, 8), dtype=dtype, seed=0, backend="numpy"),
     "ResNet": lambda dtype: ResNet((1, 8, 8), dtype=dtype, seed=0, backend="numpy"),
     "DeepConvNet": lambda dtype: DeepConvNet((1, 16, 16), dtype=dtype, seed=0, backend="numpy"),
-    "LayerMaker": lambda dtype: Network([LayerMaker(0, dtype=dtype, backend="numpy").affine(4, 3)]),
+    "Affine.create": lambda dtype: Network([Affine.create(4, 3, rng=0, dtype=dtype, backend="numpy")]),
 }
 
 

@@ -16,9 +16,9 @@ from xpnet import (
     Affine,
     BatchNormalization,
     Convolution,
+    Dropout,
     GlobalAveragePooling,
     Layer,
-    LayerMaker,
     MultiLayerNet,
     Network,
     Relu,
@@ -472,8 +472,15 @@ def base(*, flat: bool = False, **options: Any) -> SimpleConvNet:
 
 
 def head(**options: Any) -> list[Layer]:
-    make = LayerMaker(seed=1, **{"dtype": "float64", "backend": "numpy"} | options)
-    return [make.affine(18, 5, "he"), make.batch_normalization(5), Relu(), make.dropout(0.2), make.affine(5, 3, "he")]
+    where: Any = {"dtype": "float64", "backend": "numpy"} | options
+    options = {"rng": np.random.default_rng(1), **where}
+    return [
+        Affine.create(18, 5, "he", **options),
+        BatchNormalization.create(5, **where),
+        Relu(),
+        Dropout(0.2, seed=0),
+        Affine.create(5, 3, "he", **options),
+    ]
 
 
 @pytest.mark.bits
@@ -513,9 +520,9 @@ def test_its_gradients_are_the_callers_own(flat: bool) -> None:
 
 
 def test_a_head_by_name_and_another_loss() -> None:
-    make = LayerMaker(seed=1, dtype="float64", backend="numpy")
+    options: Any = {"rng": 1, "dtype": "float64", "backend": "numpy"}
     loss = SoftmaxWithLoss(label_smoothing=0.1)
-    layers = {"Gap": GlobalAveragePooling(), "Out": make.affine(2, 4, "he")}
+    layers = {"Gap": GlobalAveragePooling(), "Out": Affine.create(2, 4, "he", **options)}
     network = with_new_head(base(), layers, keep="Relu1", last_layer=loss)
     assert list(network.layers) == ["Conv1", "Relu1", "Gap", "Out"]
     assert network.last_layer is loss
@@ -529,15 +536,17 @@ def test_all_of_a_resnet_but_its_last_layer(be: Place) -> None:
     trained = residual(dtype=be.dtype, backend=be.backend)
     trained.compute_gradients(be.put(IMAGES), be.put(LABELS))
     before = contents(trained)
-    make = LayerMaker(seed=1, dtype=be.dtype, backend=be.backend)
-    network = with_new_head(trained, [make.affine(3, 4, "he")], keep="GlobalAveragePooling1")
+    options: Any = {"rng": np.random.default_rng(1), "dtype": be.dtype, "backend": be.backend}
+    network = with_new_head(trained, [Affine.create(3, 4, "he", **options)], keep="GlobalAveragePooling1")
     assert list(network.params) == ["W7", "b7"]
     features = be.put(IMAGES)
     trained.set_train(False)
     for name in list(trained.layers)[:-1]:
         features = trained.layers[name].forward(features)
     grads = network.gradient(be.put(IMAGES), be.put(LABELS))
-    alone = Network([make.affine(3, 4)]).set_params({"W1": network.params["W7"], "b1": network.params["b7"]})
+    alone = Network([Affine.create(3, 4, **options)]).set_params(
+        {"W1": network.params["W7"], "b1": network.params["b7"]}
+    )
     be.check(grads["W7"], to_numpy(alone.gradient(features, be.put(LABELS))["W1"]))
     trainer_of(network, be.put(IMAGES), be.put(LABELS), iterations=2).train()
     assert same_bits({key: network.weights()[key] for key in network.frozen}, {k: before[k] for k in network.frozen})

@@ -17,7 +17,6 @@ from xpnet import (
     Flatten,
     IdentityWithLoss,
     Layer,
-    LayerMaker,
     LossLayer,
     Network,
     Relu,
@@ -37,7 +36,7 @@ T = np.array([0, 1, 2, 0, 1])
 
 
 def affine(n_in, n_out, seed=0):
-    return LayerMaker(seed, backend="numpy").affine(n_in, n_out, "he")
+    return Affine.create(n_in, n_out, "he", rng=seed, backend="numpy")
 
 
 def train(network, x=X, t=T, **options):
@@ -375,8 +374,7 @@ class Saving(pickle.Pickler):
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_a_network_of_memory_maps_is_trained_as_another(tmp_path, flat):
-    make = LayerMaker(0, backend="numpy")
-    network = Network([make.affine(4, 8), make.batch_normalization(8), Relu(), make.dropout(), make.affine(8, 3)])
+    network = Network([affine(4, 8), BatchNormalization.create(8, backend="numpy"), Relu(), Dropout(), affine(8, 3)])
     if flat:
         network.flatten()
     with open(tmp_path / "network", "wb") as file:

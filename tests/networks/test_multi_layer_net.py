@@ -233,7 +233,7 @@ def test_a_smoothed_loss_is_never_fused_away():
         ),
         ({"activation": Relu}, "activation must be one of .* got <class"),
         ({"activation": ["relu"]}, r"activation must be one of .* got \['relu'\]"),
-        ({"weight_init_std": "kaiming"}, "weight_init_std must be .* got 'kaiming'"),
+        ({"weight_init_std": "kaiming"}, "Initial weights must be .* got 'kaiming'"),
         ({"weight_decay_lambda": -1}, "weight_decay_lambda must be a finite number of at least 0, got -1"),
         ({"weight_decay_lambda": float("inf")}, "weight_decay_lambda must be .* got inf"),
         ({"weight_decay_lambda": "much"}, "weight_decay_lambda must be .* got 'much'"),

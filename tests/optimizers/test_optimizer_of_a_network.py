@@ -9,7 +9,7 @@ import pytest
 from optimizer_cases import each_optimizer, same_bits
 from small_training import LABELS, PIXELS, make
 
-from xpnet import LayerMaker, TwoLayerNet, Uniform, random_search, with_new_head
+from xpnet import Affine, TwoLayerNet, Uniform, random_search, with_new_head
 from xpnet.errors import ArgumentError
 from xpnet.optimizers import SGD, Adam, Momentum
 from xpnet.optimizers.schedules import CosineDecay
@@ -140,7 +140,7 @@ def test_one_that_has_made_no_step_is_free():
 def test_a_network_with_another_head_is_another_network():
     optimizer, net = SGD(CosineDecay(0.1, 3)), network()
     trained(optimizer, net)
-    head = with_new_head(net, [LayerMaker(seed=0, backend="numpy").affine(6, 7, "he")], keep="Relu1")
+    head = with_new_head(net, [Affine.create(6, 7, "he", rng=0, backend="numpy")], keep="Relu1")
     with pytest.raises(ArgumentError, match="belongs to another network"):
         make(head, optimizer=optimizer)
 

@@ -27,7 +27,6 @@ from xpnet import (
     Graph,
     IdentityWithLoss,
     Layer,
-    LayerMaker,
     MulLayer,
     Network,
     Relu,
@@ -53,12 +52,14 @@ X = np.random.default_rng(0).random((6, 4), dtype=np.float32)
 T = np.array([0, 1, 2, 0, 1, 2])
 AMOUNTS = np.random.default_rng(1).random((6, 3), dtype=np.float32)
 IMAGES = np.random.default_rng(2).random((6, 1, 12, 12), dtype=np.float32)
-make = LayerMaker(seed=0, backend="numpy")
+
+
+def affine(n_in, n_out):
+    return Affine.create(n_in, n_out, rng=0, backend="numpy")
 
 
 def net(last_layer=None, outputs=3, **options):
-    make = LayerMaker(seed=0, backend="numpy")
-    return Network([make.affine(4, 5), Relu(), make.affine(5, outputs)], last_layer, **options)
+    return Network([affine(4, 5), Relu(), affine(5, outputs)], last_layer, **options)
 
 
 def trainer(network=None, x=X, t=T, *test, **options):
@@ -109,7 +110,7 @@ def masked_layer(code="x + x[x > 0].sum()"):
         return eval(code, names | {"mask": x > 0, "a": x, "b": 0 * x})
 
     layer = of_class(Layer, recordable=True, forward=forward, backward=lambda self, dout: dout)
-    return Network([make.affine(4, 3), layer])
+    return Network([affine(4, 3), layer])
 
 
 def idx_files(folder, labels=(0, 1, 2), prefix="", dtype="u1"):
@@ -135,7 +136,7 @@ def step_that_returns(give):
 
 
 def batch_normalized():
-    return Network([make.affine(4, 3), BatchNormalization(np.ones(3, "f4"), np.zeros(3, "f4"))])
+    return Network([affine(4, 3), BatchNormalization(np.ones(3, "f4"), np.zeros(3, "f4"))])
 
 
 def larger():
@@ -147,7 +148,7 @@ def recordable(declared=True, forward=None):
     """A network with a layer of the user's own."""
     attributes = {"recordable": True} if declared else {}
     return Network(
-        [make.affine(4, 3), of_class(Relu, forward=forward or (lambda self, x: Relu.forward(self, x)), **attributes)]
+        [affine(4, 3), of_class(Relu, forward=forward or (lambda self, x: Relu.forward(self, x)), **attributes)]
     )
 
 
@@ -166,7 +167,7 @@ def without_memory(*, in_training):
             raise MemoryError("3 bytes are left")
         return Relu.forward(self, x)
 
-    return Network([make.affine(4, 3), of_class(Relu, forward=forward)])
+    return Network([affine(4, 3), of_class(Relu, forward=forward)])
 
 
 def read_only(array):
@@ -268,15 +269,15 @@ ADVICE = [
     # --- networks and layers ---
     (
         "layers must be a list of layers such as",
-        {"make": make},
-        lambda n: Network(make.affine(4, 3)),
+        {"Affine": Affine},
+        lambda n: Network(affine(4, 3)),
         lambda n: Network(n.result),
     ),
     (
         "Every layer that has parameters is frozen",
         lambda: {
-            "network": Network({"First": make.affine(4, 5), "Relu": Relu()}),
-            "make": make,
+            "network": Network({"First": affine(4, 5), "Relu": Relu()}),
+            "Affine": Affine,
             "n_in": 5,
             "n_out": 3,
             "name": "Relu",
@@ -299,14 +300,14 @@ ADVICE = [
     (
         "must be a layer, got the class",
         {"size": 3, "Sized": Sized},
-        lambda n: Network([make.affine(4, 3), Sized]),
-        lambda n: Network([make.affine(4, 3), n.result]),
+        lambda n: Network([affine(4, 3), Sized]),
+        lambda n: Network([affine(4, 3), n.result]),
     ),
     (
         "must be a layer with a loss, got the class",
         {},
-        lambda n: Network([make.affine(4, 3)], SigmoidWithLoss),
-        lambda n: Network([make.affine(4, 3)], n.result),
+        lambda n: Network([affine(4, 3)], SigmoidWithLoss),
+        lambda n: Network([affine(4, 3)], n.result),
     ),
     (
         "of a Residual must be a list of layers",
@@ -352,7 +353,7 @@ ADVICE = [
     ),
     (
         "What is frozen is in",
-        lambda: {"network": Network({"First": make.affine(4, 5), "Last": make.affine(5, 3)}).freeze("First")},
+        lambda: {"network": Network({"First": affine(4, 5), "Last": affine(5, 3)}).freeze("First")},
         lambda n: n.network.params["W1"],
         lambda n: n.result["W1"].shape == (4, 5),
     ),
@@ -406,8 +407,8 @@ ADVICE = [
     ),
     (
         "head must be a list of layers, such as",
-        {"make": make, "n_in": 5, "n_out": 2},
-        lambda n: with_new_head(net(), make.affine(5, 2), keep="Relu1"),
+        {"Affine": Affine, "n_in": 5, "n_out": 2},
+        lambda n: with_new_head(net(), affine(5, 2), keep="Relu1"),
         lambda n: with_new_head(net(), n.result, keep="Relu1").predict(X),
     ),
     (
@@ -438,8 +439,8 @@ ADVICE = [
     (
         "must be the shape of one sample, such as",
         {},
-        lambda n: Network([make.affine(784, 3)], input_shape="28"),
-        lambda n: Network([make.affine(784, 3)], input_shape=n.result),
+        lambda n: Network([affine(784, 3)], input_shape="28"),
+        lambda n: Network([affine(784, 3)], input_shape=n.result),
     ),
     (
         "Expected the name of a dtype of numbers such as",
@@ -478,7 +479,7 @@ ADVICE = [
         lambda n: xpnet.MultiLayerNet(4, n.result, 3),
     ),
     (
-        "weight_init_std must be a standard deviation such as",
+        "Initial weights must be given by a standard deviation such as",
         {},
         lambda n: TwoLayerNet(4, 5, 3, "large"),
         lambda n: [TwoLayerNet(4, 5, 3, how) for how in n.results],
@@ -564,9 +565,9 @@ ADVICE = [
     (
         "to do without",
         {},
-        lambda n: train(Network([make.affine(4, 3), Plain()]), capture=True),
+        lambda n: train(Network([affine(4, 3), Plain()]), capture=True),
         lambda n: [
-            train(Network([make.affine(4, 3), Plain()]), capture="auto"),
+            train(Network([affine(4, 3), Plain()]), capture="auto"),
             train(recordable("recordable" in n), capture=True),
         ],
     ),
@@ -627,9 +628,7 @@ ADVICE = [
     ),
     (
         "for another network, or from before it was laid flat",
-        lambda: {
-            "trainer": trainer(Network({"First": make.affine(4, 5), "Last": make.affine(5, 3)}), optimizer=Adam(lr=0.1))
-        },
+        lambda: {"trainer": trainer(Network({"First": affine(4, 5), "Last": affine(5, 3)}), optimizer=Adam(lr=0.1))},
         lambda n: [n.trainer.train(), n.trainer.network.freeze("First"), n.trainer.train()],
         lambda n: n.trainer.train(),
     ),

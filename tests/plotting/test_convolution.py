@@ -7,9 +7,11 @@ from matplotlib.colors import to_rgba
 
 from xpnet import (
     Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
     Flatten,
     IdentityWithLoss,
-    LayerMaker,
     MaxPooling,
     Network,
     Relu,
@@ -151,24 +153,25 @@ def test_a_parameter_that_has_learned_in_its_place_is_no_before():
 
 def small_network(be=None):
     """Of every kind of layer, on 8 x 8 pixels."""
-    make = LayerMaker(seed=0, **({} if be is None else {"dtype": be.dtype, "backend": be.backend}))
+    where = {} if be is None else {"dtype": be.dtype, "backend": be.backend}
+    options = {"rng": np.random.default_rng(0), **where}
     layers = [
-        make.convolution(1, 4, 3, "he", pad=1),
-        make.batch_normalization(4),
+        Convolution.create(1, 4, 3, "he", pad=1, **options),
+        BatchNormalization.create(4, **where),
         Relu(),
-        Residual([make.convolution(4, 4, 3, "he", pad=1), make.dropout(0.5)]),
+        Residual([Convolution.create(4, 4, 3, "he", pad=1, **options), Dropout(0.5, seed=0)]),
         MaxPooling(2, 2),
         Flatten(),
-        make.dropout(0.5),
-        make.affine(64, 10, "he"),
+        Dropout(0.5, seed=0),
+        Affine.create(64, 10, "he", **options),
     ]
     return Network(layers, input_shape=(1, 8, 8))
 
 
 def smallest_network(input_shape=(1, 8, 8)):
     """What is quickly drawn."""
-    make = LayerMaker(seed=0)
-    return Network([make.convolution(1, 1, 3), make.affine(36, 10)], input_shape=input_shape)
+    options = {"rng": np.random.default_rng(0)}
+    return Network([Convolution.create(1, 1, 3, **options), Affine.create(36, 10, **options)], input_shape=input_shape)
 
 
 def rows_of(figure):
@@ -243,7 +246,7 @@ def test_the_network_stays_as_it_was(tmp_path):
 @pytest.mark.parametrize("pixels", [True, False])
 def test_one_image_comes_in_any_form(shape, pixels, tmp_path):
     x = IMAGES[5].reshape(shape) if pixels else (IMAGES[5] / 255).astype("float32").reshape(shape)
-    for network in (smallest_network(), Network([LayerMaker(seed=0).affine(64, 10)])):
+    for network in (smallest_network(), Network([Affine.create(64, 10, rng=0)])):
         image = pictures(plot_activations(network, x, path=tmp_path / "a.png"))[0]
         np.testing.assert_allclose(image.get_array(), IMAGES[5].reshape(8, 8) / 255, rtol=1e-6)
 
@@ -269,8 +272,10 @@ def test_rows_with_negative_numbers_have_a_scale_about_0_and_others_begin_there(
 
 
 def test_an_image_in_colour_is_shown_in_its_colours(tmp_path):
-    make = LayerMaker(seed=0)
-    network = Network([make.convolution(3, 2, 3), make.affine(2 * 2 * 3, 3)], input_shape=(3, 4, 5))
+    options = {"rng": np.random.default_rng(0)}
+    network = Network(
+        [Convolution.create(3, 2, 3, **options), Affine.create(2 * 2 * 3, 3, **options)], input_shape=(3, 4, 5)
+    )
     x = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
     (_, below, [axes, bar]), *_ = rows_of(plot_activations(network, x, path=tmp_path / "a.png"))
     assert below == "3 × 4 × 5"
@@ -426,7 +431,7 @@ def test_a_few_of_them_are_the_surest_and_that_is_said(tmp_path):
 @pytest.mark.parametrize("shape", [(-1, 64), (-1, 8, 8), (-1, 1, 8, 8)])
 @pytest.mark.parametrize("input_shape", [(64,), (1, 8, 8)])
 def test_they_are_those_of_a_trained_network_and_pixels_may_be_bytes(shape, input_shape, tmp_path):
-    network = smallest_network() if len(input_shape) == 3 else Network([LayerMaker(seed=0).affine(64, 10, "he")])
+    network = smallest_network() if len(input_shape) == 3 else Network([Affine.create(64, 10, "he", rng=0)])
     for _ in range(20):
         for key, grad in network.gradient(IMAGES[:300].reshape(-1, *input_shape), LABELS[:300]).items():
             network.params[key] -= 0.5 * grad

@@ -8,7 +8,7 @@ from small_training import LABELS, PIXELS, batches, make
 from xpnet import (
     Affine,
     BatchNormalization,
-    LayerMaker,
+    Convolution,
     LayerNormalization,
     MultiLayerNet,
     Network,
@@ -117,17 +117,18 @@ def test_drawn_minibatches_leave_no_rest_of_one(drop):
 
 def test_of_images_each_pixel_counts():
     """A minibatch of one image has H * W values a channel; none but one where an image is a single pixel."""
-    make_layer = LayerMaker(seed=0, backend="numpy")
+    where = {"backend": "numpy"}
+    options = {"rng": np.random.default_rng(0), **where}
 
     def network(pool):
         layers = [
-            make_layer.convolution(1, 3, 3, pad=1, weight_init_std="he"),
-            make_layer.batch_normalization(3),
+            Convolution.create(1, 3, 3, pad=1, init="he", **options),
+            BatchNormalization.create(3, **where),
             Relu(),
         ]
         if pool:
-            layers = [make_layer.convolution(1, 3, 4, weight_init_std="he"), make_layer.batch_normalization(3), Relu()]
-        return Network([*layers, make_layer.affine(3 if pool else 48, 7, "he")], input_shape=(1, 4, 4))
+            layers = [Convolution.create(1, 3, 4, init="he", **options), BatchNormalization.create(3, **where), Relu()]
+        return Network([*layers, Affine.create(3 if pool else 48, 7, "he", **options)], input_shape=(1, 4, 4))
 
     x = numbers(0, 25, 1, 4, 4).astype("float32")
     trainer = make(network(pool=False), x, mini_batch_size=1, epochs=1)
@@ -170,4 +171,4 @@ def test_one_feature_in_a_row():
     with pytest.raises(ShapeError, match="needs at least two columns, got one"):
         LayerNormalization(np.ones(1), np.zeros(1))
     with pytest.raises(ShapeError, match="needs at least two columns"):
-        LayerMaker(seed=0, backend="numpy").layer_normalization(1)
+        LayerNormalization.create(1, backend="numpy")

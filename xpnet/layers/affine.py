@@ -1,11 +1,14 @@
 """The affine layer: x W + b (course row 12)."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.checks import check_count
+from xpnet.backend import Backend
 from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer
+from xpnet.layers.initializers import Random, constant, initial_weights, parameter
 
 __all__ = ["Affine"]
 
@@ -53,6 +56,38 @@ class Affine(Layer):
                 f"Affine expects weights W of shape (D, H) and biases b of shape (H,), got W {tuple(self.W.shape)} and "
                 f"b {tuple(self.b.shape)}."
             )
+
+    @classmethod
+    def create(
+        cls,
+        n_in: int,
+        n_out: int,
+        init: float | str = 0.01,
+        *,
+        rng: Random = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> Self:
+        """A layer with `n_in` inputs and `n_out` outputs; its weights are random, its biases 0.
+
+        Parameters
+        ----------
+        init
+            The standard deviation of the weights, or a name such as ``"he"``: see `initial_weights`.
+        rng
+            A generator, ``numpy.random.default_rng(seed)``, that all layers of a network share; or a seed.
+        dtype, backend
+            ``"float32"`` or ``"float64"``, and the backend, as for `get_backend`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Affine.create(784, 50, "he", rng=np.random.default_rng(0))
+        Affine(784 -> 50)
+        """
+        n_in, n_out = check_count("a layer's input size", n_in), check_count("a layer's output size", n_out)
+        W = parameter(initial_weights(rng, n_in, n_out, init), dtype, backend)
+        return cls(W, constant(0.0, n_out, dtype, backend))
 
     def forward(self, x: Array) -> Array:
         """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""

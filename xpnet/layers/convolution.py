@@ -1,10 +1,11 @@
 """Convolution: filters slid over images (course row 20)."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from xpnet._core.arrays import Array, accepts_out, get_array_module, sliding_windows
-from xpnet._core.checks import check_floats
+from xpnet._core.checks import check_count, check_floats
+from xpnet.backend import Backend
 from xpnet.errors import ShapeError
 from xpnet.layers._windows import (
     Pair,
@@ -22,6 +23,7 @@ from xpnet.layers._windows import (
     window_counts,
 )
 from xpnet.layers.base import Layer, checked
+from xpnet.layers.initializers import Random, constant, initial_weights, parameter
 
 __all__ = ["Convolution", "filter_gradient", "filtered"]
 
@@ -87,6 +89,48 @@ class Convolution(Layer):
             )
         self.stride = check_pair("stride", stride, 1)
         self.pad = check_pair("pad", pad, 0)
+
+    @classmethod
+    def create(
+        cls,
+        channels: int,
+        filters: int,
+        size: int | Pair,
+        init: float | str = 0.01,
+        *,
+        stride: int | Pair = 1,
+        pad: int | Pair = 0,
+        rng: Random = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> Self:
+        """A layer of `filters` filters for images of `channels` channels; its weights are random, its biases 0.
+
+        Parameters
+        ----------
+        size
+            The height and width of a filter; a pair if they differ.
+        init
+            The standard deviation of the weights, or a name such as ``"he"``: see `initial_weights`. The inputs of a
+            filter are the numbers of a window, channels * height * width; the outputs, filters * height * width.
+        stride, pad
+            As for `Convolution`.
+        rng, dtype, backend
+            As for `Affine.create`.
+
+        Examples
+        --------
+        >>> Convolution.create(1, 30, 5, "he", rng=0)
+        Convolution(1 -> 30, 5x5)
+        """
+        channels, filters = (
+            check_count("the number of channels", channels),
+            check_count("the number of filters", filters),
+        )
+        fh, fw = check_pair("a filter's size", size, 1)
+        W = initial_weights(rng, channels * fh * fw, filters, init, fan_out=filters * fh * fw)
+        W = parameter(W.T.reshape(filters, channels, fh, fw), dtype, backend)
+        return cls(W, constant(0.0, filters, dtype, backend), stride, pad)
 
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""

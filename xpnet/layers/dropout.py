@@ -10,6 +10,7 @@ from xpnet._core.checks import check_between, check_flag
 from xpnet._core.random import next_key, random_bits, random_streams
 from xpnet.backend import asarray
 from xpnet.layers.base import Layer, checked
+from xpnet.layers.initializers import Random
 
 __all__ = ["Dropout"]
 
@@ -30,7 +31,8 @@ class Dropout(Layer):
     inverted
         Scale by 1 / (1 - dropout_ratio) in training (True), or by 1 - dropout_ratio at inference (False).
     seed
-        A whole number for the same numbers dropped each time; None for others.
+        A whole number, or a ``numpy.random.Generator`` to draw one from, to drop the same numbers each time; None for
+        others.
 
     Examples
     --------
@@ -47,9 +49,11 @@ class Dropout(Layer):
     dropout_ratio: float = checked(partial(check_between, low=0, high=1, below=True))
     inverted: bool = checked(check_flag)
 
-    def __init__(self, dropout_ratio: float = 0.5, *, inverted: bool = True, seed: int | None = None) -> None:
+    def __init__(self, dropout_ratio: float = 0.5, *, inverted: bool = True, seed: Random = None) -> None:
         self.dropout_ratio = dropout_ratio
         self.inverted = inverted
+        if isinstance(seed, np.random.Generator):
+            seed = int(seed.integers(2**31))
         self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
 
     def forward(self, x: Array) -> Array:

@@ -2,13 +2,15 @@
 
 import math
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_between, check_positive
+from xpnet.backend import Backend
 from xpnet.errors import ShapeError
 from xpnet.layers._windows import batch_innermost
 from xpnet.layers.base import Layer, checked
+from xpnet.layers.initializers import constant
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
@@ -98,6 +100,20 @@ class BatchNormalization(_Normalization):
         self.momentum = momentum
         self.running_mean = xp.zeros_like(self.gamma)
         self.running_var = xp.ones_like(self.gamma)
+
+    @classmethod
+    def create(
+        cls,
+        size: int,
+        momentum: float = 0.9,
+        *,
+        eps: float = 1e-5,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> Self:
+        """A layer for `size` columns or channels, with gamma 1 and beta 0; other arguments as for `Affine.create`."""
+        gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
+        return cls(gamma, beta, momentum, eps=eps)
 
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
@@ -201,6 +217,14 @@ class LayerNormalization(_Normalization):
                 "LayerNormalization normalizes each row, and needs at least two columns, got one: every output would "
                 "be `beta`. Use `BatchNormalization`, which normalizes each column, or leave the layer out."
             )
+
+    @classmethod
+    def create(
+        cls, size: int, *, eps: float = 1e-5, dtype: str = "float32", backend: str | Backend | None = None
+    ) -> Self:
+        """A layer for rows of `size` numbers, with gamma 1 and beta 0; other arguments as for `Affine.create`."""
+        gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
+        return cls(gamma, beta, eps=eps)
 
     def forward(self, x: Array) -> Array:
         """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""

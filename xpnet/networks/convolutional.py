@@ -6,11 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 from xpnet._core.checks import check_count
+from xpnet._core.random import random_streams
 from xpnet.backend import Backend
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers import (
+    Affine,
     BatchNormalization,
     Convolution,
+    Dropout,
     GlobalAveragePooling,
     Layer,
     MaxPooling,
@@ -18,7 +21,7 @@ from xpnet.layers import (
     Residual,
     SoftmaxWithLoss,
 )
-from xpnet.networks.factory import LayerMaker
+from xpnet.layers.initializers import Random
 from xpnet.networks.network import Network
 
 __all__ = ["DeepConvNet", "ResNet", "SimpleConvNet"]
@@ -75,18 +78,18 @@ class SimpleConvNet(Network):
         backend: str | Backend | None = None,
     ) -> None:
         image = _image_shape(input_dim)
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        options: Any = {"rng": random_streams(seed).weights, "dtype": dtype, "backend": backend}
         images = {
-            "Conv1": _convolution(make, image[0], conv_param, weight_init_std),
+            "Conv1": _convolution(image[0], conv_param, weight_init_std, **options),
             "Relu1": Relu(),
             "Pool1": MaxPooling(2, 2),
         }
         super().__init__(
             {
                 **images,
-                "Affine1": make.affine(_size_after(images.values(), image), hidden_size, weight_init_std),
+                "Affine1": Affine.create(_size_after(images.values(), image), hidden_size, weight_init_std, **options),
                 "Relu2": Relu(),
-                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
+                "Affine2": Affine.create(hidden_size, output_size, weight_init_std, **options),
             },
             SoftmaxWithLoss(),
             input_shape=image,
@@ -141,21 +144,22 @@ class DeepConvNet(Network):
         image = _image_shape(input_dim)
         if not isinstance(conv_params, Sequence) or len(conv_params) != 6:
             raise ArgumentError(f"conv_params must be a list that describes six convolutions, got {conv_params!r}.")
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        streams = random_streams(seed)
+        options: Any = {"rng": streams.weights, "dtype": dtype, "backend": backend}
         layers: list[Layer] = []
         channels = image[0]
         for i, conv_param in enumerate(conv_params):
-            convolution = _convolution(make, channels, conv_param, "he")
+            convolution = _convolution(channels, conv_param, "he", **options)
             channels = convolution.W.shape[0]
             layers += [convolution, Relu()]
             if i % 2 == 1:
                 layers.append(MaxPooling(2, 2))
         layers += [
-            make.affine(_size_after(layers, image), hidden_size, "he"),
+            Affine.create(_size_after(layers, image), hidden_size, "he", **options),
             Relu(),
-            make.dropout(dropout_ratio, inverted=False),
-            make.affine(hidden_size, output_size, "he"),
-            make.dropout(dropout_ratio, inverted=False),
+            Dropout(dropout_ratio, inverted=False, seed=streams.noise),
+            Affine.create(hidden_size, output_size, "he", **options),
+            Dropout(dropout_ratio, inverted=False, seed=streams.noise),
         ]
         super().__init__(layers, SoftmaxWithLoss(), input_shape=image)
 
@@ -208,35 +212,35 @@ class ResNet(Network):
                 "filter_nums must be a list of the channels of each stage, such as `(16, 32, 64)`, got "
                 f"{filter_nums!r}."
             )
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        options: Any = {"rng": random_streams(seed).weights, "dtype": dtype, "backend": backend}
         channels = filter_nums[0]
-        layers: list[Layer] = [*_normalized(make, image[0], channels, 3, 1), Relu()]
+        layers: list[Layer] = [*_normalized(image[0], channels, 3, 1, **options), Relu()]
         for stage, filters in enumerate(filter_nums):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
                 branch = [
-                    *_normalized(make, channels, filters, 3, stride),
+                    *_normalized(channels, filters, 3, stride, **options),
                     Relu(),
-                    *_normalized(make, filters, filters, 3, 1),
+                    *_normalized(filters, filters, 3, 1, **options),
                 ]
                 same = stride == 1 and channels == filters
-                shortcut = () if same else _normalized(make, channels, filters, 1, stride)
+                shortcut = () if same else _normalized(channels, filters, 1, stride, **options)
                 layers += [Residual(branch, shortcut), Relu()]
                 channels = filters
-        layers += [GlobalAveragePooling(), make.affine(channels, output_size, "he")]
+        layers += [GlobalAveragePooling(), Affine.create(channels, output_size, "he", **options)]
         super().__init__(layers, SoftmaxWithLoss(), input_shape=image)
 
 
 def _normalized(
-    make: LayerMaker, channels: int, filters: int, size: int, stride: int
+    channels: int, filters: int, size: int, stride: int, *, rng: Random, **where: Any
 ) -> tuple[Convolution, BatchNormalization]:
     """A convolution that keeps the image's size but for its stride, and batch normalisation after it."""
-    convolution = make.convolution(channels, filters, size, "he", stride=stride, pad=size // 2)
-    return convolution, make.batch_normalization(filters)
+    convolution = Convolution.create(channels, filters, size, "he", stride=stride, pad=size // 2, rng=rng, **where)
+    return convolution, BatchNormalization.create(filters, **where)
 
 
 def _convolution(
-    make: LayerMaker, channels: int, conv_param: Mapping[str, int], weight_init_std: float | str
+    channels: int, conv_param: Mapping[str, int], weight_init_std: float | str, **options: Any
 ) -> Convolution:
     """A convolution as the book describes one."""
     if not isinstance(conv_param, Mapping) or set(conv_param) != set(_USUAL):
@@ -244,8 +248,8 @@ def _convolution(
             f"A convolution is described by {', '.join(_USUAL)}, such as {dict(_USUAL)}, got {conv_param!r}."
         )
     p: Mapping[str, Any] = conv_param
-    return make.convolution(
-        channels, p["filter_num"], p["filter_size"], weight_init_std, stride=p["stride"], pad=p["pad"]
+    return Convolution.create(
+        channels, p["filter_num"], p["filter_size"], weight_init_std, stride=p["stride"], pad=p["pad"], **options
     )
 
 

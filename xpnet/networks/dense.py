@@ -1,13 +1,26 @@
 """The course's networks, each as the list of layers that it is."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from xpnet._core.arrays import Array
+from xpnet._core.random import random_streams
 from xpnet.backend import Backend
 from xpnet.errors import ArgumentError
-from xpnet.layers import Gelu, Layer, LeakyRelu, LossLayer, Relu, Sigmoid, SoftmaxWithLoss, Tanh
-from xpnet.networks.factory import LayerMaker
+from xpnet.layers import (
+    Affine,
+    BatchNormalization,
+    Dropout,
+    Gelu,
+    Layer,
+    LeakyRelu,
+    LossLayer,
+    Relu,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Tanh,
+)
 from xpnet.networks.network import Network
 
 __all__ = ["MultiLayerNet", "SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
@@ -65,12 +78,13 @@ class TwoLayerNet(Network):
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> None:
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
         super().__init__(
             {
-                "Affine1": make.affine(input_size, hidden_size, weight_init_std),
+                "Affine1": affine(input_size, hidden_size),
                 "Relu1": Relu(),
-                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
+                "Affine2": affine(hidden_size, output_size),
             },
             SoftmaxWithLoss(),
         )
@@ -126,14 +140,15 @@ class ThreeLayerNet(Network):
         backend: str | Backend | None = None,
     ) -> None:
         activate = _activation(activation)
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
         super().__init__(
             [
-                make.affine(input_size, hidden_size1, weight_init_std),
+                affine(input_size, hidden_size1),
                 activate(),
-                make.affine(hidden_size1, hidden_size2, weight_init_std),
+                affine(hidden_size1, hidden_size2),
                 activate(),
-                make.affine(hidden_size2, output_size, weight_init_std),
+                affine(hidden_size2, output_size),
             ],
             SoftmaxWithLoss(),
         )
@@ -167,12 +182,13 @@ class SimpleNetwork(Network):
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> None:
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
         super().__init__(
             {
-                "Affine1": make.affine(input_size, hidden_size, weight_init_std),
+                "Affine1": affine(input_size, hidden_size),
                 "Sigmoid1": Sigmoid(),
-                "Affine2": make.affine(hidden_size, output_size, weight_init_std),
+                "Affine2": affine(hidden_size, output_size),
             },
             SoftmaxWithLoss(),
         )
@@ -242,15 +258,16 @@ class MultiLayerNet(Network):
             )
         if weight_init_std is None:
             weight_init_std = "xavier" if activation in ("sigmoid", "tanh") else "he"
-        make = LayerMaker(seed, dtype=dtype, backend=backend)
+        streams = random_streams(seed)
+        affine = partial(Affine.create, init=weight_init_std, rng=streams.weights, dtype=dtype, backend=backend)
         sizes = [input_size, *hidden_size_list]
         layers: list[Layer] = []
         for n_in, n_out in pairwise(sizes):
-            layers.append(make.affine(n_in, n_out, weight_init_std))
+            layers.append(affine(n_in, n_out))
             if use_batchnorm:
-                layers.append(make.batch_normalization(n_out))
+                layers.append(BatchNormalization.create(n_out, dtype=dtype, backend=backend))
             layers.append(activate())
             if use_dropout:
-                layers.append(make.dropout(dropout_ratio))
-        layers.append(make.affine(sizes[-1], output_size, weight_init_std))
+                layers.append(Dropout(dropout_ratio, seed=streams.noise))
+        layers.append(affine(sizes[-1], output_size))
         super().__init__(layers, last_layer, weight_decay_lambda=weight_decay_lambda)

@@ -27,7 +27,7 @@ def _named(layers: Any) -> dict[str, Layer]:
     if isinstance(layers, Mapping):
         named = dict(layers)
     elif isinstance(layers, Layer | str) or not isinstance(layers, Iterable):
-        raise ArgumentError(f"layers must be a list of layers such as `[make.affine(4, 3)]`, got {layers!r:.60}.")
+        raise ArgumentError(f"layers must be a list of layers such as `[Affine.create(4, 3)]`, got {layers!r:.60}.")
     else:
         layers = list(layers)
         for number, layer in enumerate(layers):
@@ -126,7 +126,7 @@ class LayerStack:
         if not learned:
             raise ArgumentError(
                 "Every layer that has parameters is frozen: there is nothing to learn. Leave one, or add one, such as "
-                "a head with `with_new_head(network, [make.affine(n_in, n_out)], keep=name)`."
+                "a head with `with_new_head(network, [Affine.create(n_in, n_out)], keep=name)`."
             )
         self._places = learned
         frozen = {key: place for key, place in self._every_place.items() if place[0].frozen}

@@ -41,10 +41,12 @@ def with_new_head(
 
     Examples
     --------
-    >>> from xpnet import LayerMaker, Relu, SimpleConvNet
+    >>> import numpy as np
+    >>> from xpnet import Affine, Relu, SimpleConvNet
     >>> trained = SimpleConvNet(output_size=5, seed=0, backend="numpy")
-    >>> make = LayerMaker(seed=1, backend="numpy")
-    >>> with_new_head(trained, [make.affine(4320, 50, "he"), Relu(), make.affine(50, 5, "he")], keep="Pool1")
+    >>> options = {"rng": np.random.default_rng(1), "backend": "numpy"}
+    >>> head = [Affine.create(4320, 50, "he", **options), Relu(), Affine.create(50, 5, "he", **options)]
+    >>> with_new_head(trained, head, keep="Pool1")
     Network(1x28x28-30-50-5, 216,305 parameters, 780 frozen, float32 on numpy)
     """
     check_network(network)
@@ -56,7 +58,7 @@ def with_new_head(
     kept = copy.deepcopy(dict(list(network.layers.items())[: names.index(keep) + 1]))
     new = list(head.values()) if isinstance(head, Mapping) else head
     if not isinstance(new, Sequence) or not all(isinstance(layer, Layer) for layer in new):
-        raise ArgumentError(f"head must be a list of layers, such as `[make.affine(n_in, n_out)]`, got {head!r}.")
+        raise ArgumentError(f"head must be a list of layers, such as `[Affine.create(n_in, n_out)]`, got {head!r}.")
     head = copy.deepcopy(head)
     if not isinstance(head, Mapping):
         # Numbered as if the layers that are kept stood before them.

@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from cases import same_bits
 
-from xpnet import LayerMaker, MultiLayerNet, SimpleNetwork, ThreeLayerNet, TwoLayerNet, to_numpy
+from xpnet import (
+    Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    LayerNormalization,
+    MultiLayerNet,
+    SimpleConvNet,
+    SimpleNetwork,
+    ThreeLayerNet,
+    TwoLayerNet,
+    to_numpy,
+)
 from xpnet.errors import ArgumentError, BackendError
-from xpnet.networks.initializers import initial_weights
+from xpnet.layers.initializers import initial_weights
 
 # sqrt(1/n), sqrt(2/(n + m)) and sqrt(2/n) for 400 inputs and 300 outputs
 XAVIER, GLOROT, HE = 0.05, math.sqrt(2 / 700), math.sqrt(2 / 400)
@@ -118,7 +130,7 @@ def test_multi_layer_net_begins_as_its_activation_wants_it(activation):
     ],
 )
 def test_a_name_or_a_deviation_that_is_none(kind, how, says):
-    with pytest.raises(ArgumentError, match=rf"weight_init_std must be .*{says}"):
+    with pytest.raises(ArgumentError, match=rf"nitial weights must be .*{says}"):
         NETWORKS[kind](how)
 
 
@@ -131,14 +143,12 @@ def test_the_numbers_come_from_the_generator_that_is_given():
 # --- layers one by one ----------------------------------------------------------------------------------------------
 
 
-def test_a_layer_maker_makes_what_the_networks_are_made_of(be):
-    make = LayerMaker(2, dtype=be.dtype, backend=be.backend)
-    affine, batch, rows = (
-        make.affine(4, 3, "he"),
-        make.batch_normalization(3, 0.5, eps=1e-3),
-        make.layer_normalization(3),
-    )
-    host = LayerMaker(2, dtype="float64", backend="numpy").affine(4, 3, "he")
+def test_a_layer_is_made_from_its_sizes(be):
+    where = {"dtype": be.dtype, "backend": be.backend}
+    affine = Affine.create(4, 3, "he", rng=2, **where)
+    batch = BatchNormalization.create(3, 0.5, eps=1e-3, **where)
+    rows = LayerNormalization.create(3, **where)
+    host = Affine.create(4, 3, "he", rng=2, dtype="float64", backend="numpy")
     be.check(affine.W, host.W.astype(be.dtype), eps=0)
     be.check(affine.b, np.zeros(3), eps=0)
     for layer in (batch, rows):
@@ -147,33 +157,52 @@ def test_a_layer_maker_makes_what_the_networks_are_made_of(be):
     be.check(batch.running_mean, np.zeros(3), eps=0)
     be.check(batch.running_var, np.ones(3), eps=0)
     assert (batch.momentum, batch.eps, rows.eps) == (0.5, 1e-3, 1e-5)
-    first, second = make.dropout(0.25), make.dropout(0.25, inverted=False)
+
+
+def test_layers_that_share_a_generator_are_those_of_a_network_of_its_seed():
+    """A network draws its weights from the first of three generators of its seed, in the order of the layers."""
+    network = SimpleConvNet(weight_init_std="glorot", seed=2, backend="numpy")
+    options = {"init": "glorot", "rng": np.random.default_rng(2).spawn(3)[0], "backend": "numpy"}
+    layers = (
+        Convolution.create(1, 30, 5, **options),
+        Affine.create(4320, 100, **options),
+        Affine.create(100, 10, **options),
+    )
+    for i, layer in enumerate(layers, 1):
+        assert np.array_equal(layer.W, network.params[f"W{i}"])
+    first = Convolution.create(1, 30, 5, "glorot", rng=2, backend="numpy")
+    assert np.array_equal(first.W, layers[0].W)
+
+
+def test_each_dropout_of_a_generator_is_another():
+    rng = np.random.default_rng(0)
+    first, second = Dropout(0.25, seed=rng), Dropout(0.25, inverted=False, seed=rng)
     assert (first.dropout_ratio, first.inverted, second.inverted) == (0.25, True, False)
     assert int(first.key[0]) != int(second.key[0])
+    assert int(Dropout(seed=np.random.default_rng(0)).key[0]) == int(first.key[0])
 
 
 def test_dropout_between_layers_does_not_change_their_weights():
-    plain, dropping = LayerMaker(0, backend="numpy"), LayerMaker(0, backend="numpy")
-    plain.affine(4, 3)
-    dropping.affine(4, 3)
-    dropping.dropout()
-    assert np.array_equal(plain.affine(3, 2).W, dropping.affine(3, 2).W)
+    plain, dropping = (MultiLayerNet(4, [3], 2, use_dropout=use, seed=0, backend="numpy") for use in (False, True))
+    assert same_bits(plain.params, dropping.params)
 
 
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: LayerMaker(dtype="int8"), ArgumentError, "dtype must be 'float32' or 'float64', got 'int8'"),
-        (lambda: LayerMaker(seed=1.5), ArgumentError, "seed must be a whole number .* got 1.5"),
-        (lambda: LayerMaker(backend="nmpy").affine(2, 3), BackendError, "There is no backend 'nmpy'"),
-        (lambda: LayerMaker().affine(0, 3), ArgumentError, "a layer's input size must be .* got 0"),
-        (lambda: LayerMaker().affine(2, 3.5), ArgumentError, "a layer's output size must be .* got 3.5"),
-        (lambda: LayerMaker().batch_normalization(0), ArgumentError, "a layer's size must be .* got 0"),
-        (lambda: LayerMaker().batch_normalization(3, 2), ArgumentError, "momentum must be .* got 2"),
-        (lambda: LayerMaker().layer_normalization(-1), ArgumentError, "a layer's size must be .* got -1"),
-        (lambda: LayerMaker().dropout(1), ArgumentError, "dropout_ratio must be .* got 1"),
+        (lambda: Affine.create(2, 3, dtype="int8"), ArgumentError, "dtype must be 'float32' or 'float64', got 'int8'"),
+        (lambda: Affine.create(2, 3, rng=1.5), ArgumentError, "seed must be a whole number .* got 1.5"),
+        (lambda: Affine.create(2, 3, backend="nmpy"), BackendError, "There is no backend 'nmpy'"),
+        (lambda: Affine.create(0, 3), ArgumentError, "a layer's input size must be .* got 0"),
+        (lambda: Affine.create(2, 3.5), ArgumentError, "a layer's output size must be .* got 3.5"),
+        (lambda: BatchNormalization.create(0), ArgumentError, "a layer's size must be .* got 0"),
+        (lambda: BatchNormalization.create(3, 2), ArgumentError, "momentum must be .* got 2"),
+        (lambda: LayerNormalization.create(-1), ArgumentError, "a layer's size must be .* got -1"),
+        (lambda: LayerNormalization.create(2, dtype="int8"), ArgumentError, "dtype must be .* got 'int8'"),
+        (lambda: Dropout(1), ArgumentError, "dropout_ratio must be .* got 1"),
+        (lambda: Dropout(seed=1.5), ArgumentError, "seed must be a whole number .* got 1.5"),
     ],
 )
-def test_a_layer_maker_refuses_options_out_of_range(make, error, says):
+def test_a_layer_refuses_options_out_of_range(make, error, says):
     with pytest.raises(error, match=says):
         make()
