@@ -30,7 +30,7 @@ from xpnet import (
     get_array_module,
 )
 from xpnet.engine.replay import RecordedSteps
-from xpnet.engine.state import Attributes
+from xpnet.engine.state import StateScan, StateSnapshot
 from xpnet.engine.tape import RecordedArray, wrapped
 from xpnet.errors import ArgumentError, CaptureError
 from xpnet.training.step import Losses, TrainingStep
@@ -115,7 +115,7 @@ def test_each_network_recorded_equals_plain(make_network, sampling):
 
 
 @pytest.mark.bits
-def test_a_running_statistic_is_carried_from_step_to_step():
+def test_a_running_statistic_is_feedback_from_step_to_step():
     layers = [RunningMean(6), RunningMean(6)]
     for layer, capture in zip(layers, (True, False), strict=True):
         trained(network_of(layer), "SGD", capture=capture)
@@ -403,7 +403,7 @@ class WithoutNumbers:
 
 def test_the_courses_adam_recorded_would_train_wrongly(monkeypatch):
     """That the check is what stands between a user and this: with it taken out, the losses differ."""
-    monkeypatch.setattr("xpnet.engine.state.Attributes.scalars", lambda self: {})
+    monkeypatch.setattr("xpnet.engine.state.StateScan.scalars", lambda self: {})
     monkeypatch.setattr("xpnet.engine.replay.np.array_equal", lambda a, b, **_: True)
     recorded, plain = (trained(None, CourseAdam(), capture=capture) for capture in (True, False))
     assert recorded.history.loss[:1] == plain.history.loss[:1]
@@ -742,8 +742,8 @@ GENERATORS = {
 def test_a_generator_is_put_back_and_its_draws_are_noticed(kind):
     owner = SimpleNamespace(kept={"inside": [GENERATORS[kind]()]})
     (generator,) = owner.kept["inside"]
-    attributes = Attributes([owner])
-    restore, before = attributes.snapshot(), attributes.generator_states()
+    attributes = StateScan([owner])
+    restore, before = StateSnapshot([owner]).restore, attributes.generator_states()
     attributes.check_nothing_drawn(before)
     first = [generator.random() for _ in range(3)]
     with pytest.raises(CaptureError, match=r"^SimpleNamespace\.kept\.inside\.0, of which the step draws"):

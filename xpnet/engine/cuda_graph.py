@@ -19,7 +19,7 @@ from typing import Any
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.cupy import CupyNamespace
 from xpnet.engine.cublas import Cublas
-from xpnet.engine.state import OTHER_NUMBERS, Attributes, Carried, Constants
+from xpnet.engine.state import OTHER_NUMBERS, Constants, Feedback, StateScan, StateSnapshot
 from xpnet.errors import CaptureError, ShapeError
 
 __all__ = ["CudaGraphRunner"]
@@ -90,7 +90,7 @@ class CudaGraphRunner:
         self._cuda = self._xp.cuda
         self._block: Any = block
         self._owners = owners  # kept, as the block is, because the graph has the addresses of arrays in them
-        self._carried = Carried(Attributes(()), set())
+        self._feedback = Feedback(StateScan(()), set())
         self._device = like.device
         try:
             with self._device:
@@ -103,7 +103,7 @@ class CudaGraphRunner:
                 self._numbers = self._xp.ones((steps, numbers), dtype=like.dtype)
                 self._losses = self._xp.empty((steps,), dtype=like.dtype)
                 self._order[...] = self._xp.arange(batch_size)
-                self._prepare_and_capture(Attributes(owners), varying)
+                self._prepare_and_capture(StateScan(owners), varying)
         except MemoryError as error:
             traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
             what = f"the block of {steps} steps of {batch_size} samples"
@@ -126,7 +126,7 @@ class CudaGraphRunner:
             for name, array, buffer in (("indices", indices, self._order), ("numbers", numbers, self._numbers)):
                 if array.shape != buffer.shape:
                     raise ShapeError(f"The graph was captured for {name} of shape {buffer.shape}, got {array.shape}.")
-            self._carried.bring()
+            self._feedback.copy_back()
             self._order[...] = indices
             self._numbers[...] = numbers
             self._resources.graph.launch(stream)
@@ -134,13 +134,13 @@ class CudaGraphRunner:
 
     def is_current(self) -> bool:
         """Whether all that the graph takes for constant is as it was."""
-        return self._constants.hold()
+        return self._constants.unchanged()
 
     def close(self) -> None:
         """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
         self._finalizer()
         self._block, self._owners = None, ()
-        self._carried = Carried(Attributes(()), set())
+        self._feedback = Feedback(StateScan(()), set())
         self._order = self._numbers = self._losses = None
 
     @contextlib.contextmanager
@@ -170,9 +170,9 @@ class CudaGraphRunner:
 
     # --- making the graph --------------------------------------------------------------------------------------------
 
-    def _prepare_and_capture(self, attributes: Attributes, varying: Collection[str]) -> None:
+    def _prepare_and_capture(self, attributes: StateScan, varying: Collection[str]) -> None:
         """Warm up, put everything back, capture; put everything back as well where that fails."""
-        resources, restore = self._resources, attributes.snapshot()
+        resources, restore = self._resources, StateSnapshot(self._owners).restore
         try:
             with self._xp.capturing(resources.cublas):
                 values = attributes.values()
@@ -191,7 +191,7 @@ class CudaGraphRunner:
             restore()
             raise
 
-    def _warm_up(self, attributes: Attributes) -> tuple[set[str], dict[str, Array]]:
+    def _warm_up(self, attributes: StateScan) -> tuple[set[str], dict[str, Array]]:
         """Take steps outside of the capture; returns the names of what they make anew, and what state they lead to."""
         arrays, generators, scalars = attributes.arrays(), attributes.generator_states(), []
         for k in range(_WARM_UP_STEPS):
@@ -204,11 +204,11 @@ class CudaGraphRunner:
         attributes.check_constant(scalars[-2])
         attributes.check_nothing_drawn(generators)
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
-        rebound = attributes.rebound(arrays)
+        rebound = attributes.replaced(arrays)
         return rebound, attributes.contents(in_place | rebound)
 
     def _rehearse(
-        self, attributes: Attributes, names: set[str], called: dict[str, Array], restore: Callable[[], None]
+        self, attributes: StateScan, names: set[str], called: dict[str, Array], restore: Callable[[], None]
     ) -> bool:
         """Take the same steps as launches of a graph would, each reading where the capture has read; put all back.
 
@@ -216,14 +216,15 @@ class CudaGraphRunner:
         step makes where it finds nothing, and leaves for the next, would be made again at each launch.
         """
         restore()
-        self._carried = Carried(attributes, names)
-        begin, bindings = attributes.snapshot(), attributes.snapshot(numbers=False)
+        self._feedback = Feedback(attributes, names)
+        begin = StateSnapshot(self._owners).restore
+        bindings = StateSnapshot(self._owners, contents=False).restore
         with self._private_memory():
             for k in range(_WARM_UP_STEPS):
                 bindings()
                 self._take_one(k)
-                self._carried.bring()
-        same = attributes.hold(called)
+                self._feedback.copy_back()
+        same = attributes.matches(called)
         begin()
         return same
 
@@ -241,7 +242,7 @@ class CudaGraphRunner:
         stream.begin_capture()
         try:
             self._block(self._order, self._numbers, self._losses)
-            self._carried.bring()
+            self._feedback.copy_back()
         except BaseException as error:
             with contextlib.suppress(Exception):  # it would say again that the capture has failed
                 stream.end_capture()

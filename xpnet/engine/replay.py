@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xpnet.engine.state import OTHER_NUMBERS, Attributes, Carried, Constants
+from xpnet.engine.state import OTHER_NUMBERS, Constants, Feedback, StateScan, StateSnapshot
 from xpnet.engine.tape import Operation, RecordedArray, python_calls, recording, wrapped
 from xpnet.errors import CaptureError
 from xpnet.training.step import Losses, TrainingStep
@@ -28,8 +28,8 @@ class RecordedSteps:
     def __init__(self, step: TrainingStep, batch_size: int, numbers: np.ndarray) -> None:
         self._indices = np.zeros(batch_size, dtype=np.int64)
         self._numbers = np.zeros(len(numbers), dtype=step.network.anchor.dtype)
-        attributes = Attributes(step.owners())
-        restore = attributes.snapshot()
+        attributes = StateScan(step.owners())
+        restore = StateSnapshot(step.owners()).restore
         try:
             self._check(step, attributes, restore, np.asarray(numbers, dtype=np.float64))
         finally:
@@ -37,43 +37,43 @@ class RecordedSteps:
         self._constants = Constants(attributes, arrays=self._read, varying=self._written | step.varying())
 
     def _check(
-        self, step: TrainingStep, attributes: Attributes, restore: Callable[[], None], numbers: np.ndarray
+        self, step: TrainingStep, attributes: StateScan, restore: Callable[[], None], numbers: np.ndarray
     ) -> None:
         """Record the step, and compare the recording with the step itself."""
         samples = np.arange(len(self._indices)) % step.x.shape[0]
         # Two minibatches that differ, and numbers that differ: what is a constant of the recording shows.
         indices = np.stack([samples, (samples[::-1] + len(samples)) % step.x.shape[0]])
         rows = np.stack([numbers, 0.5 * numbers])
-        arrays, slots = attributes.arrays(), Attributes([step.optimizer]).arrays().keys()
+        arrays, slots = attributes.arrays(), StateScan([step.optimizer]).arrays().keys()
         values, generators = attributes.values(), attributes.generator_states()
         called = [step(indices[0], rows[0].tolist())]
         scalars = attributes.scalars()
         called.append(step(indices[1], rows[1].tolist()))
         attributes.check_constant(scalars)
         attributes.check_nothing_drawn(generators)
-        for name in Attributes([step.optimizer]).arrays():
+        for name in StateScan([step.optimizer]).arrays():
             if name not in slots:
                 raise CaptureError(
                     f"{name}, which the first step makes: it belongs in the optimizer's `prepare(params)`"
                 )
         in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
-        rebound = attributes.rebound(arrays)
+        rebound = attributes.replaced(arrays)
         self._written = attributes.written(values)
         after = attributes.contents(in_place | rebound)
         restore()
-        self._carried = Carried(attributes, rebound)
+        self._feedback = Feedback(attributes, rebound)
         self._indices[...], self._numbers[...] = indices[0], rows[0]
         self._record(step, attributes)
         restore()
         replayed = Losses()
         self.run(indices, rows, replayed)
-        same = attributes.hold({name: after[name] for name in in_place | self._carried.own.keys()})
+        same = attributes.matches({name: after[name] for name in in_place | self._feedback.own.keys()})
         if not same or not np.array_equal(called, replayed.fetch(), equal_nan=True):
             raise CaptureError(OTHER_NUMBERS)
 
-    def _record(self, step: TrainingStep, attributes: Attributes) -> None:
+    def _record(self, step: TrainingStep, attributes: StateScan) -> None:
         """Make the step once, noting each operation in it."""
-        with recording() as tape, _recorded(Attributes([*step.owners(), step])):
+        with recording() as tape, _recorded(StateScan([*step.owners(), step])):
             row = wrapped(self._numbers)
             try:
                 loss = step(wrapped(self._indices), tuple(row[i, ...] for i in range(len(self._numbers))))
@@ -84,7 +84,7 @@ class RecordedSteps:
         self._loss = loss.array
         self._read = {name for name, array in attributes.arrays().items() if tape.reads(array)}
         # Of what is made anew only what was read is needed again; the rest is what layers keep for their backward.
-        own = self._carried.own = {name: a for name, a in self._carried.own.items() if tape.reads(a)}
+        own = self._feedback.own = {name: a for name, a in self._feedback.own.items() if tape.reads(a)}
         made = {name: array for name, array in attributes.arrays().items() if name in own and array is not own[name]}
         copies = {name: array.copy() for name, array in made.items()}  # since one may be the old value of another
         tape.operations += [Operation(np.copyto, (array,), copies[name]) for name, array in made.items()]
@@ -93,7 +93,7 @@ class RecordedSteps:
 
     def run(self, indices: np.ndarray, numbers: np.ndarray, losses: Losses) -> None:
         """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""
-        self._carried.bring()
+        self._feedback.copy_back()
         made = np.empty(len(indices), dtype=self._loss.dtype)
         calls, buffer, row, loss = self._calls, self._indices, self._numbers, self._loss
         k = 0
@@ -110,7 +110,7 @@ class RecordedSteps:
 
     def is_current(self) -> bool:
         """Whether all that the recording takes for constant is as it was."""
-        return self._constants.hold()
+        return self._constants.unchanged()
 
     def close(self) -> None:
         """Give back the memory of the recording."""
@@ -118,7 +118,7 @@ class RecordedSteps:
 
 
 @contextmanager
-def _recorded(attributes: Attributes) -> Iterator[None]:
+def _recorded(attributes: StateScan) -> Iterator[None]:
     """Inside a ``with`` block have recorded arrays in the place of arrays, and arrays again at its end."""
     for _, container, key, value in list(attributes.places()):
         if isinstance(value, np.ndarray):

@@ -1,18 +1,18 @@
-"""The attributes of objects, and the arrays in them, of which a recorded training step must know where they lie."""
+"""Find, copy, compare and restore what a set of objects holds from one training step to the next."""
 
 import functools
 import pickle
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnet._core.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet.errors import CaptureError
 
-__all__ = ["OTHER_NUMBERS", "Attributes", "Carried", "Constants"]
+__all__ = ["OTHER_NUMBERS", "Constants", "Feedback", "Place", "StateScan", "StateSnapshot"]
 
 OTHER_NUMBERS = (
     "the step, whose recording gives other numbers: something in it changes from step to step that is neither kept in "
@@ -21,32 +21,69 @@ OTHER_NUMBERS = (
 """Of a step that is refused because it does not give the same recorded as called."""
 
 
-class Attributes:
-    """The attributes of some objects, and the arrays in them: to be looked at, kept, and put back.
+class Place(NamedTuple):
+    """An attribute of an object, or an item of a dictionary or list among its attributes."""
 
-    Dictionaries and lists are looked into, other objects are not.
-    """
+    name: str
+    """Such as ``Adam.v.all``; the second Affine layer is ``Affine 2``."""
+    container: Any
+    key: Any
+    value: Any
+
+
+class StateScan:
+    """The attributes of some objects by name. Dictionaries and lists are searched, other objects are not."""
 
     def __init__(self, owners: Sequence[object]) -> None:
-        self._owners = owners
+        self.owners = owners
 
-    def places(self) -> Iterator[tuple[str, Any, Any, Any]]:
-        """Each place: a name such as ``Adam.v.all``, the container, the key in it, and what is there."""
+    def places(self) -> Iterator[Place]:
+        """Each attribute."""
         seen: Counter[str] = Counter()
-        for owner in self._owners:
+        for owner in self.owners:
             kind = type(owner).__name__
             seen[kind] += 1
             yield from _places_in(_attributes(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
 
+    def values(self) -> dict[str, Any]:
+        """All values by name."""
+        return {name: value for name, _, _, value in self.places()}
+
     def arrays(self) -> dict[str, Array]:
-        """The arrays, by the names of their places."""
-        return {name: value for name, _, _, value in self.places() if _is_array(value)}
+        """The arrays by name."""
+        return {name: value for name, value in self.values().items() if _is_array(value)}
+
+    def scalars(self) -> dict[str, Any]:
+        """The Python numbers, strings and booleans by name."""
+        scalar = (int, float, str)
+        return {n: v for n, v in self.values().items() if isinstance(v, scalar) and not isinstance(v, np.generic)}
+
+    def generator_states(self) -> dict[str, bytes]:
+        """The states of all random generators by name, the two global ones included, in a form that can be compared."""
+        states: dict[str, Any] = {"numpy.random": np.random.get_state(), "random": random.getstate()}  # noqa: NPY002
+        for name, value in self.values().items():
+            if (access := _generator_access(value)) is not None:
+                states[name] = access[0]()
+        return {name: pickle.dumps(state) for name, state in states.items()}
 
     def contents(self, names: Collection[str]) -> dict[str, Array]:
-        """The numbers in the arrays of these names, copied."""
+        """Copies of the arrays of these names."""
         arrays = {name: array for name, array in self.arrays().items() if name in names}
         copies = {id(array): array.copy() for array in arrays.values()}
         return {name: copies[id(array)] for name, array in arrays.items()}
+
+    def matches(self, contents: Mapping[str, Array]) -> bool:
+        """Whether the arrays equal these `contents` to the bit. Waits for the device."""
+        arrays = self.arrays()
+        return all(np.array_equal(to_numpy(a), to_numpy(arrays[n]), equal_nan=True) for n, a in contents.items())
+
+    def replaced(self, before: Mapping[str, Array]) -> set[str]:
+        """The names at which another array of the same form is bound than `before`, which `arrays` returned."""
+        return {
+            name
+            for name, array in self.arrays().items()
+            if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
+        }
 
     def check_constant(self, before: dict[str, Any]) -> None:
         """That the `scalars` are what they were a step ago; else a CaptureError that names one that is not."""
@@ -58,41 +95,6 @@ class Attributes:
                     "on it"
                 )
 
-    def hold(self, expected: dict[str, Array]) -> bool:
-        """Whether the arrays hold what `contents` gave, to the bit. Waits for the device."""
-        arrays = self.arrays()
-        pairs = ((to_numpy(numbers), to_numpy(arrays[name])) for name, numbers in expected.items())
-        return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
-
-    def scalars(self) -> dict[str, Any]:
-        """The Python numbers, strings and truth values, by the names of their places."""
-        python = (int, float, str)
-        return {name: v for name, _, _, v in self.places() if isinstance(v, python) and not isinstance(v, np.generic)}
-
-    def rebound(self, before: dict[str, Array]) -> set[str]:
-        """Where there was an array, as `arrays` gave it, and now is another of the same form."""
-        return {
-            name
-            for name, array in self.arrays().items()
-            if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
-        }
-
-    def generator_states(self) -> dict[str, bytes]:
-        """The states of all generators of random numbers among the attributes, and of the two that all programs share.
-
-        By the names of their places, in a form that can be compared.
-        """
-        shared = np.random.get_state()  # noqa: NPY002 - which others may draw from
-        states: dict[str, Any] = {"numpy.random": shared, "random": random.getstate()}
-        for name, _, _, value in self.places():
-            if isinstance(value, np.random.Generator):
-                states[name] = value.bit_generator.state
-            elif isinstance(value, np.random.RandomState):
-                states[name] = value.get_state()
-            elif isinstance(value, random.Random):
-                states[name] = value.getstate()
-        return {name: pickle.dumps(state) for name, state in states.items()}
-
     def check_nothing_drawn(self, before: dict[str, bytes]) -> None:
         """That the `generator_states` are what they were a step ago; else a CaptureError that names one that is not."""
         for name, state in self.generator_states().items():
@@ -103,110 +105,117 @@ class Attributes:
                 )
 
     def written(self, before: Mapping[str, Any]) -> set[str]:
-        """The names of the places that hold another object now than in `before`, which `values` gave."""
+        """The names at which another object is bound than `before`, which `values` returned."""
         return {name for name, value in self.values().items() if before.get(name) is not value}
 
-    def values(self) -> dict[str, Any]:
-        """Whatever there is, by the names of the places."""
-        return {name: value for name, _, _, value in self.places()}
 
-    def snapshot(self, *, numbers: bool = True) -> Callable[[], None]:
-        """Keep everything as it is now; a call of the result puts it back, the numbers in the arrays too if wanted."""
-        kept = [(_attributes(owner), dict(_attributes(owner))) for owner in self._owners]
-        kept += [(value, value.copy()) for _, _, _, value in self.places() if type(value) in (dict, list)]
-        # A layer may still hold a view of the user's data, which may be for reading only.
-        unique = {id(array): array for array in self.arrays().values() if numbers and is_writable(array)}
-        # What lies in another of them as a view is kept with that one.
-        contents = [(a, copied(a)) for a in unique.values() if id(getattr(a, "base", None)) not in unique]
-        generators = [put_back for _, _, _, value in self.places() if (put_back := _generator_state(value))]
+class StateSnapshot:
+    """What some objects hold now; `restore` puts it back, as often as it is called.
 
-        def restore() -> None:
-            for container, items in kept:
-                container.clear()
-                container.update(items) if isinstance(container, dict) else container.extend(items)
-            for array, content in contents:
-                array[...] = content
-            for put_back in generators:
-                put_back()
-
-        return restore
-
-
-class Carried:
-    """Arrays that a step reads and makes anew, as running statistics are: the next step must read what this one made.
-
-    A recording reads where it read when it was made. So each has a place of its own, into which what is new is copied.
+    All attributes are bound again. Arrays, which a step may write in place, get their numbers back too: of an object of
+    this library those that it declares in `state_names`, of others all. Random generators get their states back.
 
     Parameters
     ----------
-    attributes
-        Where they are.
-    names
-        Which. An array of our own, a copy, is put there: what is there may be a view of the user's data, which must not
-        be written to.
+    owners
+        The objects.
+    contents
+        False for the bindings alone.
+    """
+
+    def __init__(self, owners: Sequence[object], *, contents: bool = True) -> None:
+        scan = StateScan(owners)
+        self._bindings = [(_attributes(owner), dict(_attributes(owner))) for owner in owners]
+        self._bindings += [(p.value, p.value.copy()) for p in scan.places() if type(p.value) in (dict, list)]
+        arrays: dict[int, Array] = {}
+        for owner in owners if contents else ():
+            arrays |= {id(p.value): p.value for p in _places_in(_state_of(owner), "") if _is_array(p.value)}
+        # A layer may still hold a read-only view of the user's data. A view of another array is copied with that.
+        arrays = {key: array for key, array in arrays.items() if is_writable(array)}
+        self._contents = [(a, copied(a)) for a in arrays.values() if id(getattr(a, "base", None)) not in arrays]
+        accesses = [_generator_access(value) for value in scan.values().values()]
+        self._generators = [(put, get()) for get, put in filter(None, accesses)]
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for container, items in self._bindings:
+            if isinstance(container, list):
+                container[:] = items
+                continue
+            for key in [key for key in container if key not in items]:
+                del container[key]
+            container.update(items)  # never empty, for threads that read it
+        for array, content in self._contents:
+            array[...] = content
+        for put, state in self._generators:
+            put(state)
+
+
+class Feedback:
+    """Arrays that a step reads and rebinds, as running statistics: each step must read what the one before has made.
+
+    A replay always reads the array that it read when it was captured. So each of these attributes gets an array of its
+    own, into which new values are copied.
 
     Attributes
     ----------
     own
-        The arrays of our own, by their names.
+        These arrays by name: copies, since what was bound may be a view of the user's data.
     """
 
-    def __init__(self, attributes: Attributes, names: set[str]) -> None:
-        self._attributes = attributes
+    def __init__(self, state: StateScan, names: Collection[str]) -> None:
+        self._state = state
         self.own: dict[str, Array] = {}
-        for name, container, key, value in list(attributes.places()):
+        for name, container, key, value in list(state.places()):
             if name in names:
                 container[key] = self.own[name] = value.copy()
 
-    def bring(self) -> None:
-        """Copy what is there now, made by steps that were called, into the arrays of our own, and put these there.
-
-        All are looked at before one is changed, since one may be the old value of another.
-        """
+    def copy_back(self) -> None:
+        """Copy what is bound now into the own arrays, and bind these."""
         if not self.own:
             return
+        # All are copied before one is written, since one may be the old value of another. An array of another form is
+        # what a layer keeps of a smaller batch, and no feedback.
         fresh = [
-            (self.own[name], container, key, value.copy())
-            for name, container, key, value in self._attributes.places()
-            if (own := self.own.get(name)) is not None
-            and own is not value
-            and _same_form(own, value)  # what a layer keeps of a smaller batch is nothing that is carried
+            (own, place, place.value.copy())
+            for place in self._state.places()
+            if (own := self.own.get(place.name)) is not None
+            and own is not place.value
+            and _same_form(own, place.value)
         ]
-        for own, container, key, value in fresh:
+        for own, place, value in fresh:
             own[...] = value
-            container[key] = own
+            place.container[place.key] = own
 
 
 class Constants:
-    """What a recording takes for constant: arrays by where they are, everything else by its value.
-
-    Made right after the recording. An attribute that has another value later, or is new, was set from outside.
+    """What a capture takes for constant: arrays by identity, other attributes by value.
 
     Parameters
     ----------
-    attributes
+    state
         All attributes that a step may read.
     arrays
-        The names of the arrays that the recording reads or writes where they are. Others do not count.
+        The names of the arrays that the capture reads or writes in place; other arrays do not count.
     varying
-        The names of what the steps write or replace.
+        The names of attributes that steps write or replace.
     """
 
-    def __init__(self, attributes: Attributes, *, arrays: Collection[str], varying: Collection[str]) -> None:
-        self._attributes = attributes
+    def __init__(self, state: StateScan, *, arrays: Collection[str], varying: Collection[str]) -> None:
+        self._state = state
         self._varying = varying
-        self._values = {name: v for name, v in self._all().items() if not _is_array(v) or name in arrays}
-        self._names = self._all().keys()
+        self._names = self._now().keys()
+        self._values = {name: v for name, v in self._now().items() if not _is_array(v) or name in arrays}
 
-    def hold(self) -> bool:
-        """Whether nothing has been set since."""
-        now = self._all()
+    def unchanged(self) -> bool:
+        """Whether no attribute was set from outside since."""
+        now = self._now()
         return now.keys() == self._names and all(_same(v, now[name]) for name, v in self._values.items())
 
-    def _all(self) -> dict[str, Any]:
+    def _now(self) -> dict[str, Any]:
         return {
             name: value
-            for name, _, _, value in self._attributes.places()
+            for name, value in self._state.values().items()
             if name not in self._varying and not name.endswith(".train") and type(value) not in (dict, list)
         }
 
@@ -220,33 +229,41 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, (int, float, str, np.generic)) and bool(a == b)
 
 
-def _attributes(owner: object) -> dict[str, Any]:
-    """Those of an object; a built-in function has none."""
-    return getattr(owner, "__dict__", {})
-
-
-def _places_in(container: Any, name: str) -> Iterator[tuple[str, Any, Any, Any]]:
-    items = container.items() if isinstance(container, dict) else enumerate(container)
-    for key, value in list(items):
-        yield f"{name}.{key}", container, key, value
-        if type(value) in (dict, list):
-            yield from _places_in(value, f"{name}.{key}")
-
-
-def _generator_state(value: Any) -> Callable[[], None] | None:
-    """Where `value` is a generator of random numbers: what puts back the state that it has now."""
-    if isinstance(value, np.random.Generator):
-        return functools.partial(setattr, value.bit_generator, "state", value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return functools.partial(value.set_state, value.get_state())
-    if isinstance(value, random.Random):
-        return functools.partial(value.setstate, value.getstate())
-    return None
+def _same_form(a: Array, b: Array) -> bool:
+    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
 
 
 def _is_array(value: Any) -> bool:
     return is_array(value) and not isinstance(value, np.generic)
 
 
-def _same_form(a: Array, b: Array) -> bool:
-    return type(a) is type(b) and a.shape == b.shape and a.dtype == b.dtype
+def _attributes(owner: object) -> dict[str, Any]:
+    return getattr(owner, "__dict__", {})  # a built-in function has none
+
+
+def _state_of(owner: object) -> dict[str, Any]:
+    """The attributes whose arrays are kept from step to step; a class from outside the library may keep any."""
+    attributes, names = _attributes(owner), getattr(owner, "state_names", None)
+    if names is None or not type(owner).__module__.startswith("xpnet."):
+        return attributes
+    return {name: attributes[name] for name in names if name in attributes}
+
+
+def _places_in(container: Any, name: str) -> Iterator[Place]:
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in list(items):
+        yield Place(f"{name}.{key}", container, key, value)
+        if type(value) in (dict, list):
+            yield from _places_in(value, f"{name}.{key}")
+
+
+def _generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], None]] | None:
+    """What gets and what sets the state of a random generator; None for anything else."""
+    if isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        return lambda: bits.state, functools.partial(setattr, bits, "state")
+    if isinstance(value, np.random.RandomState):
+        return value.get_state, value.set_state
+    if isinstance(value, random.Random):
+        return value.getstate, value.setstate
+    return None

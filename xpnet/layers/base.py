@@ -185,6 +185,12 @@ class Layer:
         self._frozen = check_flag("frozen", value)
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """The attributes whose arrays the layer keeps from one training step to the next."""
+        learned = () if self._frozen else self.parameter_names
+        return (*learned, *self.statistic_names, *self.counter_names)
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers the layer learns, and those inside it."""
         return _numbers_in(layer for layer in with_inner_layers([self]) if not layer.frozen)

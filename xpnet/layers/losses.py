@@ -1,7 +1,7 @@
 """The last layer of a network: an output activation and the loss of it, in one (course row 13)."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class LossLayer:
 
     classifies: bool = False
     """Whether the outputs are classes, so that there is an accuracy."""
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """The attributes whose arrays the layer keeps from one training step to the next."""
 
     def forward(self, x: Array, t: Array) -> Array:
         """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet._core.arrays import Array, accepts_out, copied, dtype_name, get_array_module, is_writable
 from xpnet._core.checks import check_form
@@ -162,6 +162,7 @@ class FlatBuffers:
     params: Array
     grads: Array
     views: list[Array]
+    state_names: ClassVar[tuple[str, ...]] = ("params",)  # what a step keeps for the next one
 
     def hold(self, places: Mapping[str, tuple[Layer, str]]) -> bool:
         """Whether the layers hold these views still, and not those of another network that they were put into."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xpnet._core.arrays import Array, get_array_module
-from xpnet.engine.state import Attributes
+from xpnet.engine.state import StateSnapshot
 from xpnet.layers import Layer, loss_of_checked, with_inner_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate
@@ -44,21 +44,12 @@ def probe(step: TrainingStep) -> Array:
 
 
 def snapshot(step: TrainingStep) -> Callable[[], None]:
-    """Keep what steps change; a call of the result puts it back.
-
-    The layers here declare what they keep from step to step. What others keep, and optimizers, is found in their
-    attributes.
-    """
-    network = step.network
-    declared = (*with_inner_layers(network.layers.values()), network.last_layer, network.buffers)
-    declaring = {id(owner) for owner in declared if type(owner).__module__.startswith("xpnet.")}
-    restore_network = network.snapshot()
-    restore_others = Attributes([owner for owner in step.owners() if id(owner) not in declaring]).snapshot()
+    """Copy what steps change; a call of the result puts it back."""
+    kept = StateSnapshot(step.owners())
 
     def restore() -> None:
-        with network.lock:
-            restore_network()
-            restore_others()
+        with step.network.lock:
+            kept.restore()
 
     return restore
 
