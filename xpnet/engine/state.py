@@ -4,7 +4,7 @@ import functools
 import pickle
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,17 +124,22 @@ class StateSnapshot:
     """
 
     def __init__(self, owners: Sequence[object], *, contents: bool = True) -> None:
-        scan = StateScan(owners)
-        self._bindings = [(_attributes(owner), dict(_attributes(owner))) for owner in owners]
-        self._bindings += [(p.value, p.value.copy()) for p in scan.places() if type(p.value) in (dict, list)]
+        self._bindings: list[tuple[Any, Any]] = []
+        self._generators: list[tuple[Callable[[Any], None], Any]] = []
         arrays: dict[int, Array] = {}
-        for owner in owners if contents else ():
-            arrays |= {id(p.value): p.value for p in _places_in(_state_of(owner), "") if _is_array(p.value)}
-        # A layer may still hold a read-only view of the user's data. A view of another array is copied with that.
-        arrays = {key: array for key, array in arrays.items() if is_writable(array)}
+        for owner in owners:
+            attributes = _attributes(owner)
+            self._bindings.append((attributes, attributes.copy()))
+            for value in _kept_values(owner, attributes):
+                if type(value) in (dict, list):
+                    self._bindings.append((value, value.copy()))
+                elif contents and _is_array(value) and is_writable(value):  # the user's data may be for reading only
+                    arrays[id(value)] = value
+                elif (access := _generator_access(value)) is not None:
+                    get, put = access
+                    self._generators.append((put, get()))
+        # A view of another of them is copied with that one.
         self._contents = [(a, copied(a)) for a in arrays.values() if id(getattr(a, "base", None)) not in arrays]
-        accesses = [_generator_access(value) for value in scan.values().values()]
-        self._generators = [(put, get()) for get, put in filter(None, accesses)]
 
     def restore(self) -> None:
         """Put everything back."""
@@ -241,12 +246,11 @@ def _attributes(owner: object) -> dict[str, Any]:
     return getattr(owner, "__dict__", {})  # a built-in function has none
 
 
-def _state_of(owner: object) -> dict[str, Any]:
-    """The attributes whose arrays are kept from step to step; a class from outside the library may keep any."""
-    attributes, names = _attributes(owner), getattr(owner, "state_names", None)
-    if names is None or not type(owner).__module__.startswith("xpnet."):
-        return attributes
-    return {name: attributes[name] for name in names if name in attributes}
+def _kept_values(owner: object, attributes: dict[str, Any]) -> Iterable[Any]:
+    """What an object keeps from step to step: a class from outside the library may keep it in any attribute."""
+    if hasattr(owner, "state_names") and type(owner).__module__.startswith("xpnet."):
+        return [attributes[name] for name in owner.state_names if name in attributes]
+    return [place.value for place in _places_in(attributes, "")]
 
 
 def _places_in(container: Any, name: str) -> Iterator[Place]:
