@@ -184,9 +184,7 @@ class Feedback:
         fresh = [
             (own, place, place.value.copy())
             for place in self._state.places()
-            if (own := self.own.get(place.name)) is not None
-            and own is not place.value
-            and _same_form(own, place.value)
+            if (own := self.own.get(place.name)) is not None and own is not place.value and _same_form(own, place.value)
         ]
         for own, place, value in fresh:
             own[...] = value
