@@ -35,7 +35,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers import with_inner_layers
+from xpnet.layers import walk_layers
 
 STRICT = [name for name in BACKENDS if name.startswith("strict")]
 RNG = np.random.default_rng(0)
@@ -83,9 +83,7 @@ def test_the_deep_one_is_the_books() -> None:
 
 def test_the_residual_one_is_the_papers() -> None:
     network = ResNet((3, 32, 32), (16, 32, 64), 3, backend="numpy")
-    convolutions = [
-        layer for layer in with_inner_layers(network.layers.values()) if type(layer).__name__ == "Convolution"
-    ]
+    convolutions = [layer for layer in walk_layers(network.layers.values()) if type(layer).__name__ == "Convolution"]
     ways_around = [layer for layer in convolutions if layer.W.shape[2:] == (1, 1)]
     # "6n + 2 layers": 19 convolutions and an affine one for n = 3; a way around at the two changes of shape alone.
     assert len(convolutions) - len(ways_around) == 19
@@ -262,7 +260,7 @@ def test_what_is_inside_goes_along(tmp_path: Path, way: str, backend: str, dtype
 
 def test_moving_moves_what_is_inside(be: Place) -> None:
     network = trained_a_little().to(be.backend, dtype=be.dtype)
-    for layer in with_inner_layers(network.layers.values()):
+    for layer in walk_layers(network.layers.values()):
         for name in (*layer.parameter_names, *layer.statistic_names):
             be.check(getattr(layer, name), to_numpy(getattr(layer, name)), name=f"{name} of {layer!r}")
     network.gradient(be.put(PIXELS), be.put(LABELS))

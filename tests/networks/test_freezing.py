@@ -32,7 +32,7 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
-from xpnet.layers import with_inner_layers
+from xpnet.layers import walk_layers
 
 RNG = np.random.default_rng(0)
 X, T = RNG.standard_normal((24, 12)), RNG.integers(0, 7, 24)
@@ -230,7 +230,7 @@ def test_a_residual_layer_with_all_that_is_inside() -> None:
     for key in before:
         assert np.array_equal(before[key], after[key]) == (key[-1] in "23456"), key
     for name in ("Residual1", "Residual2"):
-        assert all(layer.frozen and not layer.train for layer in with_inner_layers([network.layers[name]]))
+        assert all(layer.frozen and not layer.train for layer in walk_layers([network.layers[name]]))
     numbers = sum(before[key].size for key in inside)
     assert repr(network) == f"ResNet(2x6x6-2-2-2-3-3-3-3, 54 parameters, {numbers} frozen, float64 on numpy)"
     network.unfreeze("Residual2")
@@ -244,7 +244,7 @@ def calls_of_backward(monkeypatch: pytest.MonkeyPatch, network: Network) -> dict
     """Counts, by the layers' names, from now on."""
     counts: dict[str, int] = {}
     names = {id(layer): name for name, layer in network.layers.items()}
-    for kind in {type(layer) for layer in with_inner_layers(network.layers.values())}:
+    for kind in {type(layer) for layer in walk_layers(network.layers.values())}:
 
         def counted(self: Layer, dout: Any, backward: Any = kind.backward) -> Any:
             name = names.get(id(self), "inside")

@@ -29,7 +29,7 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
-from xpnet.layers.base import settled_shape
+from xpnet.layers.base import fixed_input_shape
 
 X = numbers(1, 5, 4).astype("float32")
 T = np.array([0, 1, 2, 0, 1])
@@ -552,6 +552,11 @@ def test_an_optimizer_trains_what_was_tied_once_it_is_copied():
 
 def test_the_input_shape_is_that_of_the_first_layer_that_has_one():
     last = affine(4, 3)
-    assert settled_shape([last]) == settled_shape([Relu(), last]) == settled_shape([Relu(), Relu(), last]) == (4,)
-    assert settled_shape([Flatten(), last]) is None  # (4,), (2, 2), (1, 2, 2) ...
-    assert settled_shape([Relu()]) is None
+    assert (
+        fixed_input_shape([last])
+        == fixed_input_shape([Relu(), last])
+        == fixed_input_shape([Relu(), Relu(), last])
+        == (4,)
+    )
+    assert fixed_input_shape([Flatten(), last]) is None  # (4,), (2, 2), (1, 2, 2) ...
+    assert fixed_input_shape([Relu()]) is None

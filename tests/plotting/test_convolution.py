@@ -23,7 +23,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError
-from xpnet.layers import LossLayer, with_inner_layers
+from xpnet.layers import LossLayer, walk_layers
 from xpnet.plotting import plot_activations, plot_filters, plot_misclassified
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
@@ -189,7 +189,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     network = small_network(be)
     statistics = {"running_mean1": np.full(4, 0.3), "running_var1": np.full(4, 0.2)}
     network.set_weights({**network.weights(), **statistics})
-    for layer in with_inner_layers(network.layers.values()):
+    for layer in walk_layers(network.layers.values()):
         layer.train = True  # as after a training step
     figure = plot_activations(network, be.put(IMAGES[3]), channels=3, path=tmp_path / "a.png")
     *rows, (name, below, [bars]) = rows_of(figure)
@@ -220,7 +220,7 @@ def test_the_network_stays_as_it_was(tmp_path):
     network = small_network()
     x, t = IMAGES[:20].reshape(-1, 1, 8, 8), LABELS[:20]
     grads = network.gradient(x, t)
-    layers = list(with_inner_layers(network.layers.values()))
+    layers = list(walk_layers(network.layers.values()))
     weights = network.weights()
     kept = [
         {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in vars(layer).items()}

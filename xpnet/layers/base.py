@@ -18,18 +18,18 @@ __all__ = [
     "Layer",
     "check_layer",
     "checked",
-    "first_that_learns",
+    "first_trainable",
+    "fixed_input_shape",
     "has_own_methods",
-    "is_own_class",
+    "inner_layer_names",
+    "is_user_class",
     "largest_product",
     "layer_view",
     "methods_of",
     "methods_of_class",
     "multiplications",
-    "names_of_inner_layers",
-    "settled_shape",
     "values_per_statistic",
-    "with_inner_layers",
+    "walk_layers",
 ]
 
 _NOWHERE: Mapping[str, Array] = {}
@@ -193,12 +193,12 @@ class Layer:
     @property
     def parameter_count(self) -> int:
         """How many numbers the layer learns, and those inside it."""
-        return _numbers_in(layer for layer in with_inner_layers([self]) if not layer.frozen)
+        return _numbers_in(layer for layer in walk_layers([self]) if not layer.frozen)
 
     @property
     def frozen_count(self) -> int:
         """How many numbers the layer, and those inside it, do not learn because they are frozen."""
-        return _numbers_in(layer for layer in with_inner_layers([self]) if layer.frozen)
+        return _numbers_in(layer for layer in walk_layers([self]) if layer.frozen)
 
     def multiplications(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 - here whatever the shape is
         """About how many ``forward`` makes for one sample of `shape`: one a parameter, if it says no other."""
@@ -230,14 +230,14 @@ def _numbers_in(layers: Iterable[Layer]) -> int:
     return sum(math.prod(getattr(layer, name).shape) for layer in layers for name in layer.parameter_names)
 
 
-def with_inner_layers(layers: Iterable[Any]) -> Iterator[Layer]:
+def walk_layers(layers: Iterable[Any]) -> Iterator[Layer]:
     """Each of the layers, and after it those that it keeps as attributes, also in lists and tuples."""
     for layer in layers:
         if isinstance(layer, Layer):
             yield layer
-            yield from with_inner_layers(list(vars(layer).values()))  # a thread that trains may add an attribute
+            yield from walk_layers(list(vars(layer).values()))  # a thread that trains may add an attribute
         elif isinstance(layer, list | tuple):
-            yield from with_inner_layers(layer)
+            yield from walk_layers(layer)
 
 
 def check_layer(name: str, layer: Any) -> None:
@@ -246,7 +246,7 @@ def check_layer(name: str, layer: Any) -> None:
         raise ArgumentError(f"{name} must be a layer, got the class {layer.__name__}. Use `{call_of(layer)}`.")
     if not isinstance(layer, Layer):
         raise ArgumentError(f"{name} must be a layer such as `Relu()`, got {layer!r:.60}.")
-    for inner in with_inner_layers([layer]):
+    for inner in walk_layers([layer]):
         kinds = type(inner).__mro__
         hidden = [key for key, value in vars(inner).items() if _hides_layers(value)]
         hidden += [key for kind in kinds for key, value in vars(kind).items() if _hides_layers(value, inside=True)]
@@ -264,7 +264,7 @@ def check_layer(name: str, layer: Any) -> None:
 
 
 def _hides_layers(value: Any, *, inside: bool = False) -> bool:
-    """Whether layers are kept where `with_inner_layers` does not look: in dictionaries, sets and other objects.
+    """Whether layers are kept where `walk_layers` does not look: in dictionaries, sets and other objects.
 
     `inside`: whether this is kept in one of them itself.
     """
@@ -310,23 +310,23 @@ def _refers_to_layers(value: Any) -> bool:
         elif isinstance(value, FunctionType) and value not in functions:
             functions.append(value)  # it may refer to itself
             known = [*gc.get_referents(*(value.__closure__ or ())), *(value.__defaults__ or ())]  # some cells are empty
-        if next(with_inner_layers(known), None) is not None:
+        if next(walk_layers(known), None) is not None:
             return True
         values.extend(known)
     return False
 
 
-def is_own_class(layer: Layer) -> bool:
+def is_user_class(layer: Layer) -> bool:
     """Whether a layer's class is a user's, not the library's."""
     return type(layer).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
-def names_of_inner_layers(layer: Layer) -> tuple[str, ...]:
+def inner_layer_names(layer: Layer) -> tuple[str, ...]:
     """The attributes of a layer that hold layers, also in lists and tuples, or methods of its own."""
     return tuple(
         name
         for name, value in vars(layer).items()
-        if next(with_inner_layers([value]), None) is not None
+        if next(walk_layers([value]), None) is not None
         or (isinstance(value, MethodType) and value.__self__ is layer and name not in _METHODS)
     )
 
@@ -343,7 +343,7 @@ def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train:
         The layer.
     inner_names
         For each layer that is made of layers, by its ``id``, the attributes that hold them, from
-        `names_of_inner_layers`: in the copy these are copies as well.
+        `inner_layer_names`: in the copy these are copies as well.
     train
         The flag of the copy; frozen layers always have False.
     """
@@ -380,7 +380,7 @@ def _with_flags(layer: Layer, forward: Callable[[Array], Array], *, train: bool)
     """A ``forward`` that was set on a layer, and may be bound to it, with the layer as in a view during each call."""
 
     def called(x: Array) -> Array:
-        layers = list(with_inner_layers([layer]))
+        layers = list(walk_layers([layer]))
         before: list[tuple[Layer, str, Any]] = [(each, "train", each.train) for each in layers]
         if train:
             kept = ((each, name) for each in layers for name in (*each.statistic_names, *each.counter_names))
@@ -396,7 +396,7 @@ def _with_flags(layer: Layer, forward: Callable[[Array], Array], *, train: bool)
     return called
 
 
-def first_that_learns(layers: Sequence[Layer]) -> int:
+def first_trainable(layers: Sequence[Layer]) -> int:
     """Where the first layer stands that has parameters and is not frozen; how many there are, where none is such.
 
     Nothing before it needs a gradient, nor does its own input.
@@ -419,7 +419,7 @@ def has_own_methods(layers: Iterable[object]) -> bool:
     return any(name in vars(layer) for layer in layers for name in _METHODS)
 
 
-def settled_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
+def fixed_input_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
     """The shape of one input sample, if layers in order settle it: the first that says, if none before changes it."""
     for layer in layers:
         shape = layer.input_shape()

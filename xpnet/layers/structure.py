@@ -10,10 +10,10 @@ from xpnet.layers.base import (
     Layer,
     check_layer,
     checked,
-    first_that_learns,
+    first_trainable,
+    fixed_input_shape,
     largest_product,
     multiplications,
-    settled_shape,
     values_per_statistic,
 )
 
@@ -110,7 +110,7 @@ class Residual(Layer):
         """Back through layers: where nothing needs the input's gradient, to the first that learns, and no further."""
         first = 0
         if layers and not self.needs_input_gradient:
-            first = first_that_learns(layers)
+            first = first_trainable(layers)
         for layer in layers[first:][::-1]:
             layer.needs_input_gradient = self.needs_input_gradient or layer is not layers[first]
             dout = layer.backward(dout)
@@ -118,7 +118,7 @@ class Residual(Layer):
 
     def input_shape(self) -> tuple[int, ...] | None:
         """As the branch says, or else the shortcut."""
-        return settled_shape(self.branch) or settled_shape(self.shortcut)
+        return fixed_input_shape(self.branch) or fixed_input_shape(self.shortcut)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """What both ways give out, if it is the same."""

@@ -34,10 +34,10 @@ from xpnet.layers import (
     SoftmaxWithLoss,
     check_loss_layer,
     checked,
-    first_that_learns,
+    first_trainable,
+    fixed_input_shape,
     largest_product,
     loss_of_checked,
-    settled_shape,
 )
 from xpnet.networks.class_names import are_words, check_classes, class_indices
 from xpnet.networks.plan import Pass, fuse
@@ -151,7 +151,7 @@ class Network(LayerStack):
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         self._products: dict[tuple[tuple[int, ...], int], float] = {}
         self._checked_batches: set[tuple[int, ...]] = set()
-        self.input_shape = settled_shape(list(self._layers.values())) if input_shape is None else input_shape
+        self.input_shape = fixed_input_shape(list(self._layers.values())) if input_shape is None else input_shape
         self._take_layers()
 
     @property
@@ -214,7 +214,7 @@ class Network(LayerStack):
     def _divide(self) -> None:
         super()._divide()
         in_order = list(self._layers.values())
-        first = first_that_learns(in_order)
+        first = first_trainable(in_order)
         for i, layer in enumerate(in_order):
             layer.needs_input_gradient = i != first
         self._weighted: list[Any] = [layer for layer, name in self._places.values() if name == "W"]
@@ -561,7 +561,7 @@ class Network(LayerStack):
         of these in layers before the first that learns.
         """
         in_order, shape, counts = list(self._layers.values()), sample_shape, []
-        first = first_that_learns(in_order)
+        first = first_trainable(in_order)
         for i, layer in enumerate(in_order):
             counts.append(layer.multiplications(shape) * (2.0 if i < first else 6.0))
             shape = layer.output_shape(shape)

@@ -10,7 +10,7 @@ from xpnet._core.arrays import Array, accepts_out, copied, dtype_name, get_array
 from xpnet._core.checks import check_form
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError
-from xpnet.layers import Layer, with_inner_layers
+from xpnet.layers import Layer, walk_layers
 
 __all__ = ["FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
 
@@ -35,7 +35,7 @@ def parameter_places(layers: Mapping[str, Layer], kind: str = "parameter_names")
     """
     places: dict[str, tuple[Layer, str]] = {}
     counts: dict[str, int] = {}
-    for layer in with_inner_layers(layers.values()):
+    for layer in walk_layers(layers.values()):
         for name in getattr(layer, kind):
             counts[name] = counts.get(name, 0) + 1
             places[f"{name}{counts[name]}"] = (layer, name)

@@ -15,7 +15,7 @@ from xpnet.layers import (
     Relu,
     Residual,
     SoftmaxWithLoss,
-    first_that_learns,
+    first_trainable,
     loss_of_checked,
     methods_of,
     methods_of_class,
@@ -60,7 +60,7 @@ class Pass:
     @classmethod
     def through(cls, layers: Sequence[Layer], last_layer: LossLayer) -> Self:
         """The pass through these layers as they are."""
-        return cls(tuple(layers), last_layer, tuple(layers[first_that_learns(layers) :][::-1]))
+        return cls(tuple(layers), last_layer, tuple(layers[first_trainable(layers) :][::-1]))
 
     def run(self, x: Array, t: Array, out: Array | None = None) -> Array:
         """One forward and one backward pass; leaves the gradients in the layers and returns the loss, a 0-d array.
@@ -144,7 +144,7 @@ def fuse(layers: Sequence[Layer], last_layer: LossLayer, *, kernels: bool = True
     ``forward``, may compute something else.
     """
     layers = _merged(layers, _relu_pooling)
-    no_gradient = layers[: first_that_learns(layers) + 1]  # is needed by their input
+    no_gradient = layers[: first_trainable(layers) + 1]  # is needed by their input
     layers = _merged(layers, lambda a, b: _convolution_pooling(a, b) if a in no_gradient else None)
     if not kernels:
         return Pass.through(layers, last_layer)

@@ -14,7 +14,7 @@ from xpnet._core.flat import Flat
 from xpnet.backend import Backend, asarray, backend_of, get_backend
 from xpnet.data.weights import load_expected_weights, save_weights
 from xpnet.errors import ArgumentError, BusyError, DtypeError
-from xpnet.layers import Layer, check_layer, is_own_class, layer_view, names_of_inner_layers, with_inner_layers
+from xpnet.layers import Layer, check_layer, inner_layer_names, is_user_class, layer_view, walk_layers
 from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 
 __all__ = ["LayerStack"]
@@ -57,7 +57,7 @@ class LayerStack:
 
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:
         self._layers = _named(layers)
-        self._every_layer = list(with_inner_layers(self._layers.values()))
+        self._every_layer = list(walk_layers(self._layers.values()))
         self._check_layers()
         self._prepare_for_threads()
         self._every_place = parameter_places(self._layers)
@@ -112,13 +112,11 @@ class LayerStack:
         self.lock = threading.RLock()
         self._training_lock = threading.RLock()
         self._in_training = False
-        named = ((layer, names_of_inner_layers(layer)) for layer in self._every_layer)
+        named = ((layer, inner_layer_names(layer)) for layer in self._every_layer)
         self._inner_names = {id(layer): names for layer, names in named if names}
         # Those of this library keep the layers that they are made of.
-        self._changeable = [
-            layer for layer in self._layers.values() if any(map(is_own_class, with_inner_layers([layer])))
-        ]
-        self._parts = list(with_inner_layers(self._changeable))
+        self._changeable = [layer for layer in self._layers.values() if any(map(is_user_class, walk_layers([layer])))]
+        self._parts = list(walk_layers(self._changeable))
 
     def _divide(self) -> None:
         """Tell what is learned from what is frozen."""
@@ -205,7 +203,7 @@ class LayerStack:
         if unknown := [name for name in names if not isinstance(name, str) or name not in self._layers]:
             raise ArgumentError(f"There is no layer {unknown[0]!r}; there are {', '.join(self._layers)}.")
         before = {layer: layer.frozen for layer in self._every_layer}
-        for layer in with_inner_layers([self._layers[name] for name in names]):
+        for layer in walk_layers([self._layers[name] for name in names]):
             layer._frozen = frozen
         try:
             self._divide()
@@ -252,7 +250,7 @@ class LayerStack:
 
     def _check_parts(self) -> None:
         """That layers of a user's classes are still made of the layers that the network has found in them."""
-        parts = list(with_inner_layers(self._changeable))
+        parts = list(walk_layers(self._changeable))
         if [id(layer) for layer in parts] != [id(layer) for layer in self._parts]:
             raise ArgumentError(
                 f"A layer of {self!r} is made of other layers than when the network was made, and the network does not "
@@ -274,7 +272,7 @@ class LayerStack:
         """
         views = [layer_view(layer, self._inner_names, train=train) for layer in self._layers.values()]
         if train:
-            for view in with_inner_layers(views):
+            for view in walk_layers(views):
                 for name in (*view.statistic_names, *view.counter_names):
                     setattr(view, name, copied(getattr(view, name)))
         return views

@@ -8,7 +8,7 @@ import numpy as np
 from xpnet._core.arrays import Array, dtype_name, to_numpy
 from xpnet.backend import Backend, asarray, backend_of, get_backend
 from xpnet.gradient import numerical_gradient
-from xpnet.layers import Layer, with_inner_layers
+from xpnet.layers import Layer, walk_layers
 from xpnet.testing.counting import COUNTING, count_operations
 
 __all__ = ["assert_array", "check_layer", "error_in_eps"]
@@ -129,7 +129,7 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
 def _moved(layer: Layer, backend: str | Backend, dtype: str) -> Layer:
     moved = copy.deepcopy(layer)
     moved.needs_input_gradient = True
-    for part in with_inner_layers([moved]):
+    for part in walk_layers([moved]):
         for name in (*part.parameter_names, *part.statistic_names):
             setattr(part, name, asarray(getattr(part, name), dtype=dtype, backend=backend))
         for name in part.counter_names:
@@ -139,7 +139,7 @@ def _moved(layer: Layer, backend: str | Backend, dtype: str) -> Layer:
 
 def _learned(layer: Layer, prefix: str = "") -> dict[str, Array]:
     """The layer's parameters, or with the prefix "d" their gradients, those of layers inside it too, by name."""
-    parts = list(with_inner_layers([layer]))
+    parts = list(walk_layers([layer]))
     return {
         name if len(parts) == 1 else f"{name} of {part!r}, number {i}": getattr(part, prefix + name)
         for i, part in enumerate(parts)

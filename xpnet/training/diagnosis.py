@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet.engine.state import StateSnapshot
-from xpnet.layers import Layer, loss_of_checked, with_inner_layers
+from xpnet.layers import Layer, loss_of_checked, walk_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate
 from xpnet.training.step import TrainingStep
@@ -157,6 +157,6 @@ def _bad_slot(optimizer: SupportsUpdate) -> str | None:
 def _learned(layers: Mapping[str, Layer], kind: str = "parameter_names") -> Iterator[tuple[str, Layer, str]]:
     """Each parameter that is learned: the name of the network's layer that it is in, the very layer, its own name."""
     for name, outer in layers.items():
-        for layer in with_inner_layers([outer]):
+        for layer in walk_layers([outer]):
             if not layer.frozen:
                 yield from ((name, layer, parameter) for parameter in getattr(layer, kind))

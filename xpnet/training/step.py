@@ -11,7 +11,7 @@ import numpy as np
 from xpnet._core.arrays import Array, get_array_module, to_numpy
 from xpnet.engine import kernels
 from xpnet.errors import CaptureError
-from xpnet.layers import has_own_methods, methods_of, with_inner_layers
+from xpnet.layers import has_own_methods, methods_of, walk_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate, bind
 
@@ -159,7 +159,7 @@ class TrainingStep:
 
     def owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
-        layers = list(with_inner_layers(self.network.layers.values()))
+        layers = list(walk_layers(self.network.layers.values()))
         others = [part for part in (self.network.buffers, self.optimizer, self.augmentation) if part is not None]
         return [*layers, self.network.last_layer, *others]
 
@@ -193,7 +193,7 @@ def _says_recordable(kind: type, methods: Sequence[str]) -> bool:
 
 
 def _every_layer(network: Network) -> list[Any]:
-    return [*with_inner_layers(network.layers.values()), network.last_layer]
+    return [*walk_layers(network.layers.values()), network.last_layer]
 
 
 def _takes_step_scalars(optimizer: SupportsUpdate) -> bool:
