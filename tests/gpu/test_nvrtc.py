@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fused_operations as operations
 import numpy as np
 import pytest
 from cuda_on_cpu import COMPILER, cupy_on_cpu
+from fused_operations import launch
 
 from xpnet.engine import kernels
 from xpnet.engine.kernels import elementwise, rows
@@ -180,7 +182,7 @@ def check_gather(dtype: str) -> None:
     for x in (rng.integers(0, 256, (9, 2, 3), dtype=np.uint8), numbers(dtype, 9, 6), numbers(dtype, 9)):
         for t in (rng.integers(0, 10, 9), numbers(dtype, 9, 8)):
             args = (x, t, np.array([8, 0, 3, 3]), np.dtype(dtype))
-            for actual, expected in zip(kernels.gather.launch(*args), kernels.gather.plain(*args), strict=True):
+            for actual, expected in zip(launch(operations.gather, *args), operations.gather.plain(*args), strict=True):
                 assert actual.dtype == expected.dtype
                 np.testing.assert_array_equal(actual, expected)
 
@@ -188,8 +190,8 @@ def check_gather(dtype: str) -> None:
 def check_bias_relu(dtype: str) -> None:
     y, b = numbers(dtype, 5, 7), numbers(dtype, 7)
     y[2], b[:3] = AWKWARD, 0
-    expected = kernels.bias_relu.plain(y.copy(), b)
-    assert kernels.bias_relu.launch(y, b) is y
+    expected = operations.bias_relu.plain(y.copy(), b)
+    assert launch(operations.bias_relu, y, b) is y
     assert_close(y, expected, 0)
 
 
@@ -197,14 +199,14 @@ def check_relu_gradient(dtype: str) -> None:
     dout, y = numbers(dtype, 5, 7), numbers(dtype, 5, 7)[::-1].copy()
     y[2], dout[3] = AWKWARD, AWKWARD
     with np.errstate(invalid="ignore"):  # infinity times 0
-        assert_close(kernels.relu_gradient.launch(dout, y), kernels.relu_gradient.plain(dout, y), 0)
+        assert_close(launch(operations.relu_gradient, dout, y), operations.relu_gradient.plain(dout, y), 0)
 
 
 def check_sgd_update(dtype: str) -> None:
     for lr in (0.1, np.array(0.1, dtype)):
         params, grads = numbers(dtype, 1000), numbers(dtype, 1000)[::-1].copy()
-        expected = kernels.sgd_update.plain(params.copy(), grads, lr)
-        assert kernels.sgd_update.launch(params, grads, lr) is params
+        (expected,) = operations.sgd_update.plain(params.copy(), grads, lr)
+        assert launch(operations.sgd_update, params, grads, lr)[0] is params
         assert_close(params, expected, 0)
 
 
@@ -217,9 +219,9 @@ def check_adam_update(dtype: str) -> None:
         expected = tuple(a.copy() for a in arrays)
         with np.errstate(invalid="ignore"):  # infinity by infinity
             for _ in range(3):
-                kernels.adam_update.plain(expected[0], grads, *expected[1:], rate, eps, 0.9, 0.99)
+                operations.adam_update.plain(expected[0], grads, *expected[1:], rate, eps)
         for _ in range(3):
-            results = kernels.adam_update.launch(params, grads, m, v, rate, eps, 0.9, 0.99)
+            results = launch(operations.adam_update, params, grads, m, v, rate, eps)
         for result, array, right in zip(results, arrays, expected, strict=True):
             assert result is array
             assert_close(array, right, 0)
@@ -232,8 +234,8 @@ def check_softmax_cross_entropy(dtype: str) -> None:
         labels = np.random.default_rng(0).integers(0, classes, n)
         before = scores.copy()
         for biases, t in ((b, labels), (None, labels), (b[::-1], np.eye(classes, dtype=dtype)[labels])):
-            expected = kernels.softmax_cross_entropy.plain(scores, biases, t)
-            actual = kernels.softmax_cross_entropy.launch(scores, biases, t)
+            expected = operations.softmax_cross_entropy.plain(scores, biases, t)
+            actual = launch(operations.softmax_cross_entropy, scores, biases, t)
             for ours, theirs in zip(actual, expected, strict=True):
                 assert_close(ours, theirs, 8)
         assert_close(scores, before, 0)
@@ -242,9 +244,9 @@ def check_softmax_cross_entropy(dtype: str) -> None:
 def check_mean(dtype: str) -> None:
     for n in (1, 31, 100):
         x, places = numbers(dtype, n) ** 2, np.zeros(3, dtype)
-        assert_close(kernels.mean.launch(x), np.asarray(kernels.mean.plain(x)), 8)
-        kernels.mean.launch(x, places[1, ...])
-        assert_close(places, np.array([0, kernels.mean.plain(x), 0], dtype), 8)
+        assert_close(launch(operations.mean, x), np.asarray(operations.mean.plain(x)), 8)
+        launch(operations.mean, x, places[1, ...])
+        assert_close(places, np.array([0, operations.mean.plain(x), 0], dtype), 8)
 
 
 CHECKS = {name.removeprefix("check_"): check for name, check in globals().items() if name.startswith("check_")}
@@ -299,6 +301,6 @@ def test_on_the_cpu_a_planted_fault_is_seen(name, right, wrong, dtype, monkeypat
 
 def test_on_the_cpu_a_wrong_argument_is_seen(dtype):
     with pytest.raises(TypeError, match="T is"):
-        kernels.bias_relu.launch(np.zeros((2, 3), dtype), np.zeros(3, np.uint8))
+        launch(operations.bias_relu, np.zeros((2, 3), dtype), np.zeros(3, np.uint8))
     with pytest.raises(TypeError, match="long long"):
         rows.MEAN(dtype, 1, np.zeros(3, dtype), 3.0, np.zeros((), dtype))

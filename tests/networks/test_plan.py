@@ -9,6 +9,7 @@ import pytest
 from cases import PIXELS, numbers, same_bits
 
 from xpnet import (
+    SGD,
     Affine,
     Convolution,
     IdentityWithLoss,
@@ -24,13 +25,13 @@ from xpnet import (
     to_numpy,
 )
 from xpnet._core.arrays import as_inputs, get_array_module
-from xpnet.engine import kernels
 from xpnet.errors import CaptureError
 from xpnet.functions import one_hot
 from xpnet.layers import Layer
 from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 from xpnet.networks.plan import Pass, fuse
 from xpnet.testing.counting import COUNTING, count_operations
+from xpnet.training.step import gather
 
 WIDTHS = [12, 6, 9, 7]
 LABELS = np.array([2, 0, 6, 3, 3])
@@ -349,10 +350,10 @@ def test_a_fused_training_step_makes_13_launches_and_never_waits():
     (params,), (grads,) = (view.values() for view in network.optimizer_view())
     before = to_numpy(params)
     with count_operations() as counts:
-        inputs, labels = kernels.gather(x, t, indices, network.anchor.dtype)
+        inputs, labels = gather(x, t, indices, network.anchor.dtype)
         fused.run(inputs, labels, losses[1, ...])
         network._gather_gradients()
-        kernels.sgd_update(params, grads, lr)
+        SGD().fused_update_one(params, grads, lr)
     assert not counts.waits
     assert not counts.copies
     assert counts.launches == {

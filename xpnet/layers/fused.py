@@ -7,16 +7,64 @@ the network nor an optimizer need know. It gives what they would to the bit on N
 import math
 
 from xpnet._core.arrays import Array, accepts_out, get_array_module
-from xpnet.engine.kernels import bias_relu, mean, relu_gradient, softmax_cross_entropy
+from xpnet.engine import kernels
+from xpnet.engine.kernels.operation import one_kernel
+from xpnet.functions import label_rows, relu_grad
 from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu
 from xpnet.layers._windows import as_batch, batch_innermost, framed
 from xpnet.layers.convolution import filter_gradient, filtered
+from xpnet.layers.losses import softmax_and_losses, weighted
 from xpnet.layers.pooling import shares
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
 
 _MOST_PLACES = 9  # in a window of pooling: with more the products become small
 _MOST_COPIED = 5  # numbers of a window for each filter: more take longer to copy than the filters' numbers to pool
+
+
+@one_kernel(kernels.bias_relu)
+def bias_relu(y: Array, b: Array) -> Array:
+    """max(y + b, 0) for a product `y` (N, H), which is overwritten, and biases `b` (H,)."""
+    xp = get_array_module(y)
+    y += b
+    return xp.maximum(y, 0, **({"out": y} if accepts_out(xp) else {}))
+
+
+@one_kernel(kernels.relu_gradient)
+def relu_gradient(dout: Array, y: Array) -> Array:
+    """`dout` where the output `y` of a ReLU is positive, else 0; any shape, a new array."""
+    return dout * relu_grad(y)
+
+
+@one_kernel(kernels.softmax_cross_entropy)
+def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
+    """The cross entropy of the softmax of each row, and the gradient of its mean with respect to the scores.
+
+    Parameters
+    ----------
+    scores
+        (N, C), float32 or float64 for the kernel.
+    b
+        Biases (C,) to be added to each row first, or None.
+    t
+        Class indices (N,), or rows (N, C) that sum to 1, which is not checked.
+
+    Returns
+    -------
+    tuple of two arrays
+        The gradient, (softmax - t) / N, (N, C), and the losses of the rows, (N,). Both of the scores' dtype, and NaN in
+        rows whose class index is out of range.
+    """
+    scores = scores if b is None else scores + b
+    t = label_rows(t, scores.shape, scores.dtype) if t.ndim < scores.ndim else t
+    y, losses = softmax_and_losses(scores)
+    return (y - t) * (1.0 / scores.shape[0]), get_array_module(t).sum(weighted(losses, t), axis=-1)
+
+
+@one_kernel(kernels.mean)
+def mean(x: Array, out: Array | None = None) -> Array:
+    """The mean of `x` (N,), a 0-d array; written to `out`, a 0-d array, where one is given and the library can."""
+    return get_array_module(x).mean(x, **({} if out is None else {"out": out}))
 
 
 class ConvolutionPooling(Layer):

@@ -118,6 +118,21 @@ def loss_of_checked(last_layer: LossLayer, x: Array, t: Array) -> Array:
     return last_layer.forward(x, t) if has_own else last_layer.compute_loss(x, t)
 
 
+def softmax_and_losses(x: Array) -> tuple[Array, Array]:
+    """y = softmax(x) for scores `x` (N, C), and -log y: the loss of each class if it is the right one; both (N, C)."""
+    xp = get_array_module(x)
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    exp = xp.exp(shifted)
+    total = xp.sum(exp, axis=-1, keepdims=True)
+    # -log y = log(total) - shifted: never the logarithm of a probability that may have become 0.
+    return exp / total, xp.log(total) - shifted
+
+
+def weighted(losses: Array, t: Array) -> Array:
+    """t * losses for rows of labels `t` (N, C), but 0 and not 0 * inf where a class is masked by a score of -inf."""
+    return t * get_array_module(t).where(t == 0, t, losses)
+
+
 class SoftmaxWithLoss(LossLayer):
     """Softmax and the cross entropy of it, averaged over the batch.
 
@@ -157,20 +172,14 @@ class SoftmaxWithLoss(LossLayer):
     def compute_loss(self, x: Array, t: Array) -> Array:
         """The mean cross entropy of scores `x` (N, C) for labels `t`, indices (N,) or rows (N, C) that sum to 1."""
         xp = get_array_module(x)
-        shifted = x - xp.max(x, axis=-1, keepdims=True)
-        exp = xp.exp(shifted)
-        total = xp.sum(exp, axis=-1, keepdims=True)
-        self.y = exp / total
-        # -log y = log(total) - shifted: never the logarithm of a probability that may have become 0.
-        losses = xp.log(total) - shifted
-        # t (-log y), but 0 and not 0 * inf where a class is masked by a score of -inf.
+        self.y, losses = softmax_and_losses(x)
         if t.ndim < x.ndim and not self.label_smoothing:
             is_label = t[..., None] == arange(x.shape[-1], like=t)
             self.t = xp.astype(is_label, x.dtype)
             losses = xp.where(is_label, losses, self.t)
         else:
             self.t = self._smoothed(one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t)
-            losses = self.t * xp.where(self.t == 0, self.t, losses)
+            losses = weighted(losses, self.t)
         self.loss = xp.sum(losses) / sample_count(x)
         return self.loss
 

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_positive
-from xpnet.engine.kernels import adam_update
+from xpnet.engine import kernels
+from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.optimizers.base import Optimizer, Rate, check_share
 
 __all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
@@ -94,7 +95,7 @@ class Adam(Optimizer):
 
     The last is computed as W -= rate * m / (sqrt(v) + eps_t) with rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t) and
     eps_t = eps * sqrt(1 - beta2^t), two numbers that the host computes: the same, with fewer operations on arrays (the
-    end of the paper's section 2). The arithmetic is `xpnet.engine.kernels.adam_update`.
+    end of the paper's section 2).
 
     Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
     sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.
@@ -139,13 +140,27 @@ class Adam(Optimizer):
         self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
     ) -> tuple[Array, Array, Array]:
         """m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW^2 - v); W -= rate * m / (sqrt(v) + eps)."""
-        return adam_update.plain(W, dW, m, v, rate, eps, self.beta1, self.beta2)
+        # One array at a time is made and changed in place: memory that a processor's cache holds.
+        change = dW - m
+        change *= 1 - self.beta1
+        m += change
+        change = dW * dW
+        change -= v
+        change *= 1 - self.beta2
+        v += change
+        change = get_array_module(v).sqrt(v)
+        change += eps
+        change = m / change
+        change *= rate
+        W -= change
+        return W, m, v
 
     def fused_update_one(
         self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
     ) -> tuple[Array, Array, Array]:
         """The same in one kernel."""
-        return adam_update(W, dW, m, v, rate, eps, self.beta1, self.beta2)
+        fused = FusedOperation(self.update_one, kernels.adam_update, beta1=self.beta1, beta2=self.beta2)
+        return fused(W, dW, m, v, rate, eps)
 
 
 class AdamW(Adam):

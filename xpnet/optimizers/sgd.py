@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from xpnet._core.arrays import Array
-from xpnet.engine.kernels import sgd_update
+from xpnet.engine import kernels
+from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.optimizers.base import Optimizer, Rate, check_share
 
 __all__ = ["SGD", "Momentum", "Nesterov"]
@@ -36,7 +37,7 @@ class SGD(Optimizer):
 
     def fused_update_one(self, W: Array, dW: Array, lr: float) -> tuple[Array]:
         """The same in one kernel."""
-        return (sgd_update(W, dW, lr),)
+        return FusedOperation(self.update_one, kernels.sgd_update)(W, dW, lr)
 
 
 class Momentum(Optimizer):

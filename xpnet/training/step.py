@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xpnet._core.arrays import Array, get_array_module, to_numpy
+from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
 from xpnet.engine import kernels
+from xpnet.engine.kernels.operation import one_kernel
 from xpnet.errors import CaptureError
 from xpnet.layers import has_own_methods, methods_of, walk_layers
 from xpnet.networks.network import Network
@@ -20,6 +21,30 @@ __all__ = ["Losses", "TrainingStep", "parts"]
 _LAYER_METHODS = "forward", "backward", "compute_loss"
 _GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
 _GATHERED_ELSEWHERE = 2**22  # and 16 MB in a GPU's
+
+
+@one_kernel(kernels.gather)
+def gather(x: Array, t: Array, indices: Array, dtype: Any) -> tuple[Array, Array]:
+    """Gather the samples of a minibatch as a network takes them, and their targets.
+
+    Parameters
+    ----------
+    x
+        All inputs (N, ...): uint8 pixels, which become `dtype` times 1/255, or floats.
+    t
+        All targets: class indices (N,) or rows (N, D).
+    indices
+        The samples, integers (B,) in 0..N-1.
+    dtype
+        The network's dtype, as its parameters have it.
+
+    Returns
+    -------
+    tuple of two arrays
+        Inputs (B, ...) of `dtype` and targets (B,) or (B, D) of the dtype of `t`.
+    """
+    xp = get_array_module(x)
+    return as_inputs(xp.take(x, indices, axis=0), dtype), xp.take(t, indices, axis=0)
 
 
 class TrainingStep:
@@ -61,7 +86,7 @@ class TrainingStep:
         if getattr(network.compute_gradients, "__func__", None) is Network.compute_gradients:
             way = network.fused(kernels=fused)
             self._compute_gradients = functools.partial(network.compute_gradients_through, way)
-        self._gather = kernels.gather if fused else kernels.gather.plain
+        self._gather = gather if fused else gather.plain
         self._unrecordable = next(_not_recordable(network, augmentation), None)
         self.recordable = self._unrecordable is None
         params, _ = network.optimizer_view()

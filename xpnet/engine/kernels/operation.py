@@ -1,72 +1,65 @@
-"""What a fused operation is, and the two kinds of kernel behind one."""
+"""Fused operations, and the two kinds of kernels that compute them on CuPy."""
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import numpy as np
-
 from xpnet._core.arrays import get_array_module
 from xpnet._core.cupy import CupyNamespace
 from xpnet.engine.traced_array import TracedNamespace
-
-__all__ = ["C_TYPES", "OPTIONS", "ElementKernel", "FusedOperation", "RowKernel"]
 
 OPTIONS = ("--fmad=false",)
 """What every kernel is compiled with."""
 
 C_TYPES = {"float32": "float", "float64": "double"}
-"""The dtypes that there are row kernels for, and what CUDA calls them."""
+"""The dtypes of row kernels, and their names in CUDA."""
 
 WARP = 32
-"""The threads that run in step on a CUDA device and can exchange numbers without memory."""
+"""The threads that a CUDA device runs in step, and that can exchange numbers without memory."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class FusedOperation(Generic[P, R]):
-    """An operation with two forms, chosen by the library of its first argument.
+    """A function of arrays that is one kernel on CuPy, and its plain formula elsewhere.
 
-    Decorates the plain formula; ``@operation.on_cupy`` decorates the function that launches the kernel.
-
-    Attributes
+    Parameters
     ----------
-    name
-        The operation's name; the backend that counts counts one launch under it.
     plain
-        The formula in array functions.
+        The formula in array functions, which belongs to a layer or an optimizer.
+    cuda
+        The function of `xpnet.engine.kernels` that launches the kernel; NotImplemented for a dtype without one.
+    **constants
+        What the kernel takes besides the arguments of `plain`.
     """
 
-    def __init__(self, plain: Callable[P, R]) -> None:
+    def __init__(self, plain: Callable[P, R], cuda: Callable[..., Any], **constants: Any) -> None:
         functools.update_wrapper(self, plain)
-        self.name = plain.__name__
-        self.plain = plain
-
-    def on_cupy(self, launch: Callable[P, R]) -> Callable[P, R]:
-        """Enter the function for arrays of CuPy."""
-        self.launch = launch
-        return launch
+        self.plain, self.cuda, self.constants = plain, cuda, constants
+        self.__name__ = cuda.__name__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Compute, by the kernel or by the formula."""
+        """Compute, as the array module of the first argument wants it."""
         xp = get_array_module(args[0])
-        if xp is np:
-            return self.plain(*args, **kwargs)
-        if isinstance(xp, CupyNamespace):
-            return self.launch(*args, **kwargs)
         if isinstance(xp, TracedNamespace):
             return xp.tracer.call(self, args, kwargs)
-        return self.plain(*args, **kwargs)
+        result = self.cuda(*args, **kwargs, **self.constants) if isinstance(xp, CupyNamespace) else NotImplemented
+        return self.plain(*args, **kwargs) if result is NotImplemented else result
 
     def __repr__(self) -> str:
-        return f"<fused operation {self.name}>"
+        return f"<fused operation {self.__name__}>"
+
+
+def one_kernel(cuda: Callable[..., Any]) -> Callable[[Callable[P, R]], FusedOperation[P, R]]:
+    """A decorator that makes a plain formula a fused operation with the kernel that `cuda` launches."""
+    return lambda plain: FusedOperation(plain, cuda)
 
 
 @dataclass(frozen=True)
 class ElementKernel:
-    """A ``cupy.ElementwiseKernel``, made when it is first called and compiled for each dtype that comes."""
+    """A ``cupy.ElementwiseKernel``, created when it is first called and compiled for each dtype."""
 
     name: str
     inputs: str
@@ -81,7 +74,7 @@ class ElementKernel:
         return cupy.ElementwiseKernel(self.inputs, self.outputs, self.operation, self.name, options=OPTIONS)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Launch it: inputs, then outputs, and ``size=`` where all of them are raw."""
+        """Launch it with inputs, then outputs, and ``size=`` if all of them are raw."""
         return self.compiled(*args, **options)
 
 
@@ -93,7 +86,7 @@ class RowKernel:
     source: str
 
     def code(self, dtype: str) -> str:
-        """The whole source for ``"float32"`` or ``"float64"``."""
+        """The source for ``"float32"`` or ``"float64"``."""
         return f"typedef {C_TYPES[dtype]} real;\n{_WARP_REDUCTIONS}{self.source}"
 
     @functools.cached_property
@@ -103,12 +96,12 @@ class RowKernel:
         return {dtype: cupy.RawKernel(self.code(dtype), self.name, options=OPTIONS) for dtype in C_TYPES}
 
     def __call__(self, dtype: str, rows: int, *args: Any) -> None:
-        """Launch it with one warp a row; the arrays among the arguments lie in memory without gaps."""
+        """Launch it with one warp per row; the arrays among the arguments are contiguous."""
         self._compiled[dtype]((rows,), (WARP,), args)
 
 
 _WARP_REDUCTIONS = r"""
-// The sum, and the largest, of the numbers that the 32 threads of a warp hold: in the end each thread has it.
+// The sum, and the maximum, of the numbers of a warp's 32 threads; each thread gets it.
 __device__ real warp_sum(real x) {
     for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
     return x;

@@ -1,43 +1,7 @@
-"""The fused operations that reduce rows: the loss, and the mean of the losses."""
+"""Kernels that reduce rows: the loss, and the mean of the losses."""
 
-from xpnet._core.arrays import Array, dtype_name, get_array_module
-from xpnet.engine.kernels.operation import C_TYPES, FusedOperation, RowKernel
-from xpnet.functions import label_rows
-
-__all__ = ["mean", "softmax_cross_entropy"]
-
-
-@FusedOperation
-def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
-    """The cross entropy of the softmax of each row, and the gradient by the scores of its mean over the batch.
-
-    Parameters
-    ----------
-    scores
-        (N, C), float32 or float64 for the kernel.
-    b
-        Biases (C,) still to be added to each row; None where there are none.
-    t
-        Class indices (N,), or rows (N, C) that sum to 1, which is not looked at.
-
-    Returns
-    -------
-    tuple of two arrays
-        The gradient, (softmax - t) / N, (N, C); and the losses, one a row, (N,). Both of the scores' dtype, and NaN in
-        the rows of class indices that are out of range.
-    """
-    xp = get_array_module(scores)
-    if b is not None:
-        scores = scores + b
-    t = label_rows(t, scores.shape, scores.dtype) if t.ndim < scores.ndim else t
-    shifted = scores - xp.max(scores, axis=-1, keepdims=True)
-    exp = xp.exp(shifted)
-    total = xp.sum(exp, axis=-1, keepdims=True)
-    dscores = (exp / total - t) * (1.0 / scores.shape[0])
-    # -log softmax = log(total) - shifted: never the logarithm of a probability that may have become 0. Where t is 0 so
-    # is the loss, also of a class that is masked by a score of -inf.
-    return dscores, xp.sum(t * xp.where(t == 0, t, xp.log(total) - shifted), axis=-1)
-
+from xpnet._core.arrays import Array, dtype_name
+from xpnet.engine.kernels.operation import C_TYPES, RowKernel
 
 SOFTMAX_CROSS_ENTROPY = RowKernel(
     "softmax_cross_entropy",
@@ -78,15 +42,15 @@ extern "C" __global__ void softmax_cross_entropy(
 )
 
 
-@softmax_cross_entropy.on_cupy
-def _(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
+    """Launch `xpnet.layers.fused.softmax_cross_entropy`."""
     import cupy
 
     dtype = dtype_name(scores)
     if dtype not in C_TYPES:
-        return softmax_cross_entropy.plain(scores, b, t)
+        return NotImplemented
     rows, classes = scores.shape
-    # Each of these gives the array itself back where, as in a network, it lies without gaps and in that dtype.
+    # Each of these gives the array itself back if, as in a network, it is contiguous and has that dtype.
     scores = cupy.ascontiguousarray(scores)
     biases = None if b is None else cupy.ascontiguousarray(b, dtype=scores.dtype)
     labels = cupy.ascontiguousarray(t, dtype=cupy.int64) if t.ndim == 1 else None
@@ -95,12 +59,6 @@ def _(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
     scale = scores.dtype.type(1.0 / rows)
     SOFTMAX_CROSS_ENTROPY(dtype, rows, scores, biases, labels, one_hot_rows, classes, scale, dscores, losses)
     return dscores, losses
-
-
-@FusedOperation
-def mean(x: Array, out: Array | None = None) -> Array:
-    """The mean of `x` (N,), a 0-d array; written to `out`, a 0-d array, where one is given and the library can."""
-    return get_array_module(x).mean(x, **({} if out is None else {"out": out}))
 
 
 # CuPy's own mean is a sum and a division, two kernels.
@@ -118,13 +76,13 @@ extern "C" __global__ void mean(const real* x, long long n, real* out)
 )
 
 
-@mean.on_cupy
-def _(x: Array, out: Array | None = None) -> Array:
+def mean(x: Array, out: Array | None = None) -> Array:
+    """Launch `xpnet.layers.fused.mean`."""
     import cupy
 
     dtype = dtype_name(x)
     if dtype not in C_TYPES:
-        return mean.plain(x, out)
+        return NotImplemented
     if out is None:
         out = cupy.empty((), x.dtype)
     MEAN(dtype, 1, cupy.ascontiguousarray(x), x.shape[0], out)
