@@ -84,7 +84,7 @@ def refused(content, says=""):
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_call_is_refused_by_name_and_not_made(protocol, tmp_path):
     refused(pickle.dumps(Calls(os.mkdir, str(tmp_path / "made")), protocol), rf"{os.name}.*\.mkdir|posix\.mkdir")
-    refused(pickle.dumps({"W1": np.ones(2), "x": Calls(ran, 1)}, protocol), r"test_pickled\.ran|_codecs|__builtin__")
+    refused(pickle.dumps({"W1": np.ones(2), "x": Calls(ran, 1)}, protocol), r"test_pickle\.ran|_codecs|__builtin__")
     refused(pickle.dumps(Calls(eval, "ran()"), protocol), r"builtin.*\.eval")
     assert list(tmp_path.iterdir()) == []
 
@@ -94,7 +94,7 @@ def test_a_call_is_refused_by_name_and_not_made(protocol, tmp_path):
     ("value", "says"),
     [
         (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
-        (Calls, r"test_pickled\.Calls"),
+        (Calls, r"test_pickle\.Calls"),
         (np.float64(1.0), "scalar"),
         (np.array([1, 2], "i4"), "expected were floats"),
         (np.array([None]), "expected were floats|operation"),
@@ -169,6 +169,10 @@ def framed(*parts):
     return b"\x95" + struct.pack("<Q", len(inside) + 1) + inside
 
 
+SHORT_NAME = b"\x8c" + bytes([len(__name__)]) + __name__.encode()
+"""This module's name as protocol 4 writes short texts."""
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -181,13 +185,13 @@ def framed(*parts):
         (made(name("_codecs", "encode")), r"_codecs\.encode"),
         (made(name("numpy", "dtype.__class__")), r"dtype\.__class__"),
         (made(name("numpy", "load")), r"numpy\.load"),
-        (made(framed(text("test_pickled"), text("ran"), b"\x93)R"), protocol=4), r"test_pickled\.ran"),
+        (made(framed(text(__name__), text("ran"), b"\x93)R"), protocol=4), r"test_pickle\.ran"),
         (made(text("a"), protocol=4), "is not in a frame as pickle cuts them"),
         (made(b"\x95" + struct.pack("<Q", 3), text("a"), protocol=4), "is not in a frame as pickle cuts them"),
-        (made(framed(b"\x8c\x0ctest_pickled", b"\x8c\x03ran", b"\x93)R"), protocol=4), r"test_pickled\.ran"),
-        (made(framed(b"\x8c\x0ctest_pickled\x94\x8c\x03ran\x94h\x00h\x01\x93)R"), protocol=4), r"test_pickled\.ran"),
-        (made(b"(", b"itest_pickled\nran\n"), r"test_pickled\.ran"),
-        (made(b"(", name("test_pickled", "ran"), b"o"), r"test_pickled\.ran"),
+        (made(framed(SHORT_NAME, b"\x8c\x03ran", b"\x93)R"), protocol=4), r"test_pickle\.ran"),
+        (made(framed(SHORT_NAME + b"\x94\x8c\x03ran\x94h\x00h\x01\x93)R"), protocol=4), r"test_pickle\.ran"),
+        (made(b"(", b"i%b\nran\n" % __name__.encode()), r"test_pickle\.ran"),
+        (made(b"(", name(__name__, "ran"), b"o"), r"test_pickle\.ran"),
         (made(b"}r", struct.pack("<I", 2**31 - 1)), "keeps number 2147483647"),  # would reserve 32 GB
         (made(b"\x96", struct.pack("<Q", 2**62), protocol=5), "damaged"),
         (made(b"B", struct.pack("<I", 2**32 - 1)), "damaged"),
@@ -287,7 +291,7 @@ def test_the_array_by_hand_is_one():
 def test_the_attacks_are_attacks():
     """Otherwise the tests above would prove nothing: Python's own unpickler runs them."""
     pickle.loads(pickle.dumps(Calls(ran, 1)))
-    pickle.Unpickler(io.BytesIO(made(name("test_pickled", "ran"), b")R"))).load()
+    pickle.Unpickler(io.BytesIO(made(name(__name__, "ran"), b")R"))).load()
     assert RAN == [(1,), ()]
     RAN.clear()
     assert {operation.name for operation, _, _ in pickletools.genops(pickle.dumps(ARRAYS, 5))} >= {
