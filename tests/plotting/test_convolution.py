@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from drawn_texts import overlaps
 from matplotlib.colors import to_rgba
+from pictured import Hinge, pictures, smallest_network
 
 from xpnet import (
     Affine,
@@ -17,23 +18,15 @@ from xpnet import (
     Relu,
     Residual,
     ResNet,
-    SigmoidWithLoss,
-    SoftmaxWithLoss,
     load_digits,
     to_numpy,
 )
-from xpnet.errors import ArgumentError, DataError, LabelError, ShapeError
-from xpnet.layers import LossLayer, walk_layers
+from xpnet.errors import ArgumentError, LabelError, ShapeError
+from xpnet.layers import walk_layers
 from xpnet.plotting import plot_activations, plot_filters, plot_misclassified
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 GREEN, RED = to_rgba("tab:green"), to_rgba("tab:red")
-
-
-def pictures(figure_or_axes):
-    """What is shown, axes by axes; colour bars are no images."""
-    axes = getattr(figure_or_axes, "axes", figure_or_axes)
-    return [a.get_images()[0] for a in axes if a.get_images()]
 
 
 def random_filters(*shape, seed=0):
@@ -168,12 +161,6 @@ def small_network(be=None):
     return Network(layers, input_shape=(1, 8, 8))
 
 
-def smallest_network(input_shape=(1, 8, 8)):
-    """What is quickly drawn."""
-    options = {"rng": np.random.default_rng(0)}
-    return Network([Convolution.create(1, 1, 3, **options), Affine.create(36, 10, **options)], input_shape=input_shape)
-
-
 def rows_of(figure):
     """The name of each row, what stands below it, and its axes after these."""
     rows = []
@@ -300,15 +287,6 @@ def test_the_highest_bar_tells_right_from_wrong_by_name(label, color, tmp_path):
     assert rows_of(figure)[0][:2] == ("input", "3")  # no square, so no image
 
 
-class Hinge(LossLayer):
-    """Of scores that are no probabilities."""
-
-    classifies = True
-
-    def check_targets(self, t, scores_shape):
-        return t
-
-
 def test_scores_stand_for_probabilities_and_a_regression_has_no_classes(tmp_path):
     layers = {"Affine": Affine(np.array([[2.0, -3.0]]), np.zeros(2))}
     figure = plot_activations(Network(layers, Hinge()), np.array([2.0]), path=tmp_path / "a.png")
@@ -359,141 +337,3 @@ def test_images_of_another_size_are_drawn_as_they_are_where_the_network_takes_th
     shown = [np.asarray(pictures(figure)[0].get_array()) for figure in figures]
     assert np.allclose(shown[0], np.moveaxis(x[0], 0, -1), atol=1e-6)
     assert min(np.abs(shown[1] - np.moveaxis(image, 0, -1)).max() for image in x) < 1e-6
-
-
-def test_classes_may_be_named_by_an_array(tmp_path):
-    names = np.array(["none", "one", "two", "three"])
-    figure = plot_misclassified(mirror(), X, T, class_names=names, path=tmp_path / "m.png")
-    assert "one, taken for two" in [part.get_suptitle() for part in figure.subfigs]
-
-
-# --- what goes wrong ------------------------------------------------------------------------------------------------
-
-# A network whose scores are its input times 10: image i is taken for its largest pixel, the surer the larger it is.
-X = np.array([[1, 0, 0, 0], [0, 0.4, 0, 0], [0, 0, 0.9, 0], [0.1, 0, 0, 0.6], [0.8, 0, 0, 0.1], [0, 0.3, 0, 0]])
-T = np.array([0, 2, 1, 3, 3, 0])
-WRONG = [2, 4, 1, 5]  # the surest first
-
-
-def mirror(be=None, *, last_layer=None, input_shape=(1, 2, 2), classes=4):
-    put = np.asarray if be is None else be.put
-    W = put(10 * np.eye(classes))
-    return Network([Flatten(), Affine(W, put(np.zeros(classes)))], last_layer, input_shape=input_shape)
-
-
-def cells(figure):
-    """For each misclassified image: its title, its axes and that of the bars."""
-    axes = [a for a in figure.axes if a.get_images() or a.patches]
-    parts = [part for part in figure.subfigs if part.get_suptitle()]
-    return list(zip([part.get_suptitle() for part in parts], axes[::2], axes[1::2], strict=True))
-
-
-def test_misclassified_images_come_the_surest_first(be, tmp_path):
-    figure = plot_misclassified(mirror(be), be.put(X), be.put(T), path=tmp_path / "m.png")
-    titles = ["1, taken for 2", "3, taken for 0", "2, taken for 1", "0, taken for 1"]
-    assert [title for title, _, _ in cells(figure)] == titles
-    for i, (_, image, bars) in zip(WRONG, cells(figure), strict=True):
-        np.testing.assert_allclose(pictures([image])[0].get_array(), X[i].reshape(2, 2), rtol=1e-6)
-        exp = np.exp(10 * X[i])
-        np.testing.assert_allclose([bar.get_width() for bar in bars.patches], exp / exp.sum(), rtol=1e-4)
-        colors = [bar.get_facecolor() for bar in bars.patches]
-        assert colors.index(GREEN) == T[i]
-        assert colors.index(RED) == X[i].argmax()
-        named = bars.get_yticklabels()
-        assert [text.get_text() for text in named] == ["0", "1", "2", "3"]
-        assert [to_rgba(text.get_color()) for text in named].index(GREEN) == T[i]
-        assert bars.get_xlim() == pytest.approx((0, 1.4))  # of all alike: the lengths can be compared
-    assert figure.get_supxlabel().startswith("Wrong: 4 of 6 images, the surest first. Bars: probability")
-
-
-def test_a_few_of_them_are_the_surest_and_that_is_said(tmp_path):
-    t = np.eye(4)[T]
-    figure = plot_misclassified(
-        mirror(),
-        X,
-        t,
-        limit=2,
-        columns=1,
-        class_names=["ant", "bee", "cat", "dog"],
-        title="Animals",
-        path=tmp_path / "m.png",
-    )
-    assert [title for title, _, _ in cells(figure)] == ["bee, taken for cat", "dog, taken for ant"]
-    assert [text.get_text() for text in cells(figure)[0][2].get_yticklabels()] == ["ant", "bee", "cat", "dog"]
-    told = figure.get_supxlabel().replace("\n", " ")
-    assert told.startswith("Wrong: 4 of 6 images, here the 2 of which the network is surest.")
-    assert figure.get_suptitle() == "Animals"
-    assert overlaps(figure) == []
-    below = figure.findobj(lambda artist: getattr(artist, "get_text", str)() == figure.get_supxlabel())[0]
-    assert below.get_window_extent().width < figure.bbox.width
-
-
-@pytest.mark.parametrize("shape", [(-1, 64), (-1, 8, 8), (-1, 1, 8, 8)])
-@pytest.mark.parametrize("input_shape", [(64,), (1, 8, 8)])
-def test_they_are_those_of_a_trained_network_and_pixels_may_be_bytes(shape, input_shape, tmp_path):
-    network = smallest_network() if len(input_shape) == 3 else Network([Affine.create(64, 10, "he", rng=0)])
-    for _ in range(20):
-        for key, grad in network.gradient(IMAGES[:300].reshape(-1, *input_shape), LABELS[:300]).items():
-            network.params[key] -= 0.5 * grad
-    probabilities = network.predict_proba(IMAGES.reshape(-1, *input_shape))
-    wrong = [i for i in range(len(IMAGES)) if probabilities[i].argmax() != LABELS[i]]
-    wrong.sort(key=lambda i: -probabilities[i].max())
-    assert len(wrong) > 10
-    figure = plot_misclassified(network, IMAGES.reshape(shape), LABELS, limit=10, path=tmp_path / "m.png")
-    shown = [pictures([image])[0].get_array().ravel().tolist() for _, image, _ in cells(figure)]
-    assert shown == IMAGES[wrong[:10]].tolist()
-    assert figure.get_supxlabel().startswith(f"Wrong: {len(wrong)} of {len(IMAGES):,} images, here the 10")
-
-
-def test_arrays_of_another_backend_than_the_network_are_taken(be, tmp_path):
-    figure = plot_misclassified(mirror(), be.put(X), be.put(T), path=tmp_path / "m.png")
-    assert len(cells(figure)) == 4
-    assert pictures(plot_activations(mirror(), be.put(X[0]), path=tmp_path / "a.png"))[0].get_array().shape == (2, 2)
-
-
-def test_misclassified_images_in_colour(tmp_path):
-    x = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 2), dtype=np.uint8)
-    network = mirror(input_shape=(3, 2, 2), classes=12)
-    t = (x.reshape(2, 12).argmax(axis=1) + 1) % 12
-    for given in (x, x.reshape(2, 12)):
-        figure = plot_misclassified(network, given, t, path=tmp_path / "m.png")
-        shown = [pictures([image])[0].get_array() for _, image, _ in cells(figure)]
-        order = np.argsort(-network.predict_proba(x).max(axis=1), kind="stable")
-        np.testing.assert_allclose(shown, np.moveaxis(x[order], 1, -1) / 255, rtol=1e-12)
-
-
-def test_of_many_classes_the_highest_and_the_label_have_bars(tmp_path):
-    scores = np.arange(16.0)[np.newaxis] / 10
-    figure = plot_misclassified(mirror(input_shape=(16,), classes=16), scores, np.array([2]), path=tmp_path / "m.png")
-    [(_, _, bars)] = cells(figure)
-    assert [text.get_text() for text in bars.get_yticklabels()] == ["2", *(str(k) for k in range(7, 16))]
-    assert overlaps(figure) == []
-
-
-def test_scores_stand_for_probabilities_there_too(tmp_path):
-    figure = plot_misclassified(mirror(last_layer=Hinge()), X - 0.5, T, path=tmp_path / "m.png")
-    (_, _, bars), *_ = cells(figure)
-    assert [bar.get_width() for bar in bars.patches] == pytest.approx([-5, -5, 4, -5])
-    assert "Bars: score" in figure.get_supxlabel()
-    assert bars.get_xlim()[0] == -5
-
-
-NAN = np.where(np.arange(6)[:, None] == 3, np.nan, X)
-
-
-@pytest.mark.parametrize(
-    ("last_layer", "x", "t", "error", "message"),
-    [
-        (SoftmaxWithLoss(), X, X.argmax(axis=1), ArgumentError, "There is nothing to draw: .*right about all 6 images"),
-        (SigmoidWithLoss(), X, T, ArgumentError, r"SigmoidWithLoss\(\) has no classes that exclude each other"),
-        (IdentityWithLoss(), X, T, ArgumentError, r"IdentityWithLoss\(\) has no classes"),
-        (SoftmaxWithLoss(), NAN, T, DataError, r"not finite, in 1 of 6 samples; the first is at index \(3"),
-        (SoftmaxWithLoss(), X[:5], T, ShapeError, r"Expected labels of shape \(5,\)"),
-        (SoftmaxWithLoss(), X[0], T[:1], ShapeError, r"Expected images \(N, ...\).*x\[None\]"),
-        (SoftmaxWithLoss(), X, T + 1, LabelError, "Expected labels from 0 to 3, got 4"),
-    ],
-)
-def test_where_nothing_can_be_wrong_is_an_error(last_layer, x, t, error, message, tmp_path):
-    with pytest.raises(error, match=message):
-        plot_misclassified(mirror(last_layer=last_layer), x, t, path=tmp_path / "m.png")
-    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""The texts of a figure: what is written, where, and which lie one on the other."""
+"""What figures show: their texts, and which overlap or are cut off; their curves and legends."""
+
+import numpy as np
 
 
 def written(figure):
@@ -23,3 +25,19 @@ def overlaps(figure):
     """Pairs of texts that lie one on the other."""
     boxes = written(figure)
     return [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if box.overlaps(other)]
+
+
+def drawn(axes):
+    """The curves on the axes: by name, the horizontal and the vertical places."""
+    return {line.get_label(): tuple(np.array(a).tolist() for a in line.get_data()) for line in axes.lines}
+
+
+def legend(axes_or_figure):
+    legends = [axes_or_figure.get_legend()] if hasattr(axes_or_figure, "get_legend") else axes_or_figure.legends
+    return [text.get_text() for one in legends for text in one.get_texts()]
+
+
+def outside(figure):
+    """The texts that the picture cuts off."""
+    boxes, (width, height) = written(figure), figure.canvas.get_width_height()
+    return [text for text, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1]
