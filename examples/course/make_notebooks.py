@@ -1,13 +1,13 @@
-"""Make the course's notebooks from its programs and exercises, check that they are up to date, or run them.
+"""Generate the notebooks of the course from its programs and exercises, check that they are up to date, or run them.
 
     python examples/course/make_notebooks.py                                 write every notebook
-    python examples/course/make_notebooks.py --check                         write nothing; name what is not up to date
-    python examples/course/make_notebooks.py --execute FOLDER                run programs and solutions, into FOLDER
-    python examples/course/make_notebooks.py --execute FOLDER 01_gates relu  run these alone
+    python examples/course/make_notebooks.py --check                         write nothing; list outdated notebooks
+    python examples/course/make_notebooks.py --execute FOLDER                run programs and solutions; write to FOLDER
+    python examples/course/make_notebooks.py --execute FOLDER 01_gates relu  run only these
 
-A program NN_name.py becomes notebooks/NN_name.ipynb. An exercise exercises/name.py becomes two notebooks beside it:
-name.ipynb for the student, with a blank for each block between ``# BEGIN SOLUTION`` and ``# END SOLUTION``, and
-name_solution.ipynb. It needs more than the programs do: pip install jupytext nbclient ipykernel
+A program NN_name.py becomes notebooks/NN_name.ipynb. An exercise exercises/name.py becomes two notebooks in its
+folder: name.ipynb for the student, with a blank for each block between ``# BEGIN SOLUTION`` and ``# END SOLUTION``, and
+name_solution.ipynb. The program needs additional packages: pip install jupytext nbclient ipykernel
 """
 
 import argparse
@@ -37,7 +37,7 @@ ASSIGNMENT = re.compile(r"( *\w+ = ).*\n")
 
 
 def notebooks() -> dict[Path, Any]:
-    """Every notebook of the course, by the path where it belongs."""
+    """Return every notebook of the course by its path."""
     made = {}
     for program in sorted(COURSE.glob("[0-9][0-9]_*.py")):
         text = program.read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def notebooks() -> dict[Path, Any]:
 
 
 def blank(block: re.Match[str]) -> str:
-    """What the student reads in place of a solution; one that only assigns keeps the names."""
+    """Return the blank that replaces a solution; a solution of assignments keeps the names."""
     indent, solution = block.groups()
     assignments = [ASSIGNMENT.fullmatch(line) for line in solution.splitlines(keepends=True)]
     left = [found[1] if found else indent for found in assignments] if all(assignments) else [indent]
@@ -60,7 +60,7 @@ def blank(block: re.Match[str]) -> str:
 
 
 def notebook(source: str, setup: str, name: str) -> Any:
-    """A program in cells as a notebook: its docstring first, then the setup, then a heading for each title."""
+    """Convert a program to a notebook: its docstring, then the setup, then a heading for each title."""
     if "# BEGIN SOLUTION" in source or "# END SOLUTION" in source:
         raise SystemExit(f"{name}: a BEGIN SOLUTION and its END SOLUTION must be a pair, equally indented.")
     tree = ast.parse(source)
@@ -74,25 +74,25 @@ def notebook(source: str, setup: str, name: str) -> Any:
     cells = [cell for cell in cells if cell.source]
     for number, cell in enumerate(cells):
         if cell.cell_type == "code" and "graph.draw(" in cell.source:
-            cell.source += "\ngraph"  # a notebook shows the value of a cell's last line
+            cell.source += "\ngraph"  # a notebook shows the value of the last line of a cell
         cell.id, cell.metadata = f"cell-{number}", {}  # nbformat's own names are random
     return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
 def as_text(made: Any) -> str:
-    """The content of the notebook's file, the same at each call."""
+    """Return the content of the notebook file, which is the same at each call."""
     return f"{nbformat.writes(made)}\n"
 
 
 def write() -> None:
-    """Write every notebook; a student's answers in one of them are lost."""
+    """Write every notebook. Answers written into one of them are lost."""
     for path, made in notebooks().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(as_text(made), encoding="utf-8", newline="\n")
 
 
 def faults() -> list[str]:
-    """Each notebook that is not what would be written now, and why."""
+    """List each notebook that differs from its source, and why."""
     expected, found = notebooks(), []
     for path, made in expected.items():
         if not path.exists():
@@ -104,7 +104,7 @@ def faults() -> list[str]:
 
 
 def execute(folder: Path, names: list[str]) -> list[str]:
-    """Run notebooks, all but the students' where none is named, and write them with their outputs; what went wrong."""
+    """Run notebooks (by default all but the students'), write them with their outputs, and return the errors."""
     chosen = {path.stem: made for path, made in notebooks().items()}
     if unknown := set(names) - set(chosen):
         raise SystemExit(f"There is no notebook {', '.join(sorted(unknown))}. There are: {', '.join(chosen)}.")
@@ -120,7 +120,7 @@ def execute(folder: Path, names: list[str]) -> list[str]:
 
 
 def run(made: Any) -> str:
-    """Run one notebook in a folder of its own that is then thrown away; what went wrong, empty for nothing."""
+    """Run one notebook in a temporary folder, and return the error, or an empty string."""
     place = "before its first cell"
 
     def enter(*, cell_index: int, **_: Any) -> None:
@@ -134,9 +134,9 @@ def run(made: Any) -> str:
             NotebookClient(
                 made,
                 timeout=None,
-                startup_timeout=600,  # on a busy machine a kernel takes longer than the usual minute
+                startup_timeout=600,  # on a busy machine a kernel takes longer than the default of a minute
                 kernel_name="python3",
-                extra_arguments=["--log-level=ERROR"],  # without it each kernel warns that it talks over TCP
+                extra_arguments=["--log-level=ERROR"],  # without it each kernel warns that it uses TCP
                 resources=where,
                 on_cell_execute=enter,
             ).execute()
@@ -148,26 +148,26 @@ def run(made: Any) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program, and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="write nothing; exit 1 where a notebook is not up to date")
+    what.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a notebook is outdated")
     what.add_argument(
         "--execute",
         metavar="FOLDER",
         type=lambda text: Path(text).expanduser(),
-        help="run notebooks and write them into FOLDER",
+        help="run notebooks and write them to FOLDER",
     )
-    parser.add_argument("names", nargs="*", help="which to run, without .ipynb (default: the programs and solutions)")
+    parser.add_argument("names", nargs="*", help="notebooks to run, without .ipynb (default: programs and solutions)")
     options = parser.parse_args(arguments)
     if options.names and not options.execute:
-        parser.error("names are for --execute FOLDER")
+        parser.error("Names need `--execute FOLDER`.")
     if not (options.check or options.execute):
         write()
         return 0
     wrong = faults() if options.check else execute(options.execute, options.names)
     if wrong and options.check:
-        wrong.append("Write them anew with  python examples/course/make_notebooks.py .")
+        wrong.append("Write them again with `python examples/course/make_notebooks.py`.")
     print(*wrong, sep="\n", end="\n" if wrong else "", file=sys.stderr)
     return 1 if wrong else 0
 

@@ -202,7 +202,7 @@ def test_names_need_execute_and_an_unknown_name_is_an_error(tmp_path, capsys):
         GENERATOR.main(["--execute", str(tmp_path), "99_nothing"])
     with pytest.raises(SystemExit):
         GENERATOR.main(["01_gates"])
-    assert "names are for --execute" in capsys.readouterr().err
+    assert "Names need `--execute FOLDER`" in capsys.readouterr().err
 
 
 # --- running them ---------------------------------------------------------------------------------------------------
