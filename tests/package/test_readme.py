@@ -1,6 +1,7 @@
 """The code on the documentation pages runs and prints what they say, links lead somewhere, Korean and English agree."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,18 @@ def test_every_page_with_a_program_is_run():
     folder = (TOP / "docs") if (TOP / "docs").exists() else pytest.skip("no documents beside this copy of the tests")
     pages = [f"docs/{path.name}" for path in folder.glob("*.md") if "```python" in path.read_text(encoding="utf-8")]
     assert {page.replace(".ko.md", ".md") for page in pages} == set(WITH_PROGRAMS) - {"README.md"}
+
+
+def test_the_guide_for_contributors_has_every_package_and_the_import_contract():
+    text = text_of("CONTRIBUTING.md")
+    contract = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    assert contract["type"] == "layers"
+    (printed,) = blocks(text, "text")
+    assert [layer.strip() for layer in printed.split(">")] == contract["layers"]
+    for package in {name for layer in contract["layers"] for name in layer.split(" | ")}:
+        assert re.search(rf"^\|.*`{package}/?`", text, re.MULTILINE), package
 
 
 @pytest.mark.parametrize("page", TRANSLATED)
