@@ -29,6 +29,7 @@ from xpnet import (
     network_graph,
     to_numpy,
 )
+from xpnet._core import tuning
 from xpnet._core.arrays import get_array_module, sliding_windows
 from xpnet.backend import asarray
 from xpnet.engine.tape import python_calls, recording, wrapped
@@ -150,7 +151,7 @@ def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch
         layer = convolution(2, 3, stride=stride, pad=1)
         y = layer.forward(x)
         results.append((y, layer.backward(np.cos(y)), layer.dW, layer.db))
-        monkeypatch.setattr(windows_module, "_CACHED", 1)  # a row of the output at a time
+        monkeypatch.setattr(tuning, "MAX_CPU_PIECE_BYTES", 1)  # a row of the output at a time
     for at_once, in_pieces in zip(*results, strict=True):
         np.testing.assert_allclose(in_pieces, at_once, rtol=1e-12, atol=1e-12)
 

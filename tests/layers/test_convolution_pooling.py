@@ -20,7 +20,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.layers.fused import ConvolutionPooling, ReluPooling
-from xpnet.networks.plan import fuse
+from xpnet.networks.plan import Plan
 from xpnet.training.step import TrainingStep
 
 SHAPE = (3, 2, 9, 8)
@@ -136,7 +136,7 @@ def test_it_takes_the_place_of_exactly_these_two(between: list[Layer], pooling: 
 
 
 def pooled_at_once(layers: list[Layer], *, kernels: bool = False) -> list[ConvolutionPooling]:
-    forward = fuse(layers, SoftmaxWithLoss(), kernels=kernels).forward
+    forward = Plan.fused(layers, SoftmaxWithLoss(), kernels=kernels).forward
     pooled = [layer.pooling if type(layer) is ReluPooling else layer for layer in forward]
     return [layer for layer in pooled if type(layer) is ConvolutionPooling]
 

@@ -20,7 +20,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.layers.fused import ReluPooling
-from xpnet.networks.plan import Pass, fuse
+from xpnet.networks.plan import Plan
 
 FORMS: dict[str, tuple[Any, ...]] = {
     "side by side": (2, 2),
@@ -106,7 +106,7 @@ def test_training_with_it_gives_the_same_bits(form: str, capture: bool) -> None:
         network = kind(layers(Here, form))
         trainer = Trainer(network, x, t, None, None, 20, 5, "Adam", verbose=False, seed=0, capture=capture)
         trainer.train()
-        way = getattr(trainer.step()._compute_gradients, "args", (Pass((), SoftmaxWithLoss(), ()),))[0]
+        way = getattr(trainer.step()._compute_gradients, "args", (Plan((), SoftmaxWithLoss(), ()),))[0]
         assert any(type(layer) is ReluPooling for layer in way.forward) == (kind is Network)
         left.append((trainer.train_loss_list, {key: value.tobytes() for key, value in network.params.items()}))
     assert left[0] == left[1]
@@ -139,7 +139,7 @@ class OtherPooling(MaxPooling):
 def test_it_takes_the_place_of_exactly_these_two(options: Any, taken: bool) -> None:
     in_order = layers(Here, "side by side", **options)
     for kernels in (False, True):
-        way = fuse(in_order, SoftmaxWithLoss(), kernels=kernels)
+        way = Plan.fused(in_order, SoftmaxWithLoss(), kernels=kernels)
         assert [type(layer) is ReluPooling for layer in way.forward].count(True) == taken
         assert way.backward == way.forward[::-1]
 

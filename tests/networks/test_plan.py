@@ -29,7 +29,7 @@ from xpnet.errors import CaptureError
 from xpnet.functions import one_hot
 from xpnet.layers import Layer
 from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
-from xpnet.networks.plan import Pass, fuse
+from xpnet.networks.plan import Plan
 from xpnet.testing.counting import COUNTING, count_operations
 from xpnet.training.step import gather
 
@@ -94,12 +94,12 @@ def kinds(*layers: Any) -> str:
     return " ".join(type(layer).__name__ for layer in layers)
 
 
-def fused_pass(network: Network) -> Pass:
-    return fuse(list(network.layers.values()), network.last_layer)
+def fused_plan(network: Network) -> Plan:
+    return Plan.fused(list(network.layers.values()), network.last_layer)
 
 
-def plain_pass(network: Network) -> Pass:
-    return Pass.through(list(network.layers.values()), network.last_layer)
+def plain_plan(network: Network) -> Plan:
+    return Plan.of(list(network.layers.values()), network.last_layer)
 
 
 class Here:
@@ -114,7 +114,7 @@ class Here:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_neighbours_are_fused(name):
     network = Network(NETWORKS[name](Here))
-    fused = fused_pass(network)
+    fused = fused_plan(network)
     assert kinds(*fused.forward, fused.last_layer) == FORMS[name]
     if name in BACKWARD:
         assert kinds(*fused.backward) == BACKWARD[name]
@@ -131,7 +131,7 @@ def test_no_subclass_is_fused():
         ([affine(Here, 0)], OtherLoss()),
         ([affine(Here, 0)], IdentityWithLoss()),
     ):
-        assert fuse(layers, last_layer) == Pass.through(layers, last_layer)
+        assert Plan.fused(layers, last_layer) == Plan.of(layers, last_layer)
 
 
 @pytest.mark.parametrize("method", ["forward", "backward"])
@@ -146,28 +146,28 @@ def test_no_layer_whose_method_was_replaced_is_fused(method):
     ]
     for layers, last_layer in pairs:
         for layer in [*layers, last_layer] if isinstance(last_layer, SoftmaxWithLoss) else layers:
-            assert fuse(layers, last_layer) != Pass.through(layers, last_layer)
+            assert Plan.fused(layers, last_layer) != Plan.of(layers, last_layer)
             setattr(layer, method, lambda x: x)
-            assert fuse(layers, last_layer) == Pass.through(layers, last_layer)
+            assert Plan.fused(layers, last_layer) == Plan.of(layers, last_layer)
             delattr(layer, method)
 
 
 def test_without_kernels_only_images_are_computed_otherwise() -> None:
     layers = [affine(Here, 0), Relu(), affine(Here, 1)]
     last_layer = SoftmaxWithLoss()
-    assert fuse(layers, last_layer) != Pass.through(layers, last_layer)
-    assert fuse(layers, last_layer, kernels=False) == Pass.through(layers, last_layer)
+    assert Plan.fused(layers, last_layer) != Plan.of(layers, last_layer)
+    assert Plan.fused(layers, last_layer, kernels=False) == Plan.of(layers, last_layer)
 
 
 @pytest.mark.parametrize("method", ["forward", "backward"])
 @pytest.mark.parametrize("kind", [Affine, Convolution, MaxPooling, Relu, SoftmaxWithLoss])
 def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, monkeypatch):
     layers = [Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)), Relu(), MaxPooling(2, 2), affine(Here, 0), Relu()]
-    kinds_fused = {type(layer) for layer in fuse(layers, SoftmaxWithLoss()).forward}
+    kinds_fused = {type(layer) for layer in Plan.fused(layers, SoftmaxWithLoss()).forward}
     assert kinds_fused == {ReluPooling, AffineRelu}
     original = getattr(kind, method)
     monkeypatch.setattr(kind, method, lambda *given: original(*given))
-    way = fuse([*layers, affine(Here, 1)], SoftmaxWithLoss())
+    way = Plan.fused([*layers, affine(Here, 1)], SoftmaxWithLoss())
     inner = [*way.forward, way.last_layer, *(getattr(layer, "pooling", None) for layer in way.forward)]
     stand_for = {
         Affine: (AffineRelu, AffineSoftmaxWithLoss),
@@ -181,10 +181,10 @@ def test_no_layer_of_a_type_whose_method_was_replaced_is_fused(kind, method, mon
 
 def test_the_backward_pass_ends_at_the_first_layer_that_learns():
     layers = [Relu(), Sigmoid(), affine(Here, 0), Relu(), affine(Here, 1)]
-    assert Pass.through(layers, SoftmaxWithLoss()).backward == (layers[4], layers[3], layers[2])
-    assert fuse(layers, SoftmaxWithLoss()).forward[:2] == (layers[0], layers[1])
-    assert kinds(*fuse(layers, SoftmaxWithLoss()).backward) == "AffineRelu"
-    assert Pass.through(layers[:2], SoftmaxWithLoss()).backward == ()
+    assert Plan.of(layers, SoftmaxWithLoss()).backward == (layers[4], layers[3], layers[2])
+    assert Plan.fused(layers, SoftmaxWithLoss()).forward[:2] == (layers[0], layers[1])
+    assert kinds(*Plan.fused(layers, SoftmaxWithLoss()).backward) == "AffineRelu"
+    assert Plan.of(layers[:2], SoftmaxWithLoss()).backward == ()
 
 
 # --- the same training ------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_fused_and_plain_train_to_the_same_bits(be, name, flat, batch):
     for network in networks:
         if flat:
             network.flatten()
-    passes = [plain_pass(networks[0]), fused_pass(networks[1])]
+    passes = [plain_plan(networks[0]), fused_plan(networks[1])]
     x = as_inputs(be.put(x), networks[0].anchor.dtype)
     t = be.put(LABELS[: x.shape[0]])
     if batch == "one-hot":
@@ -230,7 +230,7 @@ def test_a_pass_gives_what_the_network_computes(be):
     other = network.copy()
     x, t = be.put(numbers(1, 5, 12)), be.put(LABELS)
     expected = network.compute_gradients(x, t)
-    be.check(plain_pass(other).run(x, t), to_numpy(expected), eps=0)
+    be.check(plain_plan(other).run(x, t), to_numpy(expected), eps=0)
     assert same_bits(other.grads, network.grads)
 
 
@@ -243,12 +243,12 @@ def test_the_gradient_by_the_input_comes_where_it_is_needed(needed, last):
     layer.needs_input_gradient = needed
     if last:
         t = t % 6
-        fused, loss = AffineSoftmaxWithLoss(layer), SoftmaxWithLoss()
+        fused, loss = AffineSoftmaxWithLoss(layer, SoftmaxWithLoss()), SoftmaxWithLoss()
         fused.forward(x, t)
         loss.forward(plain.forward(x), t)
         dx, expected = fused.backward(), plain.backward(loss.backward())
     else:
-        fused, relu = AffineRelu(layer), Relu()
+        fused, relu = AffineRelu(layer, Relu()), Relu()
         np.testing.assert_array_equal(fused.forward(x), relu.forward(plain.forward(x)))
         dx, expected = fused.backward(dout), plain.backward(relu.backward(dout))
     if needed:
@@ -263,7 +263,7 @@ def test_the_gradient_by_the_input_comes_where_it_is_needed(needed, last):
 def test_a_gradient_of_the_loss_other_than_1():
     layer, plain, loss = affine(Here, 0), affine(Here, 0), SoftmaxWithLoss()
     x, t = numbers(1, 5, 12), LABELS % 6
-    fused = AffineSoftmaxWithLoss(layer)
+    fused = AffineSoftmaxWithLoss(layer, SoftmaxWithLoss())
     fused.forward(x, t)
     loss.forward(plain.forward(x), t)
     np.testing.assert_allclose(fused.backward(2.0), plain.backward(loss.backward(2.0)), rtol=1e-14)
@@ -271,7 +271,7 @@ def test_a_gradient_of_the_loss_other_than_1():
 
 def test_nothing_is_written_into_arguments():
     layer = affine(Here, 0)
-    fused, x, dout = AffineRelu(layer), numbers(1, 5, 12), numbers(2, 5, 6)
+    fused, x, dout = AffineRelu(layer, Relu()), numbers(1, 5, 12), numbers(2, 5, 6)
     before = copy.deepcopy((x, dout, layer.W, layer.b))
     fused.forward(x)
     fused.backward(dout)
@@ -284,7 +284,7 @@ def test_nothing_is_written_into_arguments():
 
 def test_parameters_stay_live():
     network = TwoLayerNet(12, 6, 7, seed=0, dtype="float64", backend="numpy")
-    fused, x = fused_pass(network), numbers(1, 5, 12)
+    fused, x = fused_plan(network), numbers(1, 5, 12)
     first = fused.run(x, LABELS)
     network.set_params({key: 3 + value for key, value in network.params.items()})
     second = fused.run(x, LABELS)
@@ -298,7 +298,7 @@ def test_parameters_stay_live():
 def test_gradients_are_written_into_the_flat_buffer():
     network = TwoLayerNet(12, 6, 7, seed=0, backend="numpy").flatten()
     places = dict(network.grads)
-    fused_pass(network).run(numbers(1, 5, 12).astype(np.float32), LABELS)
+    fused_plan(network).run(numbers(1, 5, 12).astype(np.float32), LABELS)
     for key, place in places.items():
         assert network.grads[key] is place
         assert np.any(place)
@@ -306,7 +306,7 @@ def test_gradients_are_written_into_the_flat_buffer():
 
 def test_a_copy_is_independent():
     network = TwoLayerNet(12, 6, 7, seed=0, dtype="float64", backend="numpy")
-    network.way = fused_pass(network)
+    network.way = fused_plan(network)
     other = network.copy()
     assert other.way.forward[0].affine is other.layers["Affine1"]
     other.params["b1"] += 1.0
@@ -317,10 +317,10 @@ def test_the_layers_that_are_stood_for_keep_nothing_new():
     layers: list[Layer] = [affine(Here, 0), Relu(), affine(Here, 1, widths=[12, 6, 7])]
     last_layer = SoftmaxWithLoss()
     before = dict(vars(last_layer))
-    fuse(layers, last_layer).run(numbers(1, 5, 12), LABELS)
+    Plan.fused(layers, last_layer).run(numbers(1, 5, 12), LABELS)
     assert vars(layers[1]) == {}
     assert vars(last_layer) == before
-    assert set(vars(layers[0])) == set(vars(layers[2])) == {"W", "b", "dW", "db", "x", "x_shape"}
+    assert set(vars(layers[0])) == set(vars(layers[2])) == {"W", "b", "dW", "db"}
 
 
 @pytest.mark.bits
@@ -330,8 +330,8 @@ def test_the_loss_is_written_where_it_is_wanted(be, name):
     if get_array_module(network.anchor).__name__.startswith("jax"):
         pytest.skip("its arrays cannot be written in place")
     x, t, losses = be.put(numbers(1, 5, 12)), be.put(LABELS), be.put(np.zeros(3))
-    expected = to_numpy(fused_pass(network).run(x, t))
-    loss = fused_pass(network).run(x, t, losses[1, ...])
+    expected = to_numpy(fused_plan(network).run(x, t))
+    loss = fused_plan(network).run(x, t, losses[1, ...])
     be.check(loss, expected, eps=0)
     be.check(losses, np.array([0.0, expected, 0.0]), eps=0)
 
@@ -341,7 +341,7 @@ def test_the_loss_is_written_where_it_is_wanted(be, name):
 
 def test_a_fused_training_step_makes_13_launches_and_never_waits():
     network = TwoLayerNet(784, 50, 10, seed=0, backend=COUNTING).flatten()
-    fused = fused_pass(network)
+    fused = fused_plan(network)
     rng = np.random.default_rng(0)
     x = asarray(rng.integers(0, 256, (300, 784), dtype=np.uint8), backend=COUNTING)
     t, indices = asarray(rng.integers(0, 10, 300), backend=COUNTING), asarray(np.arange(100), backend=COUNTING)

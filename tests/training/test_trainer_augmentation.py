@@ -22,7 +22,7 @@ from xpnet import (
 )
 from xpnet._core.arrays import as_inputs
 from xpnet.errors import ArgumentError, ArrayMixError, CaptureError, ShapeError
-from xpnet.networks.plan import Pass
+from xpnet.networks.plan import Plan
 
 RNG = np.random.default_rng(0)
 PIXELS, LABELS = RNG.integers(0, 256, (25, 16), dtype=np.uint8), RNG.integers(0, 7, 25)
@@ -91,7 +91,7 @@ def test_the_network_learns_from_the_changed_images_and_is_evaluated_on_the_true
     x, spy = FORMS[form], Spy(all_of_it())
     before = x.copy()
     network, seen = network_for(x), []
-    forward, run = type(next(iter(network.layers.values()))).forward, Pass.run
+    forward, run = type(next(iter(network.layers.values()))).forward, Plan.run
 
     def watched(self: Layer, images: np.ndarray) -> np.ndarray:
         first = next(iter(network.layers.values()))
@@ -99,14 +99,14 @@ def test_the_network_learns_from_the_changed_images_and_is_evaluated_on_the_true
             seen.append((False, np.array(images)))
         return forward(self, images)
 
-    def watched_step(self: Pass, images: np.ndarray, *others: Any) -> np.ndarray:
+    def watched_step(self: Plan, images: np.ndarray, *others: Any) -> np.ndarray:
         seen.append((True, np.array(images)))
         return run(self, images, *others)
 
     trainer = trainer_of(x, spy, network, epochs=2, capture=False, validation=0.2)
     spy.calls.clear()  # of the one that is made to see whether it can be
     monkeypatch.setattr(type(next(iter(network.layers.values()))), "forward", watched)
-    monkeypatch.setattr(Pass, "run", watched_step)
+    monkeypatch.setattr(Plan, "run", watched_step)
     trainer.train()
     assert [len(y) for _, y in spy.calls] == [10, 10, 10, 10]
     in_training = [images for train, images in seen if train]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnet._core.arrays import Array, copied, is_array, is_writable, to_numpy
+from xpnet._core.declared import is_library_class
 from xpnet.errors import CaptureError
 
 __all__ = ["OTHER_NUMBERS", "Constants", "Feedback", "Place", "StateScan", "StateSnapshot"]
@@ -246,7 +247,7 @@ def _attributes(owner: object) -> dict[str, Any]:
 
 def _kept_values(owner: object, attributes: dict[str, Any]) -> Iterable[Any]:
     """What an object keeps from step to step: a class from outside the library may keep it in any attribute."""
-    if hasattr(owner, "state_names") and type(owner).__module__.startswith("xpnet."):
+    if hasattr(owner, "state_names") and is_library_class(type(owner)):
         return [attributes[name] for name in owner.state_names if name in attributes]
     return [place.value for place in _places_in(attributes, "")]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet._core import tuning
 from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_module
 from xpnet._core.cupy import CupyNamespace
 from xpnet.errors import ArgumentError, ShapeError
@@ -31,10 +32,6 @@ __all__ = [
 ]
 
 Pair = tuple[int, int]
-
-_CACHED = 2**22  # bytes: what stays in the caches near a processor's core, where copying costs little
-_LOW = 64  # rows
-_ON_GPU = 2**26  # bytes: enough to keep a GPU busy for longer than the launch takes
 
 
 def check_pair(name: str, value: Any, least: int) -> Pair:
@@ -151,7 +148,7 @@ def long_product(a: Array, b: Array) -> Array:
     if n < k:
         return long_product(b, a).T
     parts = next((p for p in range(-(-n * m * k // 10**6), m // 512 + 1) if m % p == 0), 1)
-    if parts == 1 or n > _LOW:
+    if parts == 1 or n > tuning.MAX_LONG_PRODUCT_ROWS:
         return xp.matmul(a, b.T)
     a, b = xp.reshape(a, (n, parts, -1)), xp.reshape(b, (k, parts, -1))
     return xp.sum(xp.matmul(xp.permute_dims(a, (1, 0, 2)), xp.permute_dims(b, (1, 2, 0))), axis=0)
@@ -165,7 +162,7 @@ def pieces(x: Array, rows: int, row_numbers: int) -> list[Pair]:
     xp = get_array_module(x)
     if not accepts_out(xp):
         return [(0, rows)]
-    most = _ON_GPU if isinstance(xp, CupyNamespace) else _CACHED
+    most = tuning.MAX_GPU_PIECE_BYTES if isinstance(xp, CupyNamespace) else tuning.MAX_CPU_PIECE_BYTES
     at_once = min(rows, max(1, most // (row_numbers * x.dtype.itemsize)))
     return [(first, min(first + at_once, rows)) for first in range(0, rows, at_once)]
 

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import ClassVar
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_between
@@ -31,6 +32,8 @@ class Relu(Layer):
     array([[-0.1,  0. ],
            [ 0. , -1.8]])
     """
+
+    fusable: ClassVar[bool] = True
 
     def forward(self, x: Array) -> Array:
         """max(x, 0); any shape, the dtype of `x`."""

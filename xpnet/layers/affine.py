@@ -42,6 +42,7 @@ class Affine(Layer):
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("W", "b")
+    fusable: ClassVar[bool] = True
 
     W: Array
     b: Array
@@ -102,14 +103,17 @@ class Affine(Layer):
 
     def backward(self, dout: Array) -> Array:
         """Dout W^T, in the input's own shape; sets dW = x^T dout and db = the sum of the rows of dout."""
+        return self.gradients(self.x, self.x_shape, _rows(dout))
+
+    def gradients(self, x: Array, x_shape: tuple[int, ...], dout: Array) -> Array:
+        """The same for the rows `x` (N, D) of an input of shape `x_shape`, and `dout` (N, H)."""
         xp = get_array_module(dout)
-        dout = _rows(dout)
-        self.dW = xp.matmul(self.x.T, dout, **self.out("dW"))
+        self.dW = xp.matmul(x.T, dout, **self.out("dW"))
         self.db = xp.sum(dout, axis=0, **self.out("db"))
         if not self.needs_input_gradient:
             return None
         dx = xp.matmul(dout, self.W.T)
-        return dx if dx.shape == self.x_shape else xp.reshape(dx, self.x_shape)
+        return dx if dx.shape == x_shape else xp.reshape(dx, x_shape)
 
     def input_shape(self) -> tuple[int, ...]:
         """One vector of D numbers."""

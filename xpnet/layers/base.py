@@ -100,8 +100,12 @@ class Layer:
         saved.
     recordable
         Whether ``forward`` and ``backward`` make the same array operations in every step, so that a `Trainer` may
-        record a step and replay it. A class with methods of its own says so with ``recordable = True``; else the layer
-        is called in each step. One that draws random numbers on the host, or decides by the values, must not say so.
+        record a step and replay it. A class from outside the library with methods of its own declares
+        ``recordable = True`` itself; else the layer is called in each step. One that draws random numbers on the host,
+        or decides by the values, must not declare it.
+    fusable
+        Whether a fused layer that computes the same may take the place of this one and its neighbor. It holds for the
+        class that declares it, and not for classes derived from that.
     frozen
         Whether the layer is used as it is, in training too, and not learned; set by ``Network.freeze``.
     train
@@ -116,6 +120,8 @@ class Layer:
     parameter_names: ClassVar[tuple[str, ...]] = ()
     statistic_names: ClassVar[tuple[str, ...]] = ()
     counter_names: ClassVar[tuple[str, ...]] = ()
+    recordable: ClassVar[bool] = True
+    fusable: ClassVar[bool] = False
     train: bool = False
     needs_input_gradient: bool = True
     _frozen: bool = False

@@ -71,6 +71,7 @@ class Convolution(Layer):
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("W", "b")
+    fusable: ClassVar[bool] = True
 
     W: Array
     b: Array

@@ -1,25 +1,24 @@
-"""Layers that compute what two neighbours in a network would, where one is faster.
+"""Fused layers, which compute what two neighbors in a network compute, faster.
 
-A fused layer works on the parameters of the layers that it stands for and leaves the gradients there, so that neither
-the network nor an optimizer need know. It gives what they would to the bit on NumPy, if its text says no other.
+A fused layer reads the parameters of the layers it stands for and sets their gradients, so that neither the network nor
+an optimizer need know of it. All else that it keeps is its own. On NumPy it gives the same bits, unless it says
+otherwise.
 """
 
 import math
 
+from xpnet._core import tuning
 from xpnet._core.arrays import Array, accepts_out, get_array_module
 from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import one_kernel
 from xpnet.functions import label_rows, relu_grad
-from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu
+from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu, SoftmaxWithLoss
 from xpnet.layers._windows import as_batch, batch_innermost, framed
 from xpnet.layers.convolution import filter_gradient, filtered
 from xpnet.layers.losses import softmax_and_losses, weighted
 from xpnet.layers.pooling import shares
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
-
-_MOST_PLACES = 9  # in a window of pooling: with more the products become small
-_MOST_COPIED = 5  # numbers of a window for each filter: more take longer to copy than the filters' numbers to pool
 
 
 @one_kernel(kernels.bias_relu)
@@ -68,35 +67,35 @@ def mean(x: Array, out: Array | None = None) -> Array:
 
 
 class ConvolutionPooling(Layer):
-    """A convolution whose input needs no gradient and the max pooling after it: the largest of several convolutions.
+    """A convolution whose input needs no gradient and the max pooling after it: the maximum of several convolutions.
 
     The upper left numbers of all pooling windows are a convolution with the stride of the windows; so are the numbers
-    right of them, from images that begin one pixel further right; and so on. Each of these lies in memory without
-    gaps, where the windows of one convolution would be read and written a few numbers at a time.
+    right of them, of images shifted by a pixel; and so on. Each lies in memory without gaps, while pooling reads the
+    windows of one convolution a few numbers at a time.
 
-    The products are others, and the gradients sums in another order: the last bits may differ from those of the two.
-    What pooling leaves out, rows and columns at the border, is not computed, so that nothing there is found not finite.
+    The products are others, and gradients are summed in another order: the last bits may differ from those of the two
+    layers. Rows and columns at the border that pooling leaves out are not computed.
 
     Parameters
     ----------
     convolution, pooling
-        The two layers: the former's parameters are used and its gradients are set.
+        The two layers.
     """
 
     def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
         self.convolution = convolution
         self.pooling = pooling
 
-    @classmethod
-    def is_for(cls, convolution: Convolution, pooling: MaxPooling) -> bool:
-        """Whether it can take their place, and is faster where the gradient by the images is not needed.
+    @staticmethod
+    def fits(convolution: Convolution, pooling: Layer) -> bool:
+        """Whether it gives the same and is faster: pooling windows that are small, disjoint and inside the image.
 
-        It is where the windows of pooling do not overlap or reach beyond the image and are small, and where those of
-        the convolution are, which are copied with gaps.
+        The convolution's windows, which are copied with gaps, must be small as well.
         """
-        side_by_side = pooling.apart and pooling.pad == (0, 0) and math.prod(pooling.size) <= _MOST_PLACES
-        small = math.prod(convolution.W.shape[1:]) <= _MOST_COPIED * convolution.W.shape[0]
-        return side_by_side and small
+        if not isinstance(pooling, MaxPooling):
+            return False
+        disjoint = pooling.apart and pooling.pad == (0, 0) and math.prod(pooling.size) <= tuning.MAX_POOLING_PLACES
+        return disjoint and math.prod(convolution.W.shape[1:]) <= tuning.MAX_COPIED_PER_FILTER * convolution.W.shape[0]
 
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W)."""
@@ -106,7 +105,7 @@ class ConvolutionPooling(Layer):
         y = parts[0]
         for part in parts[1:]:
             y = xp.maximum(y, part)
-        layer.x, self.parts, self.y = x, parts, y
+        self.x, self.parts, self.y = x, parts, y
         return as_batch(y)
 
     def backward(self, dout: Array) -> None:
@@ -114,9 +113,9 @@ class ConvolutionPooling(Layer):
         xp, layer = get_array_module(dout), self.convolution
         dout = batch_innermost(dout)
         layer.db = xp.sum(xp.reshape(dout, (dout.shape[0], -1)), axis=1, **layer.out("db"))
-        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(layer.x), strict=True)
+        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(self.x), strict=True)
         layer.dW = sum((filter_gradient(share, windows) for share, windows in pairs), start=xp.zeros_like(layer.W))
-        self.parts, self.y = [], None  # large, and not kept while the network is evaluated
+        self.x, self.parts, self.y = None, [], None  # large, and not kept while the network is evaluated
 
     def _windows(self, x: Array) -> list[Array]:
         """For each place in a pooling window the convolution's windows there, (C, FH, FW, OH, OW, N)."""
@@ -136,16 +135,17 @@ class ConvolutionPooling(Layer):
 
 
 class ReluPooling(Layer):
-    """ReLU and the max pooling after it, in the other order, in which there is less for the ReLU to do.
+    """Max pooling before the ReLU instead of after it, which leaves the ReLU less to do.
 
-    The ReLU of the largest number is the largest of the ReLUs: forward and backward, to the bit and on every backend,
-    if `pooling` is a `MaxPooling`.
+    The ReLU of the maximum is the maximum of the ReLUs, forward and backward, to the bit and on every backend.
 
     Parameters
     ----------
     relu, pooling
-        The two layers, which are used as they are; the latter may be a `ConvolutionPooling`.
+        The two layers; the latter may also be a `ConvolutionPooling`.
     """
+
+    fusable = True
 
     def __init__(self, relu: Relu, pooling: Layer) -> None:
         self.relu = relu
@@ -156,7 +156,7 @@ class ReluPooling(Layer):
         return self.relu.forward(self.pooling.forward(x))
 
     def backward(self, dout: Array) -> Array:
-        """What `pooling` gives back: the gradient goes to the first largest number of each window, if it is above 0."""
+        """The input gradient of the pooling, where the maximum is above 0."""
         dout = as_batch(batch_innermost(dout))  # in the order in which the ReLU's mask lies, and pooling wants it
         return self.pooling.backward(self.relu.backward(dout))
 
@@ -169,76 +169,86 @@ class ReluPooling(Layer):
 
 
 class AffineRelu(Layer):
-    """max(x W + b, 0): an affine layer and the ReLU after it. The ReLU keeps nothing of it.
+    """max(x W + b, 0): an affine layer and the ReLU after it.
 
     Parameters
     ----------
-    affine
-        The affine layer, whose parameters are used and whose gradients are set.
+    affine, relu
+        The two layers.
     """
 
-    def __init__(self, affine: Affine) -> None:
+    def __init__(self, affine: Affine, relu: Relu) -> None:
         self.affine = affine
+        self.relu = relu
 
     def forward(self, x: Array) -> Array:
         """(N, H) for a batch (N, D) or (N, a, b, ...) with a*b*... = D."""
-        y = bias_relu(_product(self.affine, x), self.affine.b)
-        self.y = y
+        rows = _rows(x)
+        y = bias_relu(get_array_module(x).matmul(rows, self.affine.W), self.affine.b)
+        self.rows, self.x_shape, self.y = rows, x.shape, y
         return y
 
     def backward(self, dout: Array) -> Array:
         """The gradient by the input; sets the affine layer's dW and db."""
-        return self.affine.backward(relu_gradient(dout, self.y))
+        return self.affine.gradients(self.rows, self.x_shape, relu_gradient(dout, self.y))
 
     def __repr__(self) -> str:
         return f"AffineRelu({_widths(self.affine)})"
 
 
 class AffineSoftmaxWithLoss(LossLayer):
-    """The final affine layer, and softmax with the cross entropy of it; the original last layer keeps nothing of it.
+    """The final affine layer, and softmax with cross entropy.
 
-    The loss is the mean of the rows' losses, the sum over all rows at once in `SoftmaxWithLoss`: the last bits of the
-    loss may differ, those of the gradients do not.
+    The loss is the mean of the rows' losses, in `SoftmaxWithLoss` the sum over all rows divided by N: the last bits of
+    the loss may differ, those of the gradients do not.
 
     Parameters
     ----------
-    affine
-        The affine layer, whose parameters are used and whose gradients are set.
+    affine, loss
+        The two layers.
     """
 
     classifies = True
 
-    def __init__(self, affine: Affine) -> None:
+    def __init__(self, affine: Affine, loss: SoftmaxWithLoss) -> None:
         self.affine = affine
+        self.loss_layer = loss
 
-    def forward(self, x: Array, t: Array, out: Array | None = None) -> Array:
-        """The mean cross entropy for the affine layer's input `x` (N, ...) and labels `t`, indices or one-hot.
+    def forward(self, x: Array, t: Array) -> Array:
+        """The mean cross entropy for the affine layer's input `x` (N, ...) and checked labels `t`."""
+        return mean(self._row_losses(x, t))
 
-        It is written to `out`, a 0-d array, where one is given.
-        """
-        self.dscores, losses = softmax_cross_entropy(_product(self.affine, x), self.affine.b, t)
-        if out is None or accepts_out(get_array_module(out)):
-            return mean(losses, out)
-        out[...] = mean(losses)
-        return out
+    compute_loss = forward
+
+    def write_loss(self, out: Array, x: Array, t: Array) -> None:
+        """Write the same to `out`, a 0-d array, without another launch where functions take ``out=``."""
+        losses = self._row_losses(x, t)
+        if accepts_out(get_array_module(out)):
+            mean(losses, out)
+        else:
+            out[...] = mean(losses)
 
     def backward(self, dout: float = 1.0) -> Array:
         """The gradient by the affine layer's input, times `dout`; sets the affine layer's dW and db.
 
-        None where nothing needs it (``affine.needs_input_gradient``).
+        None if nothing needs it (``affine.needs_input_gradient``).
         """
-        return self.affine.backward(self.dscores if dout == 1.0 else self.dscores * dout)
+        dscores = self.dscores if dout == 1.0 else self.dscores * dout
+        return self.affine.gradients(self.rows, self.x_shape, dscores)
+
+    def _row_losses(self, x: Array, t: Array) -> Array:
+        rows = _rows(x)
+        scores = get_array_module(x).matmul(rows, self.affine.W)
+        self.dscores, losses = softmax_cross_entropy(scores, self.affine.b, t)
+        self.rows, self.x_shape = rows, x.shape
+        return losses
 
     def __repr__(self) -> str:
         return f"AffineSoftmaxWithLoss({_widths(self.affine)})"
 
 
-def _product(affine: Affine, x: Array) -> Array:
-    """X W, the bias still to be added; leaves in the affine layer what its own ``backward`` needs."""
-    xp = get_array_module(x)
-    rows = x if x.ndim == 2 else xp.reshape(x, (x.shape[0], -1))
-    affine.x, affine.x_shape = rows, x.shape
-    return xp.matmul(rows, affine.W)
+def _rows(x: Array) -> Array:
+    return x if x.ndim == 2 else get_array_module(x).reshape(x, (x.shape[0], -1))
 
 
 def _widths(affine: Affine) -> str:

@@ -17,6 +17,7 @@ from xpnet._core.checks import (
     index_labels,
     is_one_hot,
 )
+from xpnet._core.declared import is_library_code
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
@@ -36,6 +37,12 @@ class LossLayer:
     state_names: ClassVar[tuple[str, ...]] = ()
     """The attributes whose arrays the layer keeps from one training step to the next."""
 
+    recordable: ClassVar[bool] = True
+    """As for `Layer`."""
+
+    fusable: ClassVar[bool] = False
+    """As for `Layer`."""
+
     def forward(self, x: Array, t: Array) -> Array:
         """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""
         _, x = as_floating(x)
@@ -51,6 +58,10 @@ class LossLayer:
     def compute_loss(self, x: Array, t: Array) -> Array:
         """The same for targets that `prepare_targets` gave: a training step's, which checks nothing again."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to compute `compute_loss(x, t)`.")
+
+    def write_loss(self, out: Array, x: Array, t: Array) -> None:
+        """Write the loss for targets that `prepare_targets` gave to `out`, a 0-d array."""
+        out[...] = loss_of_checked(self, x, t)
 
     def backward(self, dout: float = 1.0) -> Array:
         """The gradient of the loss by the scores, times `dout`."""
@@ -114,8 +125,7 @@ def loss_of_checked(last_layer: LossLayer, x: Array, t: Array) -> Array:
 
     A last layer that has a ``forward`` of its own may compute something else there: then that is called.
     """
-    has_own = type(last_layer).forward is not LossLayer.forward or "forward" in vars(last_layer)
-    return last_layer.forward(x, t) if has_own else last_layer.compute_loss(x, t)
+    return last_layer.compute_loss(x, t) if is_library_code(last_layer.forward) else last_layer.forward(x, t)
 
 
 def softmax_and_losses(x: Array) -> tuple[Array, Array]:
@@ -165,6 +175,7 @@ class SoftmaxWithLoss(LossLayer):
     """
 
     classifies = True
+    fusable: ClassVar[bool] = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = check_between("label_smoothing", label_smoothing, 0, 1, below=True)

@@ -1,6 +1,7 @@
 """Pooling: the windows of an image, each as one number (course row 20)."""
 
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_module, sliding_windows
 from xpnet._core.checks import check_floats
@@ -77,6 +78,8 @@ class MaxPooling(_WindowPooling):
     array([[[[0., 0., 7., 0.],
              [1., 0., 0., 0.]]]])
     """
+
+    fusable: ClassVar[bool] = True
 
     def forward(self, x: Array) -> Array:
         """(N, C, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - pool_h) / stride + 1, rounded down."""

@@ -40,7 +40,7 @@ from xpnet.layers import (
     loss_of_checked,
 )
 from xpnet.networks.class_names import are_words, check_classes, class_indices
-from xpnet.networks.plan import Pass, fuse
+from xpnet.networks.plan import Plan
 from xpnet.networks.state import LayerStack
 from xpnet.networks.summary import summary_table
 
@@ -175,7 +175,7 @@ class Network(LayerStack):
     @last_layer.setter
     def last_layer(self, last_layer: LossLayer) -> None:
         check_loss_layer("last_layer", last_layer)
-        self._pass = Pass.through(list(self._layers.values()), last_layer)
+        self._pass = Plan.of(list(self._layers.values()), last_layer)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -431,7 +431,7 @@ class Network(LayerStack):
         """
         return self.compute_gradients_through(self._pass, x, t)
 
-    def compute_gradients_through(self, way: Pass, x: Array, t: Array, out: Array | None = None) -> Array:
+    def compute_gradients_through(self, way: Plan, x: Array, t: Array, out: Array | None = None) -> Array:
         """The same by another pass through the same layers, such as a fused one; the loss goes to `out` if it can."""
         self.set_train(True)
         for layer, name in self._grad_places:
@@ -456,9 +456,9 @@ class Network(LayerStack):
         for layer in self._every_layer:
             layer.train = train and not layer.frozen
 
-    def fused(self, *, kernels: bool = True) -> Pass:
+    def fused(self, *, kernels: bool = True) -> Plan:
         """The pass through the layers with fused layers in place of neighbours, compiled ones too where `kernels`."""
-        return fuse(list(self._layers.values()), self.last_layer, kernels=kernels)
+        return Plan.fused(list(self._layers.values()), self.last_layer, kernels=kernels)
 
     def _gather_gradients(self) -> None:
         """Bring into the buffer, if there is one, what a layer made anew instead of writing it to ``self.out(...)``."""
