@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import AND, NAND, OR, XOR, asarray, use_backend
+from xpnet import AND, NAND, OR, XOR, asarray, one_hot, use_backend
 from xpnet.errors import DtypeError
 
 TABLES = {AND: [0, 0, 0, 1], NAND: [1, 1, 1, 0], OR: [0, 1, 1, 1], XOR: [0, 1, 1, 0]}
@@ -59,3 +59,10 @@ def test_a_gate_leaves_its_inputs_alone():
     x1, x2 = asarray([0.0, 1.0]), asarray([1.0, 1.0])
     XOR(x1, x2)
     assert (x1.tolist(), x2.tolist()) == ([0.0, 1.0], [1.0, 1.0])
+
+
+def test_one_hot(be):
+    rows = [[[0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0, 0, 0]]]  # a label out of range has no 1
+    labels = be.put(np.array([[2, 0], [1, 3]]))
+    be.check(one_hot(labels, 3, be.dtype), rows, eps=0)
+    assert one_hot([2, 0], 3).dtype == np.float32

@@ -1,247 +1,94 @@
-"""The public names of xpnet, and where each comes from; loaded when it is first used."""
+"""The public names of xpnet and the modules that define them; each is loaded when it is first used."""
 
-from .backend import (
-    Backend,
-    asarray,
-    get_array_module,
-    get_backend,
-    set_backend,
-    synchronize,
-    to_numpy,
-    use_backend,
-)
-from .data.array_files import (
-    load_weights,
-)
-from .data.augmentation import (
-    Augmentation,
-)
-from .data.book_weights import (
-    load_sample_weight,
-)
-from .data.idx import (
-    load_idx,
-    read_idx,
-)
-from .data.image_folder import (
-    ImageFolder,
-    load_image_folder,
-)
-from .data.mnist import (
-    load_digits,
-    load_mnist,
-)
-from .errors import (
-    XpnetError,
-)
-from .functions import (
-    AND,
-    NAND,
-    OR,
-    XOR,
-    cross_entropy_error,
-    identity_function,
-    mean_squared_error,
-    relu,
-    relu_grad,
-    sigmoid,
-    sigmoid_grad,
-    softmax,
-    step_function,
-)
-from .gradient import (
-    check_gradient,
-    gradient_descent,
-    numerical_gradient,
-)
-from .graph.graph import (
-    Graph,
-)
-from .graph.network_graph import (
-    network_graph,
-)
-from .graph.nodes import (
-    AddLayer,
-    ExpLayer,
-    MulLayer,
-    ReciprocalLayer,
-    SquareLayer,
-)
-from .layers import (
-    Affine,
-    AveragePooling,
-    BatchNormalization,
-    Convolution,
-    Dropout,
-    Flatten,
-    Gelu,
-    GlobalAveragePooling,
-    IdentityWithLoss,
-    Layer,
-    LayerNormalization,
-    LeakyRelu,
-    LossLayer,
-    MaxPooling,
-    Pooling,
-    ReLU,
-    Relu,
-    Residual,
-    Sigmoid,
-    SigmoidWithLoss,
-    SoftmaxWithLoss,
-    Tanh,
-)
-from .networks.convolutional import (
-    DeepConvNet,
-    ResNet,
-    SimpleConvNet,
-)
-from .networks.dense import (
-    MultiLayerNet,
-    SimpleNetwork,
-    ThreeLayerNet,
-    TwoLayerNet,
-)
-from .networks.network import (
-    Network,
-)
-from .networks.params import (
-    Params,
-)
-from .networks.transfer import (
-    with_new_head,
-)
-from .optimizers import (
-    SGD,
-    AdaGrad,
-    Adam,
-    AdamW,
-    Momentum,
-    Nesterov,
-    Optimizer,
-    RMSprop,
-)
-from .optimizers.schedules import (
-    CosineDecay,
-    StepDecay,
-)
-from .search import (
-    Choice,
-    LogUniform,
-    SearchResult,
-    Trial,
-    Uniform,
-    random_search,
-)
-from .training.callbacks import (
-    BestModel,
-    EarlyStopping,
-)
-from .training.data_sets import (
-    split_validation,
-)
-from .training.history import (
-    History,
-)
-from .training.trainer import (
-    Trainer,
-)
+from .backend import Backend as Backend
+from .backend import asarray as asarray
+from .backend import get_array_module as get_array_module
+from .backend import get_backend as get_backend
+from .backend import set_backend as set_backend
+from .backend import synchronize as synchronize
+from .backend import to_numpy as to_numpy
+from .backend import use_backend as use_backend
+from .data.array_files import load_weights as load_weights
+from .data.augmentation import Augmentation as Augmentation
+from .data.book_weights import load_sample_weight as load_sample_weight
+from .data.idx import load_idx as load_idx
+from .data.idx import read_idx as read_idx
+from .data.image_folder import load_image_folder as load_image_folder
+from .data.mnist import load_digits as load_digits
+from .data.mnist import load_mnist as load_mnist
+from .errors import XpnetError as XpnetError
+from .functions import AND as AND
+from .functions import NAND as NAND
+from .functions import OR as OR
+from .functions import XOR as XOR
+from .functions import cross_entropy_error as cross_entropy_error
+from .functions import identity_function as identity_function
+from .functions import mean_squared_error as mean_squared_error
+from .functions import one_hot as one_hot
+from .functions import relu as relu
+from .functions import relu_grad as relu_grad
+from .functions import sigmoid as sigmoid
+from .functions import sigmoid_grad as sigmoid_grad
+from .functions import softmax as softmax
+from .functions import step_function as step_function
+from .gradient import check_gradient as check_gradient
+from .gradient import gradient_descent as gradient_descent
+from .gradient import numerical_gradient as numerical_gradient
+from .graph.graph import Graph as Graph
+from .graph.network_graph import network_graph as network_graph
+from .graph.nodes import AddLayer as AddLayer
+from .graph.nodes import ExpLayer as ExpLayer
+from .graph.nodes import MulLayer as MulLayer
+from .graph.nodes import ReciprocalLayer as ReciprocalLayer
+from .graph.nodes import SquareLayer as SquareLayer
+from .layers import Affine as Affine
+from .layers import AveragePooling as AveragePooling
+from .layers import BatchNormalization as BatchNormalization
+from .layers import Convolution as Convolution
+from .layers import Dropout as Dropout
+from .layers import Flatten as Flatten
+from .layers import Gelu as Gelu
+from .layers import GlobalAveragePooling as GlobalAveragePooling
+from .layers import IdentityWithLoss as IdentityWithLoss
+from .layers import Layer as Layer
+from .layers import LayerNormalization as LayerNormalization
+from .layers import LeakyRelu as LeakyRelu
+from .layers import LossLayer as LossLayer
+from .layers import MaxPooling as MaxPooling
+from .layers import Pooling as Pooling
+from .layers import ReLU as ReLU
+from .layers import Relu as Relu
+from .layers import Residual as Residual
+from .layers import Sigmoid as Sigmoid
+from .layers import SigmoidWithLoss as SigmoidWithLoss
+from .layers import SoftmaxWithLoss as SoftmaxWithLoss
+from .layers import Tanh as Tanh
+from .layers.convolution import col2im as col2im
+from .layers.convolution import im2col as im2col
+from .networks.convolutional import DeepConvNet as DeepConvNet
+from .networks.convolutional import ResNet as ResNet
+from .networks.convolutional import SimpleConvNet as SimpleConvNet
+from .networks.dense import MultiLayerNet as MultiLayerNet
+from .networks.dense import SimpleNetwork as SimpleNetwork
+from .networks.dense import ThreeLayerNet as ThreeLayerNet
+from .networks.dense import TwoLayerNet as TwoLayerNet
+from .networks.network import Network as Network
+from .networks.transfer import with_new_head as with_new_head
+from .optimizers import SGD as SGD
+from .optimizers import AdaGrad as AdaGrad
+from .optimizers import Adam as Adam
+from .optimizers import AdamW as AdamW
+from .optimizers import Momentum as Momentum
+from .optimizers import Nesterov as Nesterov
+from .optimizers import Optimizer as Optimizer
+from .optimizers import RMSprop as RMSprop
+from .optimizers.schedules import CosineDecay as CosineDecay
+from .optimizers.schedules import StepDecay as StepDecay
+from .search import random_search as random_search
+from .training.callbacks import BestModel as BestModel
+from .training.callbacks import EarlyStopping as EarlyStopping
+from .training.data_sets import split_validation as split_validation
+from .training.history import History as History
+from .training.trainer import Trainer as Trainer
 
 __version__: str
-
-__all__ = [
-    "AND",
-    "NAND",
-    "OR",
-    "SGD",
-    "XOR",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "AddLayer",
-    "Affine",
-    "Augmentation",
-    "AveragePooling",
-    "Backend",
-    "BatchNormalization",
-    "BestModel",
-    "Choice",
-    "Convolution",
-    "CosineDecay",
-    "DeepConvNet",
-    "Dropout",
-    "EarlyStopping",
-    "ExpLayer",
-    "Flatten",
-    "Gelu",
-    "GlobalAveragePooling",
-    "Graph",
-    "History",
-    "IdentityWithLoss",
-    "ImageFolder",
-    "Layer",
-    "LayerNormalization",
-    "LeakyRelu",
-    "LogUniform",
-    "LossLayer",
-    "MaxPooling",
-    "Momentum",
-    "MulLayer",
-    "MultiLayerNet",
-    "Nesterov",
-    "Network",
-    "Optimizer",
-    "Params",
-    "Pooling",
-    "RMSprop",
-    "ReLU",
-    "ReciprocalLayer",
-    "Relu",
-    "ResNet",
-    "Residual",
-    "SearchResult",
-    "Sigmoid",
-    "SigmoidWithLoss",
-    "SimpleConvNet",
-    "SimpleNetwork",
-    "SoftmaxWithLoss",
-    "SquareLayer",
-    "StepDecay",
-    "Tanh",
-    "ThreeLayerNet",
-    "Trainer",
-    "Trial",
-    "TwoLayerNet",
-    "Uniform",
-    "XpnetError",
-    "asarray",
-    "check_gradient",
-    "cross_entropy_error",
-    "get_array_module",
-    "get_backend",
-    "gradient_descent",
-    "identity_function",
-    "load_digits",
-    "load_idx",
-    "load_image_folder",
-    "load_mnist",
-    "load_sample_weight",
-    "load_weights",
-    "mean_squared_error",
-    "network_graph",
-    "numerical_gradient",
-    "random_search",
-    "read_idx",
-    "relu",
-    "relu_grad",
-    "set_backend",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "split_validation",
-    "step_function",
-    "synchronize",
-    "to_numpy",
-    "use_backend",
-    "with_new_head",
-]

@@ -145,27 +145,35 @@ def softmax(x: Array) -> Array:
         return exp / xp.sum(exp, axis=-1, keepdims=True)
 
 
-def one_hot(t: Array, classes: int, dtype: Any) -> Array:
-    """Index labels as rows with a single 1.
+def one_hot(t: Array, classes: int, dtype: Any = "float32") -> Array:
+    """One-hot rows of class indices: a single 1 at each index.
 
-    By comparison and not by writing ``y[arange, t] = 1``: that needs no scatter on a GPU, and a label out of range
-    gives a row of zeros instead of quietly another class.
+    Computed by comparison, which needs no scatter on a GPU; a label out of range gives a row of zeros.
 
     Parameters
     ----------
     t
-        Integers, shape (...).
+        Class indices: an integer array or a list, shape (...).
     classes
         The number of classes C.
     dtype
-        The result's dtype, as the array module has it (``scores.dtype``).
+        The dtype of the result, by name or as the array module has it (``scores.dtype``).
 
     Returns
     -------
     Array
         Shape (..., C).
+
+    Examples
+    --------
+    >>> one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
     """
-    return get_array_module(t).astype(t[..., None] == arange(classes, like=t), dtype)
+    if not is_array(t):
+        t = asarray(t, backend="numpy")
+    xp = get_array_module(t)
+    return xp.astype(t[..., None] == arange(classes, like=t), getattr(xp, dtype) if isinstance(dtype, str) else dtype)
 
 
 def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:

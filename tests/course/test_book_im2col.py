@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet import SGD, Affine, Convolution, Pooling, Relu, SimpleConvNet
+from xpnet import SGD, Affine, Convolution, Pooling, Relu, SimpleConvNet, col2im, im2col
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.is_dir():
@@ -51,6 +51,18 @@ def test_col2im_is_the_transpose_of_im2col(stride, pad):
     columns = book.im2col(x, 3, 2, stride, pad)
     rows = drawn(*columns.shape, seed=1)
     close(np.sum(columns * rows), np.sum(x * book.col2im(rows, x.shape, 3, 2, stride, pad)))
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 2), (2, 0), (2, 1), (3, 1)])
+def test_im2col_and_col2im_are_the_books(stride, pad):
+    x = drawn(*IMAGES)
+    columns = book.im2col(x, 3, 2, stride, pad)
+    np.testing.assert_array_equal(im2col(x, 3, 2, stride, pad), columns)
+    np.testing.assert_array_equal(im2col(x, filter_h=3, filter_w=2, stride=stride, pad=pad), columns)
+    rows = drawn(*columns.shape, seed=1)
+    np.testing.assert_array_equal(
+        col2im(rows, x.shape, 3, 2, stride, pad), book.col2im(rows, x.shape, 3, 2, stride, pad)
+    )
 
 
 @pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 2), (2, 0), (2, 1), (3, 1)])

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpnet import Affine, ImageFolder, Network, Trainer, TwoLayerNet, load_image_folder
+from xpnet import Affine, Network, Trainer, TwoLayerNet, load_image_folder
 from xpnet.data import image_folder
 from xpnet.data._image_files import read_image
+from xpnet.data.image_folder import ImageFolder
 from xpnet.errors import ArgumentError, DataError, ShapeError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's names of files, and limits of memory")

@@ -1,6 +1,7 @@
 """Layers of images: that they keep the rules, what they need, and how they refuse; the numbers are the matrix's."""
 
 import copy
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from xpnet import (
     Relu,
     Residual,
     Trainer,
+    col2im,
+    im2col,
     network_graph,
     to_numpy,
 )
@@ -125,6 +128,36 @@ def test_pooling_gives_a_gradient_to_each_number(
     np.testing.assert_allclose(layer.backward(y), expected, rtol=1e-14)
 
 
+def test_im2col_and_col2im(be: Place) -> None:
+    x = np.arange(2 * 3 * 5 * 4).reshape(2, 3, 5, 4)
+    columns = im2col(be.put(x.astype(float)), 3, 2, (2, 1), (1, 0))
+    be.check(columns, im2col(x, 3, 2, (2, 1), (1, 0)))
+    assert (columns.shape, im2col(x, 3, 2).dtype) == ((2 * 3 * 3, 3 * 3 * 2), np.float64)
+    be.check(col2im(columns, (2, 3, 5, 4), 3, 2, (2, 1), (1, 0)), x * [[[[1], [2], [1], [2], [1]]]] * [1, 2, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda: im2col(np.ones((3, 5, 5)), 2, 2),
+            ShapeError,
+            "im2col expects images of shape (N, C, H, W), got (3",
+        ),
+        (lambda: im2col(np.ones((1, 1, 2, 2)), 3, 2), ShapeError, "im2col has windows of 3 x 2, more than the 2 x 2"),
+        (lambda: im2col(np.ones((1, 1, 2, 2)), 0, 2), ArgumentError, "filter_h and filter_w must be"),
+        (
+            lambda: col2im(np.ones((4, 3)), (1, 1, 3, 3), 2, 2),
+            ShapeError,
+            "matrix of shape (4, 4), one window a row",
+        ),
+    ],
+)
+def test_images_and_matrices_that_do_not_fit(call: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call()
+
+
 # --- what they need -------------------------------------------------------------------------------------------------
 
 
@@ -151,17 +184,17 @@ def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch
         layer = convolution(2, 3, stride=stride, pad=1)
         y = layer.forward(x)
         results.append((y, layer.backward(np.cos(y)), layer.dW, layer.db))
-        monkeypatch.setattr(tuning, "MAX_CPU_PIECE_BYTES", 1)  # a row of the output at a time
+        monkeypatch.setattr(tuning, "MAX_CPU_BLOCK_BYTES", 1)  # a row of the output at a time
     for at_once, in_pieces in zip(*results, strict=True):
         np.testing.assert_allclose(in_pieces, at_once, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(30, 25, 4800), (30, 25, 4801), (30, 25, 100), (3, 2, 20_000)])
-def test_long_products(shape: tuple[int, int, int]) -> None:
+def test_wide_products(shape: tuple[int, int, int]) -> None:
     n, k, m = shape
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((n, m)), rng.standard_normal((k, m))
-    np.testing.assert_allclose(windows_module.long_product(a, b), a @ b.T, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(windows_module.wide_matmul(a, b), a @ b.T, rtol=0, atol=1e-10)
 
 
 def test_an_empty_array_is_not_made_again() -> None:

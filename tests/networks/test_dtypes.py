@@ -16,7 +16,6 @@ from xpnet import (
     LayerNormalization,
     MultiLayerNet,
     Network,
-    Params,
     ResNet,
     SimpleConvNet,
     SimpleNetwork,
@@ -28,6 +27,7 @@ from xpnet import (
     sigmoid,
 )
 from xpnet.errors import ArgumentError, DtypeError
+from xpnet.networks.params import Params
 
 X = np.linspace(-1, 1, 24, dtype="float32").reshape(6, 4)
 T = np.array([0, 1, 2, 0, 1, 2])

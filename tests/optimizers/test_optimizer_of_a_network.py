@@ -9,10 +9,11 @@ import pytest
 from optimizer_cases import each_optimizer, same_bits
 from small_training import LABELS, PIXELS, make
 
-from xpnet import Affine, TwoLayerNet, Uniform, random_search, with_new_head
+from xpnet import Affine, TwoLayerNet, random_search, with_new_head
 from xpnet.errors import ArgumentError
 from xpnet.optimizers import SGD, Adam, Momentum
 from xpnet.optimizers.schedules import CosineDecay
+from xpnet.search import Uniform
 
 
 def network(seed=0, **options):
@@ -166,7 +167,7 @@ def test_a_search_says_which_trials_shared_an_optimizer():
 
 def test_trials_of_a_search_have_copies_of_what_they_draw():
     """So that an optimizer among the choices is a fresh one each time."""
-    from xpnet import Choice
+    from xpnet.search import Choice
 
     shared = Adam(CosineDecay(0.05, 3))
 

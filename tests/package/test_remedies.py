@@ -205,7 +205,7 @@ def label_columns(folder):
 
 def search(train=lambda **params: 1.0, space=None):
     """A search in which each trial ends well."""
-    space = {"lr": xpnet.LogUniform(0.1, 1)} if space is None else space
+    space = {"lr": xpnet.search.LogUniform(0.1, 1)} if space is None else space
     result = random_search(train, space, trials=2, seed=0, verbose=False)
     assert not any(trial.error for trial in result.trials)
     return result
@@ -845,7 +845,7 @@ ADVICE = [
         lambda n: search(lambda lr: n.result).plot_curves(),
     ),
     ("The space has no parameter", {}, lambda n: search(space={}), lambda n: search(space=n.result)),
-    (" Use `Choice([{", {}, lambda n: xpnet.Choice("SGD"), lambda n: search(space={"name": n.result})),
+    (" Use `Choice([{", {}, lambda n: xpnet.search.Choice("SGD"), lambda n: search(space={"name": n.result})),
     (" Draw among values with `", {}, lambda n: search(space={"lr": [0.1, 0.2]}), lambda n: search(space=n.result)),
     (" Draw among values with `", {}, lambda n: search(space={"lr": 0.1}), lambda n: search(space=n.result)),
     # --- drawing ---

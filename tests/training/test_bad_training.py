@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_training import make
 
-from xpnet import SGD, CosineDecay, EarlyStopping, LogUniform, StepDecay, random_search
+from xpnet import SGD, CosineDecay, EarlyStopping, StepDecay, random_search
 from xpnet.errors import ArgumentError
+from xpnet.search import LogUniform
 
 
 @pytest.mark.parametrize(

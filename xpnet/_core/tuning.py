@@ -7,10 +7,10 @@ Read them as ``tuning.NAME``, so that one change reaches every module.
 
 CACHE_LINE_BYTES = 64
 
-MAX_CPU_PIECE_BYTES = 2**22
+MAX_CPU_BLOCK_BYTES = 2**22
 """Of a convolution's windows that are copied at a time: they stay in the caches of a core."""
 
-MAX_GPU_PIECE_BYTES = 2**26
+MAX_GPU_BLOCK_BYTES = 2**26
 """The same on a GPU, whose work on a piece must take longer than a launch."""
 
 MAX_CPU_GATHERED_NUMBERS = 2**18
@@ -21,7 +21,7 @@ MAX_GPU_GATHERED_NUMBERS = 2**22
 
 # --- layers -----------------------------------------------------------------------------------------------------------
 
-MAX_LONG_PRODUCT_ROWS = 64
+MAX_WIDE_MATMUL_ROWS = 64
 """Of a product of few rows and long columns that is divided into parts; with more rows BLAS is as fast undivided."""
 
 MAX_POOLING_PLACES = 9

@@ -1,9 +1,9 @@
-"""What convolution and pooling do with images around their arithmetic: how images lie, are framed and divided.
+"""Padding, strided windows and blocks of rows: the array handling of convolution and pooling.
 
-Inside these layers images lie as (C, H, W, N), the samples side by side: windows are then copied, compared and added in
-runs of N numbers, and the filters times a matrix of windows give images that lie like this as well. What a layer gives
-out is a view of that in the course's order, (N, C, H, W); elementwise operations keep it, so that the next layer of
-this kind finds its images as it wants them.
+Inside these layers images have the order (C, H, W, N), with the samples innermost: windows are then copied, compared
+and added in runs of N numbers, and filters times a matrix of windows give images of the same order. The output of a
+layer is a view of that in the course's order, (N, C, H, W); elementwise operations keep the memory order, so that the
+next layer of this kind finds its images as it needs them.
 """
 
 from typing import Any
@@ -15,27 +15,11 @@ from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_mo
 from xpnet._core.cupy import CupyNamespace
 from xpnet.errors import ArgumentError, ShapeError
 
-__all__ = [
-    "Pair",
-    "add_at",
-    "as_batch",
-    "batch_innermost",
-    "check_pair",
-    "described",
-    "framed",
-    "long_product",
-    "pads",
-    "pieces",
-    "strides",
-    "unframed",
-    "window_counts",
-]
-
 Pair = tuple[int, int]
 
 
 def check_pair(name: str, value: Any, least: int) -> Pair:
-    """A whole number of at least `least` for both directions, or a pair of them for rows and columns."""
+    """A pair of whole numbers of at least `least`, for rows and columns, from a pair or from one number for both."""
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or any(isinstance(n, bool | np.bool_) or not hasattr(n, "__index__") or n < least for n in pair):
         raise ArgumentError(
@@ -45,18 +29,18 @@ def check_pair(name: str, value: Any, least: int) -> Pair:
     return int(pair[0]), int(pair[1])
 
 
-def strides(name: str, value: Any) -> Pair:
-    """A distance, or a size, in both directions: at least 1."""
+def check_stride(name: str, value: Any) -> Pair:
+    """A stride or a size: a pair of numbers of at least 1."""
     return check_pair(name, value, 1)
 
 
-def pads(name: str, value: Any) -> Pair:
-    """How many numbers to add on each side, in both directions: at least 0."""
+def check_pad(name: str, value: Any) -> Pair:
+    """The padding on each side: a pair of numbers of at least 0."""
     return check_pair(name, value, 0)
 
 
 def window_counts(image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:
-    """How many windows begin below and beside one another in an image (H, W); a ShapeError where not one fits."""
+    """The numbers of windows along the height and the width of an image (H, W); a ShapeError if none fits."""
     padded = image[0] + 2 * pad[0], image[1] + 2 * pad[1]
     if padded[0] < size[0] or padded[1] < size[1]:
         raise ShapeError(
@@ -66,60 +50,60 @@ def window_counts(image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -
     return (padded[0] - size[0]) // stride[0] + 1, (padded[1] - size[1]) // stride[1] + 1
 
 
-def described(stride: Pair, pad: Pair, usual: Pair = (1, 1)) -> str:
-    """``", stride=2, pad=1"``, without what is as usual."""
+def format_window(stride: Pair, pad: Pair, usual: Pair = (1, 1)) -> str:
+    """``", stride=2, pad=1"``, without what has its default."""
     text = "" if stride == usual else f", stride={stride[0] if stride[0] == stride[1] else stride}"
     return text if pad == (0, 0) else f"{text}, pad={pad[0] if pad[0] == pad[1] else pad}"
 
 
 def batch_innermost(x: Array) -> Array:
-    """(N, C, H, W) as (C, H, W, N), and in memory so where one can say; a view where it lies so already."""
+    """(N, C, H, W) as (C, H, W, N), also in memory if the library has memory orders; a view if it already is."""
     xp = get_array_module(x)
     x = xp.permute_dims(x, (1, 2, 3, 0))
     return xp.ascontiguousarray(x) if accepts_out(xp) else x
 
 
 def as_batch(x: Array) -> Array:
-    """(C, H, W, N) as (N, C, H, W): a view where the library has views."""
+    """(C, H, W, N) as (N, C, H, W): a view if the library has views."""
     return get_array_module(x).permute_dims(x, (3, 0, 1, 2))
 
 
-def framed(x: Array, pad: Pair, value: float = 0.0) -> Array:
-    """(N, C, H, W) as (C, H + 2 pad_h, W + 2 pad_w, N), with a frame of `value` around each image."""
+def pad_images(x: Array, pad: Pair, value: float = 0.0) -> Array:
+    """(N, C, H, W) as (C, H + 2 pad_h, W + 2 pad_w, N), padded with `value`."""
     if pad == (0, 0):
         return batch_innermost(x)
     xp = get_array_module(x)
     (n, c, h, w), (pad_h, pad_w) = x.shape, pad
     x = xp.permute_dims(x, (1, 2, 3, 0))
     if accepts_out(xp):
-        framed = xp.full((c, h + 2 * pad_h, w + 2 * pad_w, n), value, dtype=x.dtype)
-        framed[:, pad_h : pad_h + h, pad_w : pad_w + w, :] = x
-        return framed
+        padded = xp.full((c, h + 2 * pad_h, w + 2 * pad_w, n), value, dtype=x.dtype)
+        padded[:, pad_h : pad_h + h, pad_w : pad_w + w, :] = x
+        return padded
     x = _between(x, 1, pad_h, pad_h, value)
     return _between(x, 2, pad_w, pad_w, value)
 
 
-def unframed(x: Array, pad: Pair) -> Array:
-    """(C, H + 2 pad_h, W + 2 pad_w, N) as (N, C, H, W), without the frame."""
+def unpad_images(x: Array, pad: Pair) -> Array:
+    """(C, H + 2 pad_h, W + 2 pad_w, N) as (N, C, H, W), without the padding."""
     (pad_h, pad_w), (_, h, w, _) = pad, x.shape
     return as_batch(x[:, pad_h : h - pad_h, pad_w : w - pad_w, :])
 
 
 def add_at(total: Array, part: Array, at: Pair, stride: Pair, *, alone: bool = False) -> Array:
-    """`total` with `part` added to every `stride`-th element from `at` on: what brings windows' gradients together.
+    """`total` with `part` added to every `stride`-th element, starting at `at`.
 
     Parameters
     ----------
     total
-        (C, H, W, N); written to where the library lets one.
+        (C, H, W, N); changed in place if the library allows it.
     part
         (C, OH, OW, N).
     at
-        The row and the column of its first element.
+        The row and the column in `total` of its first element.
     stride
-        How far its rows, and its columns, lie apart in `total`.
+        The distances of its rows and of its columns in `total`.
     alone
-        Whether `total` is 0 there, so that there is nothing to add to.
+        Whether `total` is still 0 there.
     """
     if accepts_out(get_array_module(total)):
         (row, column), (down, right), (_, h, w, _) = at, stride, part.shape
@@ -135,34 +119,42 @@ def add_at(total: Array, part: Array, at: Pair, stride: Pair, *, alone: bool = F
     return total + part
 
 
-def long_product(a: Array, b: Array) -> Array:
-    """A b^T of two matrices, (n, m) and (k, m), that are far wider than high.
+def add_windows(total: Array, windows: Array, first: int, stride: Pair) -> Array:
+    """`total` (C, H, W, N) plus windows (C, FH, FW, rows, OW, N) at their places; `first` is their first output row."""
+    for i in range(windows.shape[1]):
+        for j in range(windows.shape[2]):
+            total = add_at(total, windows[:, i, j, ...], (first * stride[0] + i, j), stride)
+    return total
 
-    OpenBLAS is up to twice as fast with the higher one first. Up to a million multiplications it uses a kernel for
-    small matrices, which needs half of the time where both are low: hence the sum of small products. The order of the
-    operands and of the sum decides the last bits, so every array module that computes on a CPU has the same.
+
+def wide_matmul(a: Array, b: Array) -> Array:
+    """a b^T for two matrices, (n, m) and (k, m), with far more columns than rows.
+
+    OpenBLAS is up to twice as fast if the matrix with more rows comes first. Up to a million multiplications it uses a
+    kernel for small matrices, which takes half of the time if both have few rows: hence the sum of small products. The
+    last bits depend on both orders, so all array modules that compute on a CPU use the same ones.
     """
     xp, (n, m), k = get_array_module(a), a.shape, b.shape[0]
     if isinstance(xp, CupyNamespace):
         return xp.matmul(a, b.T)
     if n < k:
-        return long_product(b, a).T
+        return wide_matmul(b, a).T
     parts = next((p for p in range(-(-n * m * k // 10**6), m // 512 + 1) if m % p == 0), 1)
-    if parts == 1 or n > tuning.MAX_LONG_PRODUCT_ROWS:
+    if parts == 1 or n > tuning.MAX_WIDE_MATMUL_ROWS:
         return xp.matmul(a, b.T)
     a, b = xp.reshape(a, (n, parts, -1)), xp.reshape(b, (k, parts, -1))
     return xp.sum(xp.matmul(xp.permute_dims(a, (1, 0, 2)), xp.permute_dims(b, (1, 2, 0))), axis=0)
 
 
-def pieces(x: Array, rows: int, row_numbers: int) -> list[Pair]:
-    """Where to divide `rows` rows of so many numbers of the dtype of `x`, so that a piece is no large array.
+def row_blocks(x: Array, rows: int, row_numbers: int) -> list[Pair]:
+    """Blocks (first, last) of `rows` rows, each row of `row_numbers` numbers of the dtype of `x`, that fit in a cache.
 
-    Elsewhere than on NumPy and CuPy they are not divided.
+    One block on libraries other than NumPy and CuPy.
     """
     xp = get_array_module(x)
     if not accepts_out(xp):
         return [(0, rows)]
-    most = tuning.MAX_GPU_PIECE_BYTES if isinstance(xp, CupyNamespace) else tuning.MAX_CPU_PIECE_BYTES
+    most = tuning.MAX_GPU_BLOCK_BYTES if isinstance(xp, CupyNamespace) else tuning.MAX_CPU_BLOCK_BYTES
     at_once = min(rows, max(1, most // (row_numbers * x.dtype.itemsize)))
     return [(first, min(first + at_once, rows)) for first in range(0, rows, at_once)]
 
@@ -177,7 +169,7 @@ def _spread(x: Array, axis: int, step: int) -> Array:
 
 
 def _between(x: Array, axis: int, before: int, after: int, value: float) -> Array:
-    """`x` between so many elements of that value before and after it along an axis."""
+    """`x` with `before` and `after` elements of `value` added along an axis."""
     xp = get_array_module(x)
 
     def block(length: int) -> Any:

@@ -3,44 +3,45 @@
 import math
 from typing import ClassVar, Self
 
-from xpnet._core.arrays import Array, accepts_out, get_array_module, sliding_windows
+from xpnet._core.arrays import Array, accepts_out, creation_device, get_array_module, sliding_windows
 from xpnet._core.checks import check_count, check_floats
 from xpnet.backend import Backend
 from xpnet.errors import ShapeError
+from xpnet.functions import as_floating
 from xpnet.layers._windows import (
     Pair,
-    add_at,
+    add_windows,
     as_batch,
     batch_innermost,
+    check_pad,
     check_pair,
-    described,
-    framed,
-    long_product,
-    pads,
-    pieces,
-    strides,
-    unframed,
+    check_stride,
+    format_window,
+    pad_images,
+    row_blocks,
+    unpad_images,
+    wide_matmul,
     window_counts,
 )
 from xpnet.layers.base import Layer, checked
 from xpnet.layers.initializers import Random, constant, initial_weights, parameter
 
-__all__ = ["Convolution", "filter_gradient", "filtered"]
+__all__ = ["Convolution", "col2im", "convolve_windows", "filter_gradient", "im2col"]
 
 
 class Convolution(Layer):
-    """The images' windows times each filter, plus a bias for each filter.
+    """Convolution of images (``Conv2d``, ``Conv2D``): the product of each window with each filter, plus a bias.
 
     Parameters
     ----------
     W
-        Filters, shape (FN, C, FH, FW): so many, for so many channels, so high and so wide.
+        Filters, shape (FN, C, FH, FW): number of filters, channels, height, width.
     b
         Biases, shape (FN,).
     stride
-        By how much one window lies below and right of another; a pair for different ones.
+        The distance between neighboring windows; a pair if it differs for rows and columns.
     pad
-        How many zeros are put on each side of an image; a pair for (above and below, left and right).
+        The number of zeros added on each side of an image; a pair for (top and bottom, left and right).
 
     Attributes
     ----------
@@ -49,9 +50,8 @@ class Convolution(Layer):
 
     Notes
     -----
-    The columns of which each is a window (the course's ``im2col``) are FH * FW times as large as the images. So they
-    are made for some rows of the output at a time, which stay in the processor's cache, and ``backward`` makes them
-    again.
+    The matrix of all windows (the course's `im2col`) is FH * FW times as large as the images. It is therefore made for
+    a block of output rows at a time, which fits in the processor's cache, and made again by ``backward``.
 
     Examples
     --------
@@ -77,8 +77,8 @@ class Convolution(Layer):
     b: Array
     dW: Array
     db: Array
-    stride: Pair = checked(strides, fixed=True)
-    pad: Pair = checked(pads, fixed=True)
+    stride: Pair = checked(check_stride, fixed=True)
+    pad: Pair = checked(check_pad, fixed=True)
 
     def __init__(self, W: Array, b: Array, stride: int | Pair = 1, pad: int | Pair = 0) -> None:
         self.W = W
@@ -88,8 +88,8 @@ class Convolution(Layer):
                 f"Convolution expects filters W of shape (FN, C, FH, FW) and biases b of shape (FN,), got W "
                 f"{tuple(self.W.shape)} and b {tuple(self.b.shape)}."
             )
-        self.stride = check_pair("stride", stride, 1)
-        self.pad = check_pair("pad", pad, 0)
+        self.stride = check_stride("stride", stride)
+        self.pad = check_pad("pad", pad)
 
     @classmethod
     def create(
@@ -112,8 +112,8 @@ class Convolution(Layer):
         size
             The height and width of a filter; a pair if they differ.
         init
-            The standard deviation of the weights, or a name such as ``"he"``: see `initial_weights`. The inputs of a
-            filter are the numbers of a window, channels * height * width; the outputs, filters * height * width.
+            The standard deviation of the weights, or a name such as ``"he"``: see `initial_weights`. A filter has
+            channels * height * width inputs, and filters * height * width outputs for ``"glorot"``.
         stride, pad
             As for `Convolution`.
         rng, dtype, backend
@@ -136,8 +136,8 @@ class Convolution(Layer):
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W), with OH = (H + 2 pad - FH) / stride + 1, rounded down."""
         self.check_batch(x)
-        x = framed(x, self.pad)  # (C, H, W, N): see xpnet.layers._windows
-        y = as_batch(filtered(self.windows(x), self.W, self.b))
+        x = pad_images(x, self.pad)  # (C, H, W, N): see xpnet.layers._windows
+        y = as_batch(convolve_windows(self.windows(x), self.W, self.b))
         self.x = x
         return y
 
@@ -154,21 +154,17 @@ class Convolution(Layer):
         return sliding_windows(x, self.W.shape[2:], self.stride)
 
     def _input_gradient(self, dout: Array) -> Array:
-        """`dout` times the filters, at each window's place, summed where windows overlap."""
-        xp, row = get_array_module(dout), dout.shape[2] * dout.shape[3]
-        windows, count = self.windows(self.x), self.W.shape[0]
+        """`dout` (FN, OH, OW, N) times the filters, added at each window's place."""
+        xp, windows, count = get_array_module(dout), self.windows(self.x), self.W.shape[0]
         filters, dout, dx = xp.reshape(self.W, (count, -1)), xp.reshape(dout, (count, -1)), xp.zeros_like(self.x)
-        for first, last in _pieces(windows):
-            dcolumns = xp.matmul(filters.T, dout[:, first * row : last * row])
-            dwindows = xp.reshape(dcolumns, windows[:, :, :, first:last, ...].shape)
-            for i in range(self.W.shape[2]):
-                for j in range(self.W.shape[3]):
-                    at = (first * self.stride[0] + i, j)
-                    dx = add_at(dx, dwindows[:, i, j, ...], at, self.stride)
-        return unframed(dx, self.pad)
+        for rows, columns in _blocks(windows):
+            dcolumns = xp.matmul(filters.T, dout[:, columns])
+            dwindows = xp.reshape(dcolumns, windows[:, :, :, rows, ...].shape)
+            dx = add_windows(dx, dwindows, rows.start, self.stride)
+        return unpad_images(dx, self.pad)
 
     def check_batch(self, x: Array) -> None:
-        """That a batch is of images that fit, and of floats; pixels would have to be scaled."""
+        """Raise unless `x` is a batch of images that fit, of floats; pixels would have to be scaled."""
         super().check_batch(x)
         check_floats("Convolution", x)
 
@@ -178,66 +174,149 @@ class Convolution(Layer):
         if len(shape) != 3 or shape[0] != channels:
             raise ShapeError(
                 f"expects images (C, H, W) of {channels} channel{'s' * (channels > 1)} (W is {tuple(self.W.shape)}), "
-                f"got samples of shape {tuple(shape)}{_mend(shape, channels)}"
+                f"got samples of shape {tuple(shape)}{_advice(shape, channels)}"
             )
         return (count, *window_counts(shape[1:], (fh, fw), self.stride, self.pad))
 
     def multiplications(self, shape: tuple[int, ...]) -> int:
-        """Each filter's numbers, as often as there are windows."""
+        """The numbers of all filters times the number of windows."""
         _, oh, ow = self.output_shape(shape)
         return math.prod(self.W.shape) * oh * ow
 
     def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
-        """That of a piece: see the notes."""
+        """That of a block of output rows: see the notes."""
         _, oh, ow = self.output_shape(shape)
         count, *window = self.W.shape
         row = math.prod(window) * ow * samples
-        first, last = pieces(self.W, oh, row)[0]
+        first, last = row_blocks(self.W, oh, row)[0]
         return 2.0 * count * row * (last - first)
 
     def __repr__(self) -> str:
         count, channels, fh, fw = self.W.shape
-        return f"Convolution({channels} -> {count}, {fh}x{fw}{described(self.stride, self.pad)})"
+        return f"Convolution({channels} -> {count}, {fh}x{fw}{format_window(self.stride, self.pad)})"
 
 
-def _mend(shape: tuple[int, ...], channels: int) -> str:
-    """What makes images (C, H, W) of samples of another shape, where one can say."""
+def _advice(shape: tuple[int, ...], channels: int) -> str:
+    """How to make images (C, H, W) of samples of another shape, if that is clear."""
     if len(shape) < 3:
         return f"; make images of them with `x.reshape(-1, {channels}, height, width)`"
     return "; bring the channels to the front with `x.transpose(0, 3, 1, 2)`" if shape[-1] == channels else ""
 
 
-def filtered(windows: Array, W: Array, b: Array) -> Array:
+def convolve_windows(windows: Array, W: Array, b: Array) -> Array:
     """Windows (C, FH, FW, OH, OW, N) times each filter, plus its bias: (FN, OH, OW, N)."""
     xp, (oh, ow, n), count = get_array_module(windows), windows.shape[3:], W.shape[0]
     filters = xp.reshape(W, (count, -1))
     y = xp.empty((count, oh * ow * n), dtype=windows.dtype) if accepts_out(xp) else None
-    for first, last in _pieces(windows):
-        out = {} if y is None else {"out": y[:, first * ow * n : last * ow * n]}
-        piece = xp.matmul(filters, _columns(windows[:, :, :, first:last, ...]), **out)
-        piece += b[:, None]
-    return xp.reshape(piece if y is None else y, (count, oh, ow, n))
+    for rows, columns in _blocks(windows):
+        out = {} if y is None else {"out": y[:, columns]}
+        block = xp.matmul(filters, _columns(windows[:, :, :, rows, ...]), **out)
+        block += b[:, None]
+    return xp.reshape(block if y is None else y, (count, oh, ow, n))
 
 
 def filter_gradient(dout: Array, windows: Array) -> Array:
     """The sum over all windows (C, FH, FW, OH, OW, N) of `dout` (FN, OH, OW, N) times the window: (FN, C, FH, FW)."""
-    xp, (count, _, ow, n), dW = get_array_module(dout), dout.shape, None
+    xp, count, dW = get_array_module(dout), dout.shape[0], None
     dout = xp.reshape(dout, (count, -1))
-    for first, last in _pieces(windows):
-        columns = _columns(windows[:, :, :, first:last, ...])
-        part = long_product(dout[:, first * ow * n : last * ow * n], columns)
+    for rows, columns in _blocks(windows):
+        part = wide_matmul(dout[:, columns], _columns(windows[:, :, :, rows, ...]))
         dW = part if dW is None else dW + part
     return xp.reshape(dW, (count, *windows.shape[:3]))
 
 
-def _pieces(windows: Array) -> list[Pair]:
-    """The rows of the output to compute at a time."""
+def _blocks(windows: Array) -> list[tuple[slice, slice]]:
+    """Blocks of output rows, and their columns in a matrix (FN, OH * OW * N)."""
     c, fh, fw, oh, ow, n = windows.shape
-    return pieces(windows, oh, c * fh * fw * ow * n)
+    blocks = row_blocks(windows, oh, c * fh * fw * ow * n)
+    return [(slice(first, last), slice(first * ow * n, last * ow * n)) for first, last in blocks]
 
 
 def _columns(windows: Array) -> Array:
     """Windows (C, FH, FW, rows, OW, N) as a matrix, one window a column."""
-    xp = get_array_module(windows)
-    c, fh, fw = windows.shape[:3]
-    return xp.reshape(windows, (c * fh * fw, -1))
+    return get_array_module(windows).reshape(windows, (math.prod(windows.shape[:3]), -1))
+
+
+def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int | Pair = 1, pad: int | Pair = 0) -> Array:
+    """The windows of images as the rows of a matrix: convolution is then one product of matrices (the book, chapter 7).
+
+    Note: the book returns float64; here the result has the dtype of floating images.
+
+    Parameters
+    ----------
+    input_data
+        Images, shape (N, C, H, W).
+    filter_h, filter_w
+        The height and width of a window.
+    stride, pad
+        As for `Convolution`.
+
+    Returns
+    -------
+    Array
+        Shape (N * OH * OW, C * filter_h * filter_w), with OH = (H + 2 pad - filter_h) / stride + 1, rounded down.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> im2col(np.arange(9.0).reshape(1, 1, 3, 3), 2, 2)
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.],
+           [3., 4., 6., 7.],
+           [4., 5., 7., 8.]])
+    """
+    xp, x = as_floating(input_data)
+    size, stride, pad, _ = _book_windows("im2col", tuple(x.shape), filter_h, filter_w, stride, pad)
+    windows = xp.permute_dims(sliding_windows(pad_images(x, pad), size, stride), (5, 3, 4, 0, 1, 2))
+    return xp.reshape(windows, (math.prod(windows.shape[:3]), -1))
+
+
+def col2im(
+    col: Array, input_shape: tuple[int, ...], filter_h: int, filter_w: int, stride: int | Pair = 1, pad: int | Pair = 0
+) -> Array:
+    """Images in which each number is the sum of the window elements taken from it: the transpose of `im2col`.
+
+    Parameters
+    ----------
+    col
+        A matrix of windows, one a row, as `im2col` returns it.
+    input_shape
+        The shape of the images, (N, C, H, W).
+    filter_h, filter_w, stride, pad
+        As for `im2col`.
+
+    Returns
+    -------
+    Array
+        Shape (N, C, H, W).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> col2im(np.ones((4, 4)), (1, 1, 3, 3), 2, 2)
+    array([[[[1., 2., 1.],
+             [2., 4., 2.],
+             [1., 2., 1.]]]])
+    """
+    xp, col = as_floating(col)
+    size, stride, pad, counts = _book_windows("col2im", input_shape, filter_h, filter_w, stride, pad)
+    n, c, h, w = input_shape
+    if tuple(col.shape) != (expected := (n * math.prod(counts), c * math.prod(size))):
+        raise ShapeError(f"col2im expects a matrix of shape {expected}, one window a row, got {tuple(col.shape)}.")
+    windows = xp.permute_dims(xp.reshape(col, (n, *counts, c, *size)), (3, 4, 5, 1, 2, 0))
+    padded = xp.zeros((c, h + 2 * pad[0], w + 2 * pad[1], n), dtype=col.dtype, **creation_device(col))
+    return unpad_images(add_windows(padded, windows, 0, stride), pad)
+
+
+def _book_windows(
+    name: str, shape: tuple[int, ...], filter_h: int, filter_w: int, stride: int | Pair, pad: int | Pair
+) -> tuple[Pair, Pair, Pair, Pair]:
+    """Size, stride and padding of windows, and their numbers along the height and the width of images; checked."""
+    size, stride = check_stride("filter_h and filter_w", (filter_h, filter_w)), check_stride("stride", stride)
+    pad = check_pad("pad", pad)
+    if len(shape) != 4:
+        raise ShapeError(f"{name} expects images of shape (N, C, H, W), got {tuple(shape)}.")
+    try:
+        return size, stride, pad, window_counts(shape[2:], size, stride, pad)
+    except ShapeError as error:
+        raise ShapeError(f"{name} {error}.") from None

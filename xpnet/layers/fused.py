@@ -13,10 +13,10 @@ from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import one_kernel
 from xpnet.functions import label_rows, relu_grad
 from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu, SoftmaxWithLoss
-from xpnet.layers._windows import as_batch, batch_innermost, framed
-from xpnet.layers.convolution import filter_gradient, filtered
+from xpnet.layers._windows import as_batch, batch_innermost, pad_images
+from xpnet.layers.convolution import convolve_windows, filter_gradient
 from xpnet.layers.losses import softmax_and_losses, weighted
-from xpnet.layers.pooling import shares
+from xpnet.layers.pooling import route_gradient
 
 __all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
 
@@ -100,8 +100,8 @@ class ConvolutionPooling(Layer):
     def forward(self, x: Array) -> Array:
         """(N, FN, OH, OW) for images (N, C, H, W)."""
         xp, layer = get_array_module(x), self.convolution
-        x = framed(x, layer.pad)
-        parts = [filtered(windows, layer.W, layer.b) for windows in self._windows(x)]
+        x = pad_images(x, layer.pad)
+        parts = [convolve_windows(windows, layer.W, layer.b) for windows in self._windows(x)]
         y = parts[0]
         for part in parts[1:]:
             y = xp.maximum(y, part)
@@ -113,7 +113,7 @@ class ConvolutionPooling(Layer):
         xp, layer = get_array_module(dout), self.convolution
         dout = batch_innermost(dout)
         layer.db = xp.sum(xp.reshape(dout, (dout.shape[0], -1)), axis=1, **layer.out("db"))
-        pairs = zip(shares(dout, self.parts[:-1], self.y), self._windows(self.x), strict=True)
+        pairs = zip(route_gradient(dout, self.parts[:-1], self.y), self._windows(self.x), strict=True)
         layer.dW = sum((filter_gradient(share, windows) for share, windows in pairs), start=xp.zeros_like(layer.W))
         self.x, self.parts, self.y = None, [], None  # large, and not kept while the network is evaluated
 
