@@ -1,4 +1,4 @@
-"""Drawings of graphs: plain text letter by letter, Graphviz's source and pictures, what is written where."""
+"""Drawings of graphs: the source and the pictures of Graphviz, and what is written without it."""
 
 import logging
 import os
@@ -6,21 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-import unicodedata
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from small_graphs import AS_DRAWN, AWKWARD, shared, shopping
 
 from xpnet import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, Relu, Sigmoid, SquareLayer, TwoLayerNet
 from xpnet.errors import ArgumentError
-from xpnet.graph.drawing import Drawing
 from xpnet.graph.graph import Graph
 from xpnet.graph.network_graph import network_graph
-from xpnet.graph.parts import Edge, Node, format_value
-
-AWKWARD = 'a<b> & "c"\\N\\\n&lt; \x00\\'
-AS_DRAWN = 'a<b> & "c"\\N\\ &lt; \\'
 
 
 @pytest.fixture
@@ -32,101 +27,6 @@ def needs_package():
 def needs_dot(needs_package):
     if shutil.which("dot") is None:
         pytest.skip("needs Graphviz's program dot")
-
-
-def shopping(apple=100, number=2, tax=1.1):
-    graph = Graph("Two apples")
-    values = [graph.variable(*pair) for pair in (("apple", apple), ("number", number), ("tax", tax))]
-    graph.apply(MulLayer(), graph.apply(MulLayer(), *values[:2]), values[2], name="price")
-    return graph
-
-
-def shared():
-    graph = Graph()
-    x, y = graph.variable("사과", 3), graph.variable("a", 4)
-    s = graph.apply(AddLayer(), x, y)
-    graph.apply(MulLayer(), graph.apply(MulLayer(), s, s), x, name="z")
-    return graph
-
-
-def lines(graph):
-    """The drawing below its legend."""
-    return str(graph).partition("\n\n")[2].splitlines()
-
-
-# --- plain text ------------------------------------------------------------------------------------------------------
-
-
-def test_two_apples_before_and_after_backward():
-    graph = shopping()
-    assert str(graph).splitlines() == [
-        "Two apples",
-        "value forward",
-        "",
-        "apple  ── 100 ──┐",
-        "                × ── 200 ──┐",
-        "number ── 2 ────┘          │",
-        "                           × ── 220 ── price",
-        "tax    ── 1.1 ─────────────┘",
-    ]
-    graph.backward()
-    assert str(graph).splitlines() == [
-        "Two apples",
-        "value forward / derivative backward",
-        "",
-        "apple  ── 100 / 2.2 ──┐",
-        "                      × ── 200 / 1.1 ──┐",
-        "number ── 2 / 110 ────┘                │",
-        "                                       × ── 220 / 1 ── price",
-        "tax    ── 1.1 / 200 ───────────────────┘",
-    ]
-
-
-def test_a_value_used_twice_is_drawn_once_in_full_and_then_by_its_name():
-    graph = shared()
-    graph.backward()
-    assert lines(graph) == [
-        "사과 ── 3 / 91 ── used 2 times",
-        "",
-        "사과 ── 3 / 42 ──┐",
-        "                 + ── b = 7 / 42 ── used 2 times",
-        "a    ── 4 / 42 ──┘",
-        "",
-        "b    ── 7 / 21 ──┐",
-        "                 × ── 49 / 3 ──┐",
-        "b    ── 7 / 21 ──┘             │",
-        "                               × ── 147 / 1 ── z",
-        "사과 ── 3 / 49 ────────────────┘",
-    ]
-
-
-def test_names_that_break_lines_do_not_break_the_drawing():
-    graph = Graph("a\ntitle")
-    graph.apply(SquareLayer(), graph.variable(AWKWARD, 3), name="y\n")
-    assert str(graph).splitlines() == ["a title", "value forward", "", AS_DRAWN + " ── 3 ── x² ── 9 ── y"]
-    graph = Graph()
-    graph.apply(AddLayer(), *(graph.variable(unicodedata.normalize("NFD", name), 3) for name in ("사과", "é")))
-    assert lines(graph) == ["사과 ── 3 ──┐", "            + ── 6", "é    ── 3 ──┘"]
-
-
-def test_values_are_written_for_reading_on_every_backend(be):
-    for value, text in (
-        (220.00000000000003, "220"),
-        (-0.0, "0"),
-        (1 / 3, "0.333333"),
-        ([1.0, -0.5, 1 / 3], "[1 -0.5 0.3333]"),
-        (np.zeros(4), "[0 0 0 0]"),
-        (np.zeros(5), "(5,)"),
-        (np.zeros((2, 1)), "(2, 1)"),
-        (np.array([3, 12345678]), "[3 12345678]"),
-    ):
-        assert format_value(be.put(value)) == text
-    assert (format_value(3), format_value(12345678), format_value([1.0, 2.5]), format_value(1e-9)) == (
-        "3",
-        "12345678",
-        "[1 2.5]",
-        "1e-09",
-    )
 
 
 # --- every number on its own edge ------------------------------------------------------------------------------------
@@ -215,18 +115,6 @@ def test_before_backward_the_picture_has_values_alone_and_a_constant_has_no_edge
     assert list(edges_in_dot(source).values()) == [("3", "-1"), ("-3", "1")]
     assert "value forward" in source
     assert "← derivative backward" in source
-
-
-@pytest.mark.usefixtures("needs_package")
-def test_a_network_goes_from_top_to_bottom_and_its_edges_have_the_shapes():
-    source = network_graph(TwoLayerNet(784, 50, 10, backend="numpy")).dot()
-    assert "rankdir=TB" in source
-    edges = re.findall(r'(\w+) -> (\w+) \[label="?(.*?)"? fontcolor', source)
-    assert [label.strip() for *_, label in edges] == ["(N, 784)", "(N, 50)", "(N, 50)", "(N, 10)", ""]
-    assert [tail for tail, *_ in edges] == ["x", "layer0", "layer1", "layer2", "last"]
-    assert "last -> t [dir=back]" in source
-    for text in ("Affine1", "Affine(784 -&gt; 50)", "39,250 parameters", "SoftmaxWithLoss()"):
-        assert f">{text}</font>" in source
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -350,12 +238,6 @@ def test_where_the_program_fails_the_plain_drawing_is_written(tmp_path, caplog, 
 def test_graphviz_is_loaded_when_something_is_drawn_and_no_sooner():
     code = "import sys, xpnet.graph.graph as g; str(g.Graph('t')); sys.exit('graphviz' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_drawing_can_be_made_by_hand():
-    nodes = Node("x", "x", "input"), Node("f", "f", "layer"), Node("y", "", "output")
-    drawing = Drawing("", nodes, (Edge("x", "f", "1"), Edge("f", "y", "2")))
-    assert str(drawing).splitlines() == ["value forward", "", "x ── 1 ── f ── 2"]
 
 
 @pytest.mark.usefixtures("needs_dot")

@@ -3,7 +3,6 @@
 import copy
 import re
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from cases import same_bits
 from conv_cases import CONV_NET_INPUT, conv_net
 from matrix import Place
+from small_convolutions import convolution, deep, filters, images, samples
 
 from xpnet import (
     SGD,
@@ -18,7 +18,6 @@ from xpnet import (
     AveragePooling,
     BatchNormalization,
     Convolution,
-    Dropout,
     Flatten,
     GlobalAveragePooling,
     Layer,
@@ -37,26 +36,11 @@ from xpnet._core.arrays import get_array_module, sliding_windows
 from xpnet.backend import asarray
 from xpnet.engine.tape import python_calls, recording, wrapped
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers import _windows as windows_module
 from xpnet.layers._windows import Pair
 from xpnet.testing import check_layer
 from xpnet.testing.counting import COUNTING, count_operations
 
 RNG = np.random.default_rng(0)
-
-
-def filters(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).standard_normal(shape)
-
-
-def images(*shape: int) -> np.ndarray:
-    """Each number another, far enough from the next for a numerical gradient of a maximum."""
-    size = int(np.prod(shape))
-    return (np.random.default_rng(1).permutation(size).reshape(shape) - size / 2 + 0.25) / 8
-
-
-def convolution(channels: int, count: int, size: int = 3, **form: Any) -> Convolution:
-    return Convolution(filters(count, channels, size, size), filters(count), **form)
 
 
 def trained(layer: Layer) -> Layer:
@@ -87,45 +71,10 @@ def test_layers_keep_the_rules(name: str) -> None:
     check_layer(LAYERS[name], images(3, 2, 6, 4), tolerance=1e-6)
 
 
-def test_inside_a_residual_layer_whose_input_needs_no_gradient() -> None:
-    """Back to the first layer that learns and no further; its gradients are the same."""
-    x, results = images(3, 2, 6, 4), []
-    for needs in (True, False):
-        relu, inner = Relu(), convolution(2, 2, pad=1)
-        layer = Residual([relu, inner])
-        layer.needs_input_gradient = needs
-        dout = np.cos(layer.forward(x))
-        if not needs:
-            vars(relu)["backward"] = None  # called it would be an error
-        assert (layer.backward(dout) is not None) == inner.needs_input_gradient == needs
-        results.append((inner.dW, inner.db))
-    for with_it, without in zip(*results, strict=True):
-        np.testing.assert_array_equal(without, with_it)
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_output_shape_is_that_of_the_output(name: str) -> None:
     layer = copy.deepcopy(LAYERS[name])
     assert layer.output_shape((2, 7, 5)) == layer.forward(images(3, 2, 7, 5)).shape[1:]
-
-
-@pytest.mark.parametrize("stride", [2, (2, 3), (3, 2), (2, 1), (1, 2)])
-@pytest.mark.parametrize("size", [(4, 6), (5, 6), (4, 7), (5, 7)])
-@pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 3)])
-def test_pooling_gives_a_gradient_to_each_number(
-    monkeypatch: pytest.MonkeyPatch, window: Pair, size: Pair, stride: int | Pair
-) -> None:
-    """Also to those in no window, whatever the memory held before."""
-    monkeypatch.setattr(np, "empty_like", lambda like: np.full_like(like, np.nan))
-    layer, x = MaxPooling(*window, stride), images(2, 3, *size)
-    y = layer.forward(x)
-    expected = np.zeros_like(x)
-    for n, c, row, column in np.ndindex(*y.shape):
-        top, left = row * layer.stride[0], column * layer.stride[1]
-        numbers = x[n, c, top : top + window[0], left : left + window[1]]
-        i, j = np.unravel_index(numbers.argmax(), window)
-        expected[n, c, top + i, left + j] += y[n, c, row, column]
-    np.testing.assert_allclose(layer.backward(y), expected, rtol=1e-14)
 
 
 def test_im2col_and_col2im(be: Place) -> None:
@@ -189,14 +138,6 @@ def test_piece_by_piece_comes_what_comes_at_once(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_allclose(in_pieces, at_once, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(30, 25, 4800), (30, 25, 4801), (30, 25, 100), (3, 2, 20_000)])
-def test_wide_products(shape: tuple[int, int, int]) -> None:
-    n, k, m = shape
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((n, m)), rng.standard_normal((k, m))
-    np.testing.assert_allclose(windows_module.wide_matmul(a, b), a @ b.T, rtol=0, atol=1e-10)
-
-
 def test_an_empty_array_is_not_made_again() -> None:
     with recording() as tape:
         x = wrapped(np.ones(3))
@@ -252,34 +193,6 @@ def test_recorded_windows_follow_their_array_and_keep_its_memory() -> None:
         assert np.array_equal(total.array, sums + 3 * x[:, ::2, ::2])
 
 
-def deep(seed: int = 0, dtype: str = "float32", **where: Any) -> Network:
-    where["dtype"] = dtype
-    options: Any = {"init": "he", "rng": np.random.default_rng(seed), **where}
-    normal = [BatchNormalization.create(size, **where) for size in (4, 6)]
-    residual = Residual(
-        [
-            Convolution.create(4, 6, 3, stride=2, pad=1, **options),
-            normal[1],
-            Relu(),
-            Dropout(0.25, seed=0),
-        ],
-        [Convolution.create(4, 6, 1, stride=2, **options)],
-    )
-    layers = [
-        Convolution.create(1, 4, 3, pad=1, **options),
-        normal[0],
-        Relu(),
-        MaxPooling(2, 2),
-        residual,
-    ]
-    return Network([*layers, AveragePooling(2, 2, 1), Affine.create(24, 5, **options)], input_shape=(1, 12, 10))
-
-
-def samples(n: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(5)
-    return rng.random((n, 1, 12, 10)).astype(np.float32), rng.integers(0, 5, n)
-
-
 @pytest.mark.bits
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_recorded_steps_are_plain_ones_to_the_bit(optimizer: str) -> None:
@@ -305,72 +218,6 @@ def test_a_step_neither_waits_for_the_device_nor_copies_to_it() -> None:
             optimizer.update(*network.optimizer_view())
     assert not counts.waits
     assert not counts.copies
-
-
-# --- layers inside a layer ------------------------------------------------------------------------------------------
-
-
-def test_parameters_inside_are_the_networks() -> None:
-    network = conv_net(np.asarray)
-    inside = network.layers["Residual1"]
-    assert list(network.params) == [*("W1", "b1", "W2", "b2", "gamma1", "beta1", "W3", "b3", "W4", "b4", "W5", "b5")]
-    assert list(network.statistics) == ["running_mean1", "running_var1"]
-    assert network.params["W3"] is inside.branch[3].W
-    assert network.params["W4"] is inside.shortcut[0].W
-    assert network.parameter_count == sum(value.size for value in network.params.values())
-    network.flatten()
-    assert network.buffers.params.size == network.parameter_count
-    network.params["W4"] = 0 * network.params["W4"]
-    assert not inside.shortcut[0].W.any()
-    assert np.shares_memory(inside.shortcut[0].W, network.buffers.params)
-
-
-@pytest.mark.bits
-def test_copies_moves_and_files_have_what_is_inside(tmp_path: Path) -> None:
-    x, t = samples(8)
-    network = deep().flatten()
-    network.gradient(x, t)
-    other = network.copy()
-    assert same_bits(network.weights(), other.weights())
-    other.params["W2"] = other.params["W2"] + 1
-    other.layers["Residual1"].branch[1].running_mean += 1
-    assert not same_bits(network.weights(), other.weights())
-    path = tmp_path / "weights.safetensors"
-    network.save(path)
-    other.load(path)
-    assert np.array_equal(network.predict(x), other.predict(x))
-    exact = network.copy().to(dtype="float64")
-    residual = exact.layers["Residual1"]
-    assert {a.dtype.name for a in (residual.shortcut[0].W, residual.branch[1].running_var)} == {"float64"}
-    np.testing.assert_allclose(exact.predict(x.astype("float64")), network.predict(x), rtol=1e-3, atol=1e-4)
-
-
-def test_layers_inside_know_whether_this_is_training() -> None:
-    network = deep()
-    x, t = samples(8)
-    dropout, normalization = network.layers["Residual1"].branch[3], network.layers["Residual1"].branch[1]
-    assert isinstance(dropout, Dropout)
-    network.gradient(x, t)
-    assert dropout.train
-    assert normalization.train
-    before = normalization.running_mean.copy()
-    key, in_inference = dropout.key.copy(), network.copy()
-    in_inference.set_train(False)
-    y = x
-    for layer in in_inference.layers.values():
-        y = layer.forward(y)
-    assert np.array_equal(network.predict(x), y)
-    assert dropout.train  # as training left it: a prediction has flags of its own
-    assert normalization.train
-    network.loss(x, t, train=True)  # as in training, and leaves all as it was
-    assert np.array_equal(normalization.running_mean, before)
-    assert np.array_equal(dropout.key, key)
-
-
-def test_a_layer_twice_is_an_error_inside_a_layer_too() -> None:
-    twice = convolution(2, 2, pad=1)
-    with pytest.raises(ArgumentError, match="stands in the network twice"):
-        Network([twice, Residual([twice])])
 
 
 # --- making, refusing, telling --------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from xpnet import (
-    AddLayer,
     Affine,
     AveragePooling,
     BatchNormalization,
@@ -13,19 +12,16 @@ from xpnet import (
     Flatten,
     Gelu,
     GlobalAveragePooling,
-    Graph,
     LayerNormalization,
     LeakyRelu,
     MaxPooling,
-    MulLayer,
     Network,
     Relu,
     Residual,
     Sigmoid,
-    SquareLayer,
     Tanh,
 )
-from xpnet.errors import ArrayMixError, DtypeError, ShapeError, XpnetError
+from xpnet.errors import ArrayMixError, DtypeError, ShapeError
 
 
 def convolution():
@@ -170,59 +166,3 @@ def test_a_network_checks_at_its_entry_alone(monkeypatch):
     monkeypatch.setattr(Affine, "check_batch", never)
     network.predict(np.ones((2, 4)))
     network.gradient(np.ones((2, 4)), np.array([0, 1]))
-
-
-# --- nodes of a graph -----------------------------------------------------------------------------------------------
-
-
-def test_nodes_compute_with_lists_as_with_arrays():
-    assert MulLayer().forward([1, 2], 3).tolist() == [3.0, 6.0]
-    assert AddLayer().forward([1, 2], [3, 4]).tolist() == [4.0, 6.0]
-    assert SquareLayer().forward([3, 4]).tolist() == [9.0, 16.0]
-
-
-def test_nodes_refuse_arrays_of_two_shapes():
-    for node in (MulLayer(), AddLayer()):
-        name = type(node).__name__
-        with pytest.raises(ShapeError, match=rf"{name} expects two arrays of one shape, got \(3,\) and \(2, 3\)"):
-            node.forward(np.ones(3), np.ones((2, 3)))
-        with pytest.raises(ShapeError, match="two arrays of one shape"):
-            node.forward([1, 2], [[1], [2]])
-    with pytest.raises(XpnetError, match="Expected numbers"):
-        MulLayer().forward("ab", 3)
-
-
-def test_the_gradient_of_a_number_is_summed_over_the_array_that_it_meets():
-    x = np.array([1.0, 2.0, 4.0])
-    node = MulLayer()
-    node.forward(3.0, x)
-    by_number, by_array = node.backward(np.array([1.0, 10.0, 100.0]))
-    assert by_number == 1 + 20 + 400
-    assert by_array.tolist() == [3.0, 30.0, 300.0]
-    node = AddLayer()
-    node.forward(x, np.array(3.0))
-    by_array, by_number = node.backward(np.array([1.0, 10.0, 100.0]))
-    assert by_number == 111
-    assert by_array.tolist() == [1.0, 10.0, 100.0]
-    graph = Graph()
-    a, b = graph.variable("a", 2.0), graph.variable("b", x)
-    graph.apply(MulLayer(), a, b)
-    graph.backward()
-    assert a.gradient == 7.0
-
-
-def test_a_graph_refuses_gradients_of_another_shape():
-    class Wrong:
-        def forward(self, x):
-            return 2 * x
-
-        def backward(self, dout):
-            return dout.sum()
-
-    graph = Graph()
-    x = graph.variable("x", np.ones(3))
-    graph.apply(Wrong(), x)
-    with pytest.raises(ShapeError, match=r"backward of Wrong must give a gradient of shape \(3,\) .*, got \(\)"):
-        graph.backward()
-    with pytest.raises(ShapeError, match=r"dout must have the shape of the output, \(3,\), got \(2,\)"):
-        graph.backward(dout=np.ones(2))
