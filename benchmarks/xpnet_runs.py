@@ -55,15 +55,15 @@ def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run
     train, test = job.data()
     trainer = _made(job, train, capture=True, backend=backend, fused=fused)
     network = trainer.network
-    network.flatten()
+    network.state.flatten()
     blocks = list(job.blocks(trainer.train_size))
-    order = asarray(np.concatenate([block.ravel() for block in blocks]), like=network.anchor)
+    order = asarray(np.concatenate([block.ravel() for block in blocks]), like=network.state.like)
     steps, losses = trainer.steps(len(blocks[0])), Losses()
-    synchronize(network.anchor)
+    synchronize(network.state.like)
     begun = time.perf_counter()
     for _ in steps.make(order, 0, losses):
         pass
-    synchronize(network.anchor)
+    synchronize(network.state.like)
     seconds = time.perf_counter() - begun
     steps.close()
     measured = {"seconds": seconds, "losses": losses.fetch()[:FIRST]}
@@ -123,7 +123,7 @@ def _fuse(trainer: Trainer, fused: bool) -> None:
 
 
 def _beside(network: Network, data: Samples) -> tuple[Array, Array]:
-    return asarray(data[0], like=network.anchor), asarray(data[1], like=network.anchor)
+    return network.asarray(data[0]), network.asarray(data[1])
 
 
 def _run_of(trainer: Trainer) -> Run:
@@ -198,7 +198,7 @@ def products(job: Job, backend: str = "numpy") -> Run:
     Of a layer of D inputs and H outputs: forward x @ W, backward x.T @ dout, and but for the first dout @ W.T.
     """
     network = job.network(backend)
-    anchor, xp = network.anchor, get_array_module(network.anchor)
+    anchor, xp = network.state.like, get_array_module(network.state.like)
     rng = np.random.default_rng(job.seed)
 
     def drawn(*shape: int) -> Array:

@@ -74,10 +74,10 @@ def test_a_network_takes_a_step_and_refuses_one_that_is_lost():
     for h in (None, 1e-3, 1e-5):
         for key, grad in network.numerical_gradient(x, t, h).items():
             np.testing.assert_allclose(grad, network.gradient(x, t)[key], rtol=1e-5, atol=1e-9, err_msg=key)
-    before = network.weights()
+    before = network.state.weights()
     with pytest.raises(ArgumentError, match="h=1e-20 is lost in rounding: x"):
         network.numerical_gradient(x, t, 1e-20)
-    assert all(np.array_equal(value, before[key]) for key, value in network.weights().items())
+    assert all(np.array_equal(value, before[key]) for key, value in network.state.weights().items())
 
 
 # --- what the function gives ----------------------------------------------------------------------------------------

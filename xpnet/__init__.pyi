@@ -31,7 +31,6 @@ from .functions import sigmoid as sigmoid
 from .functions import sigmoid_grad as sigmoid_grad
 from .functions import softmax as softmax
 from .functions import step_function as step_function
-from .gradient import check_gradient as check_gradient
 from .gradient import gradient_descent as gradient_descent
 from .gradient import numerical_gradient as numerical_gradient
 from .graph.graph import Graph as Graph
@@ -72,6 +71,7 @@ from .networks.dense import MultiLayerNet as MultiLayerNet
 from .networks.dense import SimpleNetwork as SimpleNetwork
 from .networks.dense import ThreeLayerNet as ThreeLayerNet
 from .networks.dense import TwoLayerNet as TwoLayerNet
+from .networks.gradient_check import check_gradient as check_gradient
 from .networks.network import Network as Network
 from .networks.transfer import with_new_head as with_new_head
 from .optimizers import SGD as SGD

@@ -1,7 +1,7 @@
-"""Numerical gradients, gradient descent and gradient checking (course rows 9, 16)."""
+"""Numerical gradients and gradient descent (course row 9)."""
 
-from collections.abc import Callable, MutableMapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from xpnet._core.checks import check_count, check_positive
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
-__all__ = ["check_gradient", "gradient_descent", "numerical_gradient", "numerical_network_gradient"]
+__all__ = ["gradient_descent", "numerical_gradient"]
 
 _STEP = 1e-4  # the course's; enough where numbers have the size of 1 and are float64
 
@@ -184,51 +184,6 @@ def _check_other_rows(above: np.ndarray, below: np.ndarray, row: int) -> None:
         )
 
 
-class Differentiable(Protocol):
-    """What is asked here of a network, which is built on this file and not this file on it."""
-
-    @property
-    def params(self) -> MutableMapping[str, Array]:
-        """The parameters by name."""
-
-    def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
-        """The loss of its parameters; `train`: as in a training step."""
-
-    def gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """The gradient of the loss by backpropagation."""
-
-    def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """The gradient of the loss by central differences."""
-
-    def copy(self) -> Self:
-        """Another with the same parameters."""
-
-    def to(self, *, dtype: str) -> Self:
-        """Itself, in another dtype."""
-
-
-def numerical_network_gradient(network: Differentiable, x: Array, t: Array, h: float | None) -> dict[str, Array]:
-    """The numerical gradient of a network's loss by each parameter, for inputs `x` in the network's dtype.
-
-    Computed in float64 on a copy, whose parameters are replaced and not written to: so it works on every backend. Given
-    back in the network's own dtype.
-    """
-    exact = network.copy().to(dtype="float64")
-    own_dtype, x = dtype_name(x), asarray(x, like=x, dtype="float64")
-    grads = {}
-    for key, parameter in exact.params.items():
-
-        def loss_with(values: np.ndarray, key: str = key, parameter: Array = parameter) -> Array:
-            exact.params[key] = asarray(values, like=parameter)
-            return exact.loss(x, t, train=True)
-
-        values = np.array(to_numpy(parameter))
-        grad = numerical_gradient(loss_with, values, h)
-        grads[key] = asarray(grad, like=parameter, dtype=own_dtype)
-        exact.params[key] = asarray(values, like=parameter)  # as before; `parameter` may be a view that was written to
-    return grads
-
-
 def gradient_descent(f: Callable[[Array], Any], init_x: Array, lr: float = 0.01, step_num: int = 100) -> Array:
     """The point reached from `init_x` by `step_num` steps of -lr times the numerical gradient of `f` (course row 9).
 
@@ -252,22 +207,3 @@ def gradient_descent(f: Callable[[Array], Any], init_x: Array, lr: float = 0.01,
     for _ in range(check_count("step_num", step_num, 0)):
         x -= lr * numerical_gradient(f, x)
     return x
-
-
-def check_gradient(network: Differentiable, x: Array, t: Array) -> dict[str, float]:
-    """How far backpropagation is from the numerical gradient: the mean absolute difference for each parameter.
-
-    Computed in float64, on a copy of the network, whatever the network's own dtype: in float32 the check would measure
-    rounding (course row 16).
-
-    Examples
-    --------
-    >>> from xpnet import TwoLayerNet
-    >>> errors = check_gradient(TwoLayerNet(4, 5, 3, seed=0, backend="numpy"), np.ones((2, 4)), np.array([0, 2]))
-    >>> {name: error < 1e-9 for name, error in errors.items()}
-    {'W1': True, 'b1': True, 'W2': True, 'b2': True}
-    """
-    exact = network.copy().to(dtype="float64")
-    numerical = exact.numerical_gradient(x, t)  # first: of the same step, so that dropout drops the same
-    backward = exact.gradient(x, t)
-    return {key: float(np.mean(np.abs(to_numpy(backward[key]) - to_numpy(numerical[key])))) for key in backward}

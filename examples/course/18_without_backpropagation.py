@@ -49,7 +49,7 @@ bars = axes.barh(
 )
 axes.bar_label(bars, [f" {by_backpropagation * 1e3:.2f} ms", f" {by_differences:.1f} s"])
 axes.set(
-    title=f"One step of {network.parameter_count:,} parameters: {ratio:,.0f} times",
+    title=f"One step of {network.state.parameter_count:,} parameters: {ratio:,.0f} times",
     xlabel="seconds a step",
     xscale="log",
 )

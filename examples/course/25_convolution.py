@@ -16,7 +16,7 @@ iterations = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 1_8
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
 network = SimpleConvNet(seed=0)
 print(network.summary())
-before = network.weights()["W1"]  # a copy; training changes the network's filters in place
+before = network.state.weights()["W1"]  # a copy; training changes the network's filters in place
 
 # %% Train with Adam; one row per epoch, with the accuracies of the first thousand images of each set
 trainer = Trainer(

@@ -19,7 +19,8 @@ argument = sys.argv[1] if sys.argv[1:] and not sys.argv[1].startswith("-") else 
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
 network = DeepConvNet(seed=0)
 print(network.summary())
-print(f"{len(network.layers)} layers, and fewer parameters than one wide affine layer: {network.parameter_count:,}")
+count = network.state.parameter_count
+print(f"{len(network.layers)} layers, and fewer parameters than one wide affine layer: {count:,}")
 
 # %% Train with Adam, or read a file. The loss stays near 1: dropout drops half of the scores in training
 trainer = Trainer(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_up_arrays import FOREIGN
+from states import with_weights
 
 import xpnet
 from xpnet import (
@@ -105,7 +106,7 @@ ENTRIES = {
     "a layer's W": lambda x: setattr(network_of_weights().layers["Affine1"], "W", x),
     "params[...]": lambda x: network_of_weights().params.__setitem__("W1", x),
     "set_params": lambda x: network_of_weights().set_params(weights(x)).params["W1"],
-    "set_weights": lambda x: network_of_weights().set_weights(weights(x)).params["W1"],
+    "set_weights": lambda x: with_weights(network_of_weights(), weights(x)).params["W1"],
 }
 IMAGES = np.linspace(0, 1, 48, dtype="float32").reshape(3, 1, 4, 4)
 # Each is given images.

@@ -106,8 +106,8 @@ def test_what_was_learned_before_is_kept():
     whole.train()
     assert len(whole.history.loss) == 5  # three in the first epoch, after three passes to evaluate; then two passes
     assert stopped.history.loss == whole.history.loss
-    for key, value in whole.network.weights().items():
-        assert value.tobytes() == stopped.network.weights()[key].tobytes()
+    for key, value in whole.network.state.weights().items():
+        assert value.tobytes() == stopped.network.state.weights()[key].tobytes()
 
 
 def test_an_error_that_is_kept_keeps_no_arrays():
@@ -169,12 +169,12 @@ def of_size(network, size, capture):
 
 
 def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goes_on(small_gpu):
-    before = {key: to_numpy(value) for key, value in small_gpu.weights().items()}
+    before = {key: to_numpy(value) for key, value in small_gpu.state.weights().items()}
     warned = r"the block of 1 steps of 10000 samples, .* too small \(cudaErrorMemoryAllocation"
     told = r"a minibatch with mini_batch_size=10000: cudaErrorMemoryAllocation.*=5000`"
     with pytest.warns(UserWarning, match=warned), pytest.raises(OutOfMemoryError, match=told):
         of_size(small_gpu, 10_000, "auto").train()
-    for key, value in small_gpu.weights().items():
+    for key, value in small_gpu.state.weights().items():
         assert to_numpy(value).tobytes() == before[key].tobytes()
     goes_on = of_size(small_gpu, 10, True).train().loss
     expected = of_size(TwoLayerNet(200, 6, 7, 0.1, seed=0, backend="numpy"), 10, False).train().loss

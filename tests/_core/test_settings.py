@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from states import flattened
 
 import xpnet
 from xpnet import (
@@ -49,17 +50,26 @@ NETWORK = {
     "lastLayer": (SigmoidWithLoss(), [SigmoidWithLoss, "sigmoid"]),
     "input_shape": ((1, 6, 6), [(1, 28, 28), (2, 6, 6), 36, "wrong", (1, 6.5, 6), (0, 6, 6), (True, 6, 6), ()]),
     "params": (None, [{}, {"W1": np.zeros((2, 1, 3, 3))}]),
-    **{name: (None, ["wrong"]) for name in ("frozen", "statistics", "grads", "layers", "dtype", "backend", "anchor")},
-    "parameter_count": (None, [5]),
-    "has_exclusive_classes": (None, [True]),
+    **{name: (None, ["wrong"]) for name in ("layers", "dtype", "backend")},
 }
-ELSEWHERE = {"classes", "recordable", "buffers", "lock"}  # tested elsewhere, or the training's own
+ELSEWHERE = {"classes", "recordable", "state"}  # tested elsewhere
+STATE = ("layers", "params", "frozen", "statistics", "grads", "dtype", "like", "parameter_count", "widths")
 
 
 def test_the_table_is_complete():
     mine = network()
     public = {name for name in (*dir(mine), *vars(mine)) if not name.startswith("_")}
-    assert {name for name in public if not callable(getattr(mine, name))} == set(NETWORK) | ELSEWHERE
+    assert {name for name in public if not callable(getattr(mine, name))} == (set(NETWORK) | ELSEWHERE) - {"lastLayer"}
+    assert mine.lastLayer is mine.last_layer  # hidden from `dir`
+
+
+@pytest.mark.parametrize("name", STATE)
+def test_of_its_state_it_cannot_be_set(name):
+    mine = network()
+    before = repr(getattr(mine.state, name))
+    with pytest.raises((XpnetError, AttributeError)):
+        setattr(mine.state, name, "wrong")
+    assert repr(getattr(mine.state, name)) == before
 
 
 @pytest.mark.parametrize("name", NETWORK)
@@ -121,7 +131,7 @@ OTHERS = {"stride": (3, 3), "pad": (1, 1), "size": (3, 3), "branch": [Relu(), Re
 @pytest.mark.parametrize(("layer", "name", "takes", "refuses"), LAYERS, ids=[f"{a}.{b}" for a, b, *_ in LAYERS])
 def test_of_a_layer_it_takes_effect_or_is_refused(layer, name, takes, refuses, flat):
     def made():
-        return network().flatten() if flat else network()
+        return flattened(network()) if flat else network()
 
     def loss(mine):
         return float(mine.loss(X, T, train=True)), float(mine.loss(X, T))

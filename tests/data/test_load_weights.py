@@ -221,7 +221,7 @@ def test_parameters_of_another_network_are_refused_by_name_and_by_shape(tmp_path
     with pytest.raises(ArgumentError, match=r"Expected the parameters W1, .*, b8, got W1, b1, W2, b2, W3, b3\."):
         deep.set_params(params)
     wider = SimpleConvNet(conv_param={"filter_num": 30, "filter_size": 3, "pad": 0, "stride": 1}, seed=0)
-    before = wider.weights()
+    before = wider.state.weights()
     with pytest.raises(ShapeError, match=r"W1 has shape \(30, 1, 3, 3\), got a value of shape \(30, 1, 5, 5\)"):
         wider.set_params(params)
     assert all(np.array_equal(value, before[name]) for name, value in wider.params.items())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import numbers
 from safetensors.numpy import save_file
+from states import flattened
 
 from xpnet import TwoLayerNet, load_weights, to_numpy
 from xpnet._core.files import write_whole
@@ -24,8 +25,8 @@ def test_what_is_saved_is_loaded_on_every_backend(be, tmp_path, flat):
     saved = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
     other = TwoLayerNet(12, 6, 7, seed=1, dtype=be.dtype, backend=be.backend)
     if flat:
-        saved.flatten()
-        other.flatten()
+        saved.state.flatten()
+        other.state.flatten()
     saved.save(path)
     assert other.load(path) is other
     for key in saved.params:
@@ -51,7 +52,7 @@ def refused(network, path, says):
 
 
 def test_a_file_that_is_not_whole_or_not_this_networks_changes_nothing(tmp_path):
-    network = TwoLayerNet(12, 6, 7, seed=0).flatten()
+    network = flattened(TwoLayerNet(12, 6, 7, seed=0))
     path = tmp_path / "w.safetensors"
     refused(network, path, "cannot be read")
     refused(network, tmp_path, "cannot be read")
@@ -108,7 +109,7 @@ def test_a_file_is_written_into_a_new_folder_and_can_be_read_by_others(tmp_path)
 
 
 def values(network):
-    return {key: to_numpy(value).copy() for key, value in network.weights().items()}
+    return {key: to_numpy(value).copy() for key, value in network.state.weights().items()}
 
 
 def same(weights, others):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from capturable import Adam, CourseAdam, LazyMomentum, Looking, Masking, Momentum, Noise, RunningMean
 from small_training import make
+from states import flattened
 
 from xpnet import (
     SGD,
@@ -60,8 +61,8 @@ def assert_same(a, b):
     assert a.history.test_acc == b.history.test_acc
     for key, value in a.network.params.items():
         assert value.tobytes() == b.network.params[key].tobytes(), key
-    for key, grad in a.network.grads.items():
-        assert grad.tobytes() == b.network.grads[key].tobytes(), key
+    for key, grad in a.network.state.grads.items():
+        assert grad.tobytes() == b.network.state.grads[key].tobytes(), key
 
 
 @pytest.fixture
@@ -293,7 +294,7 @@ def test_a_second_training_goes_on_where_the_first_ended():
 
 
 def test_recording_changes_nothing(recordings):
-    network = TwoLayerNet(12, 6, 7, 0.1, seed=0).flatten()
+    network = flattened(TwoLayerNet(12, 6, 7, 0.1, seed=0))
     trainer = make(network, optimizer=Adam(), capture=True)
     before = {key: value.copy() for key, value in network.params.items()}
     trainer.steps(at_once=2)
@@ -304,7 +305,7 @@ def test_recording_changes_nothing(recordings):
     assert not any(
         moment.any() for moments in (trainer.optimizer.m, trainer.optimizer.v) for moment in moments.values()
     )
-    assert all(network.params[key].base is network.buffers.params for key in network.params)
+    assert all(network.params[key].base is network.state.buffers.params for key in network.params)
 
 
 # --- what cannot be recorded ----------------------------------------------------------------------------------------
@@ -381,12 +382,12 @@ def test_what_a_subclass_makes_of_an_update_is_not_fused_away():
             return 0.5 * super().step_scalars(first, count)
 
     def stepped(optimizer):
-        network = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten()
-        before = network.buffers.params.copy()
+        network = flattened(TwoLayerNet(12, 6, 7, 0.5, seed=0))
+        before = network.state.buffers.params.copy()
         trainer = make(network, optimizer=optimizer)
         step = TrainingStep(network, optimizer, trainer.x_train, trainer.t_train, fused=True)
         step(np.arange(10), step.step_scalars(0, 1)[0].tolist())
-        return network.buffers.params - before
+        return network.state.buffers.params - before
 
     down = stepped(SGD(0.1))
     np.testing.assert_array_equal(np.sign(stepped(Climbing(0.1))), -np.sign(down))
@@ -656,9 +657,9 @@ def test_a_number_of_a_layer_that_a_callback_changes_is_recorded_anew(layer, att
 
 
 ELSEWHERE = {
-    "weights put back": lambda trainer: trainer.network.set_weights(trainer.network.weights()),
-    "statistics assigned": lambda trainer: trainer.network.statistics.update(
-        {key: np.full(value.shape, 0.5, value.dtype) for key, value in trainer.network.statistics.items()}
+    "weights put back": lambda trainer: trainer.network.state.set_weights(trainer.network.state.weights()),
+    "statistics assigned": lambda trainer: trainer.network.state.statistics.update(
+        {key: np.full(value.shape, 0.5, value.dtype) for key, value in trainer.network.state.statistics.items()}
     ),
     "an attribute assigned": lambda trainer: setattr(
         trainer.network.layers["BatchNormalization1"], "running_mean", np.full(6, 0.5, "float32")
@@ -683,8 +684,8 @@ def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name
 
     recorded, plain = trained_with(True), trained_with(False)
     assert_same(recorded, plain)
-    for key, value in plain.network.statistics.items():
-        assert value.tobytes() == recorded.network.statistics[key].tobytes(), key
+    for key, value in plain.network.state.statistics.items():
+        assert value.tobytes() == recorded.network.state.statistics[key].tobytes(), key
 
 
 @pytest.mark.bits

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from states import flattened
 
 from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray, to_numpy
 from xpnet.testing.counting import COUNTING, count_operations
@@ -17,8 +18,8 @@ def trainer():
 
 
 def test_a_training_step_makes_34_launches_and_never_waits(trainer):
-    trainer.network.flatten()
-    order = asarray(np.arange(100), like=trainer.network.anchor)
+    trainer.network.state.flatten()
+    order = trainer.network.asarray(np.arange(100))
     with count_operations() as counts:
         trainer.step()(order, (0.1,))
     assert not counts.waits
@@ -28,16 +29,16 @@ def test_a_training_step_makes_34_launches_and_never_waits(trainer):
 
 
 def test_loss_and_gradient_make_28_launches(trainer):
-    network, (x, t) = trainer.network.flatten(), next(trainer.step().minibatches(trainer_order(trainer), 100))
+    network, (x, t) = flattened(trainer.network), next(trainer.step().minibatches(trainer_order(trainer), 100))
     with count_operations() as counts:
         network.compute_gradients(x, t)
     assert sum(counts.launches.values()) == 28, counts.launches
 
 
 def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
-    trainer.network.flatten()
+    trainer.network.state.flatten()
     step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=True)
-    numbers, losses = (asarray(np.float32([0.1, 0.0]), like=trainer.network.anchor) for _ in range(2))
+    numbers, losses = (trainer.network.asarray(np.float32([0.1, 0.0])) for _ in range(2))
     order = trainer_order(trainer)
     with count_operations() as counts:
         losses[0] = step(order, (numbers[0, ...],))
@@ -58,9 +59,9 @@ def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
 
 def test_a_block_of_fused_steps_makes_12_launches_a_step_and_one_for_all(trainer):
     """As a CUDA graph captures them: the loss is written where it is to stay."""
-    trainer.network.flatten()
+    trainer.network.state.flatten()
     step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=True)
-    order = asarray(np.arange(300).reshape(3, 100), like=trainer.network.anchor)
+    order = trainer.network.asarray(np.arange(300).reshape(3, 100))
     numbers, losses = (asarray(np.full(shape, 0.1, np.float32), like=order) for shape in ((3, 1), (3,)))
     with count_operations() as counts:
         step.block(order, numbers, losses)
@@ -78,7 +79,7 @@ def deep_trainer():
     network = MultiLayerNet(
         784, [50, 30], 10, weight_decay_lambda=0.1, use_dropout=True, use_batchnorm=True, seed=0, backend=COUNTING
     )
-    return Trainer(network.flatten(), x, t, x[:50], t[:50], epochs=1, verbose=False, seed=0)
+    return Trainer(flattened(network), x, t, x[:50], t[:50], epochs=1, verbose=False, seed=0)
 
 
 @pytest.mark.parametrize(("fused", "launches"), [(False, 155), (True, 137)])
@@ -86,7 +87,7 @@ def test_a_training_step_with_everything_there_is_never_waits(deep_trainer, fuse
     """The random bits are made where the arrays are, and the running means stay there."""
     trainer = deep_trainer
     step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=fused)
-    order, numbers = trainer_order(trainer), asarray(np.float32([0.1]), like=trainer.network.anchor)
+    order, numbers = trainer_order(trainer), trainer.network.asarray(np.float32([0.1]))
     for _ in range(2):
         with count_operations() as counts:
             step(order, (numbers[0, ...],))
@@ -106,11 +107,11 @@ def test_inference_and_the_loss_of_training_do_not_wait_either(deep_trainer):
 
 
 def trainer_order(trainer):
-    return asarray(np.arange(100), like=trainer.network.anchor)
+    return trainer.network.asarray(np.arange(100))
 
 
 def test_minibatches_are_gathered_several_at_once(trainer):
-    order, step = asarray(np.arange(300), like=trainer.network.anchor), trainer.step()
+    order, step = trainer.network.asarray(np.arange(300)), trainer.step()
     with count_operations() as counts:
         batches = list(step.minibatches(order, 100))
     assert [x.shape[0] for x, _ in batches] == [100, 100, 100]
@@ -118,7 +119,7 @@ def test_minibatches_are_gathered_several_at_once(trainer):
 
 
 def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
-    trainer.network.flatten()
+    trainer.network.state.flatten()
     from tqdm import tqdm
 
     from xpnet._core.interrupts import Interrupts

@@ -82,8 +82,8 @@ def with_windows():
 
 def assert_same(a, b):
     assert a.history.loss == b.history.loss
-    expected = b.network.weights()
-    for key, value in a.network.weights().items():
+    expected = b.network.state.weights()
+    for key, value in a.network.state.weights().items():
         assert to_numpy(value).tobytes() == to_numpy(expected[key]).tobytes(), key
 
 

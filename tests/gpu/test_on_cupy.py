@@ -109,7 +109,7 @@ def left(trainer: Trainer) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # steps that cannot be captured are made one by one, with a warning
         trainer.train()
-    arrays = {key: to_numpy(value) for key, value in trainer.network.weights().items()}
+    arrays = {key: to_numpy(value) for key, value in trainer.network.state.weights().items()}
     return arrays | {"losses": np.array(trainer.train_loss_list)}
 
 
@@ -182,7 +182,7 @@ def test_no_step_waits_for_the_device(name, fused):
     import cupyx
 
     trainer = trainer_of(name, capture=False, fused=fused, augmentation=Augmentation(1, 10, 0.05, seed=3))
-    trainer.network.flatten()
+    trainer.network.state.flatten()
     step, order = trainer.step(), asarray(np.arange(SIZE), backend="cupy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the detector: it will go

@@ -11,6 +11,7 @@ from cases import same_bits
 from conv_cases import CONV_NET_INPUT, conv_net
 from matrix import Place
 from small_convolutions import convolution, deep, filters, images, samples
+from states import flattened
 
 from xpnet import (
     SGD,
@@ -203,19 +204,19 @@ def test_recorded_steps_are_plain_ones_to_the_bit(optimizer: str) -> None:
             network, *samples(), None, None, iterations=40, mini_batch_size=16, optimizer=optimizer, capture=capture,
             verbose=False, seed=0,
         ).train()  # fmt: skip
-        weights[capture] = network.weights()
+        weights[capture] = network.state.weights()
     assert any(key.startswith("running_var") for key in weights[True])
     assert same_bits(weights[True], weights[False])
-    assert not same_bits(weights[True], deep().weights())
+    assert not same_bits(weights[True], deep().state.weights())
 
 
 def test_a_step_neither_waits_for_the_device_nor_copies_to_it() -> None:
-    network, optimizer = deep(backend=COUNTING).flatten(), SGD(0.1)
+    network, optimizer = flattened(deep(backend=COUNTING)), SGD(0.1)
     x, t = (asarray(a, backend=COUNTING) for a in samples(8))
     for _ in range(2):
         with count_operations() as counts:
             network.compute_gradients(x, t)
-            optimizer.update(*network.optimizer_view())
+            optimizer.update(*network.state.optimizer_view())
     assert not counts.waits
     assert not counts.copies
 

@@ -93,7 +93,7 @@ def test_a_network_has_the_same_gradients_with_it(be: Place, form: str, relu: bo
         expected = to_numpy(grad)
         largest = np.abs(expected).max()
         assert largest > 0
-        assert np.abs(to_numpy(network.grads[key]) - expected).max() <= allowed * largest, key
+        assert np.abs(to_numpy(network.state.grads[key]) - expected).max() <= allowed * largest, key
 
 
 class Here:
@@ -179,5 +179,5 @@ def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     before = np.array(network.params["W1"])
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
     TrainingStep(network, SGD(0.1), x, t)(np.arange(3))
-    np.testing.assert_array_equal(network.params["W1"], before - 0.1 * network.grads["W1"])
-    assert np.abs(network.grads["W1"]).max() > 0
+    np.testing.assert_array_equal(network.params["W1"], before - 0.1 * network.state.grads["W1"])
+    assert np.abs(network.state.grads["W1"]).max() > 0

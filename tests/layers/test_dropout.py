@@ -7,6 +7,7 @@ import pytest
 from cases import numbers, same_bits
 from deep_cases import KEYS, with_key
 from small_training import make
+from states import flattened
 
 from xpnet import Affine, Dropout, MultiLayerNet, Network, TwoLayerNet, to_numpy
 from xpnet.errors import ArgumentError
@@ -135,7 +136,7 @@ def pickled(network):
 def test_a_copy_drops_what_the_original_drops_and_has_a_key_of_its_own(copied, flat):
     network = dropping(dtype="float64")
     if flat:
-        network.flatten()
+        network.state.flatten()
     next_gradients(network)
     copy = copied(network)
     before = keys(network)
@@ -170,7 +171,7 @@ def test_saved_weights_hold_no_key_and_fit_a_network_without_dropout(tmp_path):
     from safetensors import safe_open
 
     network, without = dropping(), MultiLayerNet(12, [6, 5], 7, seed=9, backend="numpy")
-    assert list(network.weights()) == list(without.weights()) == list(network.params)
+    assert list(network.state.weights()) == list(without.state.weights()) == list(network.params)
     network.save(tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="np") as file:
         assert set(file.keys()) == {"W1", "b1", "W2", "b2", "W3", "b3"}
@@ -225,7 +226,7 @@ def test_recorded_steps_equal_plain_ones_and_end_with_the_same_key(sampling):
 
 
 def test_recording_leaves_the_key_as_it_was():
-    network = dropping().flatten()
+    network = flattened(dropping())
     trainer = make(network, iterations=60, capture=True)
     before = keys(network)
     trainer.steps(at_once=2)

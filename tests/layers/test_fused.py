@@ -84,7 +84,7 @@ def test_a_network_has_the_same_gradients_with_it(be: Place, form: str) -> None:
     ]
     be.check(network.compute_gradients_through(way, x, t), loss, eps=be.products_eps)
     for key, grad in grads.items():
-        be.check(network.grads[key], to_numpy(grad), eps=be.products_eps, name=key)
+        be.check(network.state.grads[key], to_numpy(grad), eps=be.products_eps, name=key)
     assert all(np.abs(to_numpy(grad)).max() > 0 for grad in grads.values())
 
 

@@ -60,13 +60,13 @@ def test_sigmoid_with_loss_of_extreme_scores(be):
 )
 def test_answers_that_are_neither_yes_nor_no(t, error, says):
     network = MultiLayerNet(12, [6], 1, last_layer=SigmoidWithLoss(), use_batchnorm=True, seed=0)
-    before = {key: value.copy() for key, value in network.weights().items()}
+    before = {key: value.copy() for key, value in network.state.weights().items()}
     for use in (network.gradient, network.loss, network.accuracy):
         with pytest.raises(error, match=says):
             use(X, t)
     with pytest.raises(error, match=says):
         make(network, X, t)
-    assert same_bits(network.weights(), before)
+    assert same_bits(network.state.weights(), before)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1, float("nan"), "some"])

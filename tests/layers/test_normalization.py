@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from cases import numbers, same_bits
+from states import flattened
 
 from xpnet import (
     Affine,
@@ -36,7 +37,7 @@ def trained(net, put=np.asarray, steps=3):
 
 
 def statistics(net):
-    return {key: np.array(to_numpy(value)) for key, value in net.statistics.items()}
+    return {key: np.array(to_numpy(value)) for key, value in net.state.statistics.items()}
 
 
 # --- the numbers ----------------------------------------------------------------------------------------------------
@@ -118,17 +119,17 @@ def test_numbers_that_are_all_the_same_give_no_infinity():
 
 def test_statistics_lie_beside_the_parameters_and_move_with_them(be):
     net = network(be.dtype, be.backend)
-    assert list(net.statistics) == NAMES
+    assert list(net.state.statistics) == NAMES
     assert [key for key in net.params if "running" in key] == []
     trained(net, be.put)
     expected = statistics(net)
-    for value in net.statistics.values():
+    for value in net.state.statistics.values():
         be.check(value, np.array(to_numpy(value)), eps=0)
     host = net.copy().to("numpy")
     assert same_bits(statistics(host), expected)
     trained(host, lambda a: a.astype(be.dtype) if a.dtype.kind == "f" else a, 1)
     back = net.to("numpy").to(be.backend)
-    for key, value in back.statistics.items():
+    for key, value in back.state.statistics.items():
         be.check(value, expected[key], eps=0)
 
 
@@ -136,8 +137,8 @@ def test_statistics_take_the_dtype_of_the_parameters():
     net = trained(network())
     before = statistics(net)
     net.to(dtype="float32")
-    assert {value.dtype.name for value in net.statistics.values()} == {"float32"}
-    assert all(np.array_equal(value, before[key].astype("float32")) for key, value in net.statistics.items())
+    assert {value.dtype.name for value in net.state.statistics.values()} == {"float32"}
+    assert all(np.array_equal(value, before[key].astype("float32")) for key, value in net.state.statistics.items())
     layer = BatchNormalization(np.ones(6, "float32"), np.zeros(6, "float32"))
     layer.running_mean = np.zeros(6)  # somebody's own, of another dtype
     Network([Affine(*(numbers(1, *s).astype("float32") for s in ((12, 6), (6,)))), layer])
@@ -153,28 +154,28 @@ def pickled(net):
 def test_a_copy_keeps_everything_and_shares_nothing(copied, flat):
     net = network()
     if flat:
-        net.flatten()
+        net.state.flatten()
     trained(net)
     copy = copied(net)
-    before, weights = statistics(net), {key: value.copy() for key, value in net.weights().items()}
-    assert same_bits(copy.weights(), weights)
-    assert (copy.buffers is not None) == flat
+    before, weights = statistics(net), {key: value.copy() for key, value in net.state.weights().items()}
+    assert same_bits(copy.state.weights(), weights)
+    assert (copy.state.buffers is not None) == flat
     trained(copy)
     for value in copy.params.values():
         value[...] += 1.0
     assert same_bits(statistics(net), before)
-    assert same_bits(net.weights(), weights)
+    assert same_bits(net.state.weights(), weights)
     assert not same_bits(statistics(copy), before)
 
 
 @pytest.mark.bits
 def test_flattening_changes_no_number():
-    plain, flat = trained(network()), trained(network().flatten())
-    assert same_bits(plain.weights(), flat.weights())
-    assert same_bits(plain.grads, flat.grads)
-    assert flat.buffers.params.size == flat.parameter_count == plain.parameter_count
-    flat.flatten()
-    assert same_bits(plain.weights(), flat.weights())
+    plain, flat = trained(network()), trained(flattened(network()))
+    assert same_bits(plain.state.weights(), flat.state.weights())
+    assert same_bits(plain.state.grads, flat.state.grads)
+    assert flat.state.buffers.params.size == flat.state.parameter_count == plain.state.parameter_count
+    flat.state.flatten()
+    assert same_bits(plain.state.weights(), flat.state.weights())
 
 
 # --- weights, and files of them -------------------------------------------------------------------------------------
@@ -182,17 +183,17 @@ def test_flattening_changes_no_number():
 
 def test_weights_are_parameters_and_statistics_and_belong_to_the_caller(be):
     net = trained(network(be.dtype, be.backend), be.put)
-    weights = net.weights()
+    weights = net.state.weights()
     assert list(weights) == [*net.params, *NAMES]
     kept = {key: to_numpy(value).copy() for key, value in weights.items()}
     trained(net, be.put)
     for key in net.params:
         net.params[key] -= 1.0
     assert same_bits(weights, kept)
-    assert not same_bits(net.weights(), kept)
-    assert net.set_weights(weights) is net
-    assert same_bits(net.weights(), kept)
-    for key, value in net.weights().items():
+    assert not same_bits(net.state.weights(), kept)
+    net.state.set_weights(weights)
+    assert same_bits(net.state.weights(), kept)
+    for key, value in net.state.weights().items():
         be.check(value, kept[key], eps=0)
     # And what was set is no view of what it was set to.
     trained(net, be.put)
@@ -202,11 +203,12 @@ def test_weights_are_parameters_and_statistics_and_belong_to_the_caller(be):
 def test_weights_may_be_lists_and_arrays_of_another_library():
     net = network()
     weights = {
-        key: asarray(value, backend="array_api_strict") for key, value in trained(network(seed=1)).weights().items()
+        key: asarray(value, backend="array_api_strict")
+        for key, value in trained(network(seed=1)).state.weights().items()
     }
     weights["running_mean1"] = [0.5] * 6
-    net.set_weights(weights)
-    assert np.array_equal(net.statistics["running_mean1"], np.full(6, 0.5))
+    net.state.set_weights(weights)
+    assert np.array_equal(net.state.statistics["running_mean1"], np.full(6, 0.5))
     assert np.array_equal(net.params["W1"], to_numpy(weights["W1"]))
 
 
@@ -225,13 +227,13 @@ def test_weights_may_be_lists_and_arrays_of_another_library():
 def test_weights_that_do_not_fit_change_nothing(spoil, error, says, flat):
     net = trained(network())
     if flat:
-        net.flatten()
-    others = {key: value + 1 for key, value in net.weights().items()}
+        net.state.flatten()
+    others = {key: value + 1 for key, value in net.state.weights().items()}
     spoil(others)
-    before = {key: value.copy() for key, value in net.weights().items()}
+    before = {key: value.copy() for key, value in net.state.weights().items()}
     with pytest.raises(error, match=says):
-        net.set_weights(others)
-    assert same_bits(net.weights(), before)
+        net.state.set_weights(others)
+    assert same_bits(net.state.weights(), before)
 
 
 @pytest.mark.bits
@@ -239,24 +241,24 @@ def test_weights_that_do_not_fit_change_nothing(spoil, error, says, flat):
 def test_what_is_saved_is_loaded_statistics_and_all(be, tmp_path, flat):
     saved, other = trained(network(be.dtype, be.backend), be.put), network(be.dtype, be.backend, seed=1)
     if flat:
-        saved.flatten()
-        other.flatten()
+        saved.state.flatten()
+        other.state.flatten()
     saved.save(tmp_path / "w.safetensors")
     assert other.load(tmp_path / "w.safetensors") is other
-    assert same_bits(other.weights(), saved.weights())
+    assert same_bits(other.state.weights(), saved.state.weights())
     assert np.array_equal(to_numpy(other.predict(be.put(X))), to_numpy(saved.predict(be.put(X))))
 
 
 def test_a_file_without_statistics_is_refused_and_so_is_one_with_them_elsewhere(tmp_path):
     net, plain = trained(network()), MultiLayerNet(12, [6, 4], 7, dtype="float64", backend="numpy")
-    before = {key: value.copy() for key, value in net.weights().items()}
+    before = {key: value.copy() for key, value in net.state.weights().items()}
     plain.save(tmp_path / "plain.safetensors")
     net.save(tmp_path / "net.safetensors")
     with pytest.raises(DataError, match=r"holds other weights .*Expected: .*running_mean1 \(6,\) float64"):
         net.load(tmp_path / "plain.safetensors")
     with pytest.raises(DataError, match="holds other weights .*running_mean1"):
         plain.load(tmp_path / "net.safetensors")
-    assert same_bits(net.weights(), before)
+    assert same_bits(net.state.weights(), before)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

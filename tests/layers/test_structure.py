@@ -32,27 +32,27 @@ def test_parameters_inside_are_the_networks() -> None:
     network = conv_net(np.asarray)
     inside = network.layers["Residual1"]
     assert list(network.params) == [*("W1", "b1", "W2", "b2", "gamma1", "beta1", "W3", "b3", "W4", "b4", "W5", "b5")]
-    assert list(network.statistics) == ["running_mean1", "running_var1"]
+    assert list(network.state.statistics) == ["running_mean1", "running_var1"]
     assert network.params["W3"] is inside.branch[3].W
     assert network.params["W4"] is inside.shortcut[0].W
-    assert network.parameter_count == sum(value.size for value in network.params.values())
-    network.flatten()
-    assert network.buffers.params.size == network.parameter_count
+    assert network.state.parameter_count == sum(value.size for value in network.params.values())
+    network.state.flatten()
+    assert network.state.buffers.params.size == network.state.parameter_count
     network.params["W4"] = 0 * network.params["W4"]
     assert not inside.shortcut[0].W.any()
-    assert np.shares_memory(inside.shortcut[0].W, network.buffers.params)
+    assert np.shares_memory(inside.shortcut[0].W, network.state.buffers.params)
 
 
 @pytest.mark.bits
 def test_copies_moves_and_files_have_what_is_inside(tmp_path: Path) -> None:
     x, t = samples(8)
-    network = deep().flatten()
+    network = deep().state.flatten()
     network.gradient(x, t)
     other = network.copy()
-    assert same_bits(network.weights(), other.weights())
+    assert same_bits(network.state.weights(), other.state.weights())
     other.params["W2"] = other.params["W2"] + 1
     other.layers["Residual1"].branch[1].running_mean += 1
-    assert not same_bits(network.weights(), other.weights())
+    assert not same_bits(network.state.weights(), other.state.weights())
     path = tmp_path / "weights.safetensors"
     network.save(path)
     other.load(path)
@@ -73,7 +73,7 @@ def test_layers_inside_know_whether_this_is_training() -> None:
     assert normalization.train
     before = normalization.running_mean.copy()
     key, in_inference = dropout.key.copy(), network.copy()
-    in_inference.set_train(False)
+    in_inference.state.set_train(False)
     y = x
     for layer in in_inference.layers.values():
         y = layer.forward(y)

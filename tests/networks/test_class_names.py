@@ -170,13 +170,13 @@ def test_a_trainer_that_could_not_be_made_gives_no_classes(wrong):
 @pytest.mark.parametrize("last_layer", [SoftmaxWithLoss(), SigmoidWithLoss(), IdentityWithLoss()])
 def test_a_file_whose_classes_do_not_fit_changes_nothing(last_layer, tmp_path):
     net = Network([Affine.create(12, 2, rng=0, backend="numpy")], last_layer)
-    arrays = {key: to_numpy(value) + 1 for key, value in net.weights().items()}
+    arrays = {key: to_numpy(value) + 1 for key, value in net.state.weights().items()}
     classes = ["a", "b", "c"] if last_layer.classifies else ["a", "b"]
     save_file(arrays, tmp_path / "weights.safetensors", metadata={"classes": json.dumps(classes)})
-    before = net.weights()
+    before = net.state.weights()
     with pytest.raises(DataError, match="names of classes in the file do not fit the network"):
         net.load(tmp_path / "weights.safetensors")
-    assert all(np.array_equal(value, before[key]) for key, value in net.weights().items())
+    assert all(np.array_equal(value, before[key]) for key, value in net.state.weights().items())
     assert net.classes is None
 
 

@@ -30,12 +30,12 @@ from xpnet import (
     ResNet,
     SimpleConvNet,
     Trainer,
-    asarray,
     load_digits,
     to_numpy,
 )
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers import walk_layers
+from xpnet.networks.entry import operations
 
 STRICT = [name for name in BACKENDS if name.startswith("strict")]
 RNG = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_the_residual_one_is_the_papers() -> None:
     assert len(convolutions) - len(ways_around) == 19
     assert [(layer.W.shape[:2], layer.stride) for layer in ways_around] == [((32, 16), (2, 2)), ((64, 32), (2, 2))]
     assert [layer.stride for layer in convolutions].count((2, 2)) == 4
-    assert len(network.statistics) == 2 * len(convolutions)
+    assert len(network.state.statistics) == 2 * len(convolutions)
     assert network.output_shape((3, 32, 32)) == (10,)
     residuals = [layer for name, layer in network.layers.items() if name.startswith("Residual")]
     shape, seen = (16, 32, 32), []
@@ -128,8 +128,8 @@ def test_a_seed_gives_the_same_network_everywhere(be: Place, name: str) -> None:
     here = NETWORKS[name](seed=0, dtype=be.dtype, backend=be.backend)
     there = NETWORKS[name](seed=0, dtype=be.dtype, backend="numpy")
     assert list(here.params) == list(there.params)
-    for key, expected in there.weights().items():
-        be.check(here.weights()[key], expected, eps=0, name=key)
+    for key, expected in there.state.weights().items():
+        be.check(here.state.weights()[key], expected, eps=0, name=key)
     other = NETWORKS[name](seed=1, dtype=be.dtype, backend=be.backend)
     for key, W in here.params.items():
         assert np.array_equal(to_numpy(W), to_numpy(other.params[key])) == (key[0] != "W")
@@ -217,7 +217,7 @@ def test_images_of_another_shape(name: str) -> None:
 
 def trained_a_little(**options: Any) -> Network:
     network = ResNet((1, 8, 8), (3, 4), 1, 10, **{"seed": 0, "backend": "numpy"} | options)
-    x, t = asarray(PIXELS, like=network.anchor), asarray(LABELS, like=network.anchor)
+    x, t = network.asarray(PIXELS), network.asarray(LABELS)
     for _ in range(2):
         for key, grad in network.gradient(x, t).items():
             network.params[key] -= 0.1 * grad
@@ -233,9 +233,9 @@ def trained_a_little(**options: Any) -> Network:
 def test_what_is_inside_goes_along(tmp_path: Path, way: str, backend: str, dtype: str, flat: bool) -> None:
     network = trained_a_little(dtype=dtype, backend=BACKENDS[backend])
     if flat:
-        network.flatten()
-    before = {key: np.array(to_numpy(value)) for key, value in network.weights().items()}
-    x, t = asarray(PIXELS, like=network.anchor), asarray(LABELS, like=network.anchor)
+        network.state.flatten()
+    before = {key: np.array(to_numpy(value)) for key, value in network.state.weights().items()}
+    x, t = network.asarray(PIXELS), network.asarray(LABELS)
     scores = np.array(to_numpy(network.predict(x)))
     fresh = ResNet((1, 8, 8), (3, 4), 1, 10, seed=1, dtype=dtype, backend=network.backend)
     if way == "save":
@@ -247,15 +247,15 @@ def test_what_is_inside_goes_along(tmp_path: Path, way: str, backend: str, dtype
         other = network.copy().to("numpy", dtype="float64").to(network.backend, dtype=dtype)
     else:
         makers = {"copy": network.copy, "deepcopy": lambda: copy.deepcopy(network)}
-        other = makers[way]() if way in makers else fresh.set_weights(network.weights())
-    assert same_bits(other.weights(), before)
+        other = makers[way]() if way in makers else fresh.state.set_weights(network.state.weights()) or fresh
+    assert same_bits(other.state.weights(), before)
     assert np.array_equal(to_numpy(other.predict(x)), scores)
     # And it is one of its own: a step of it leaves the first as it was.
     for key, grad in other.gradient(x, t).items():
         other.params[key] -= 0.1 * grad
-    assert same_bits(network.weights(), before)
+    assert same_bits(network.state.weights(), before)
     assert not np.array_equal(to_numpy(other.params["W3"]), before["W3"])
-    assert not np.array_equal(to_numpy(other.statistics["running_var3"]), before["running_var3"])
+    assert not np.array_equal(to_numpy(other.state.statistics["running_var3"]), before["running_var3"])
 
 
 def test_moving_moves_what_is_inside(be: Place) -> None:
@@ -301,7 +301,7 @@ def trained(name: str, backend: str, *, capture: bool, iterations: int) -> dict[
         optimizer_param={"lr": 0.01}, verbose=False, seed=0, augmentation=augmentation, capture=capture,
     )  # fmt: skip
     trainer.train()
-    left = {**network.weights(), "key": augmentation.key}
+    left = {**network.state.weights(), "key": augmentation.key}
     left |= {f"key of {key}": layer.key for key, layer in network.layers.items() if key.startswith("Dropout")}
     for slot in trainer.optimizer.slots:
         flat = [np.ravel(to_numpy(value)) for value in getattr(trainer.optimizer, slot).values()]
@@ -386,7 +386,7 @@ def test_the_work_of_a_step_is_that_of_its_windows(name: str, count: dict[str, i
     expected = sum((2 if layer in frozen else 6) * numbers for layer, numbers in count.items())
     trainer = Trainer(network, PIXELS, LABELS, None, None, mini_batch_size=10, verbose=False)
     assert trainer.operations_a_step == pytest.approx(10 * expected, rel=0.01)
-    of_layers = dict(zip(network.layers, network.operations((1, 8, 8)), strict=True))
+    of_layers = dict(zip(network.layers, operations(network.layers, (1, 8, 8)), strict=True))
     for layer, numbers in count.items():
         assert of_layers[layer] == pytest.approx((2 if layer in frozen else 6) * numbers, rel=0.01)
 
@@ -398,7 +398,7 @@ def test_the_work_of_the_books_networks() -> None:
     filters = (16 * 1, 16 * 16, 32 * 16, 32 * 32, 64 * 32, 64 * 64)
     deep = sum(9 * f * p for f, p in zip(filters, places, strict=True)) + 1024 * 50 + 500
     for network, expected in ((SimpleConvNet(backend="numpy"), simple), (DeepConvNet(backend="numpy"), deep)):
-        assert sum(network.operations((1, 28, 28))) == pytest.approx(6 * expected, rel=1e-3)
+        assert sum(operations(network.layers, (1, 28, 28))) == pytest.approx(6 * expected, rel=1e-3)
 
 
 # --- where numbers cease to be finite -------------------------------------------------------------------------------

@@ -56,14 +56,14 @@ def test_an_unknown_activation_is_an_error():
 def test_values_are_copied_converted_and_moved(be, flat):
     network = ThreeLayerNet(2, 3, 2, 2, dtype=be.dtype, backend=be.backend)
     if flat:
-        network.flatten()
+        network.state.flatten()
     values = {key: np.array(value) for key, value in BY_HAND.items()}  # float64, NumPy
     assert network.set_params(values) is network
     for key, value in values.items():
         be.check(network.params[key], value, eps=1)
         value[...] = 7.0
         be.check(network.params[key], BY_HAND[key], eps=1)
-    if flat and "all" in (buffer := network.optimizer_view()[0]):
+    if flat and "all" in (buffer := network.state.optimizer_view()[0]):
         assert (
             to_numpy(buffer["all"]).tolist()
             == np.concatenate([to_numpy(v).ravel() for v in network.params.values()]).tolist()

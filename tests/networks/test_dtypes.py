@@ -83,7 +83,7 @@ def test_networks_move_to_float32_and_float64_alone():
             assert moved.dtype == name
             assert {value.dtype for value in moved.params.values()} == {np.dtype(name)}
     moved = network()
-    before = moved.weights()
+    before = moved.state.weights()
     for dtype in REFUSED:
         if dtype is None:  # which leaves the dtype
             continue

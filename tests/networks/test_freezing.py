@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import same_bits
 from matrix import BACKENDS, Place
+from states import flattened, with_weights
 
 from xpnet import (
     Adam,
@@ -44,7 +45,7 @@ def deep(**options: Any) -> MultiLayerNet:
     """Affine, normalisation, ReLU, dropout twice, and a last affine layer."""
     options = {"seed": 0, "dtype": "float64", "backend": "numpy", "weight_decay_lambda": 0.1} | options
     network = MultiLayerNet(12, [6, 5], 7, use_batchnorm=True, use_dropout=True, dropout_ratio=0.3, **options)
-    x, t = asarray(X, like=network.anchor, dtype=network.dtype), asarray(T, like=network.anchor)
+    x, t = asarray(X, like=network.state.like, dtype=network.dtype), network.asarray(T)
     network.compute_gradients(x, t)  # so that the running means have moved
     return network
 
@@ -55,7 +56,7 @@ def residual(**options: Any) -> ResNet:
 
 
 def contents(network: Network) -> dict[str, np.ndarray]:
-    return {key: np.array(to_numpy(value)) for key, value in network.weights().items()}
+    return {key: np.array(to_numpy(value)) for key, value in network.state.weights().items()}
 
 
 def trainer_of(network: Network, x: Any = X, t: Any = T, **options: Any) -> Trainer:
@@ -73,38 +74,38 @@ def test_the_parameters_move_to_frozen_under_the_same_names(flat: str) -> None:
     network = deep()
     names, before = list(network.params), contents(network)
     if flat == "before":
-        network.flatten()
+        network.state.flatten()
     assert network.freeze("Affine1", "BatchNormalization1") is network
     if flat == "after":
-        network.flatten()
+        network.state.flatten()
     kept, learned = ["W1", "b1", "gamma1", "beta1"], ["W2", "b2", "gamma2", "beta2", "W3", "b3"]
-    assert list(network.frozen) == kept
-    assert list(network.params) == list(network.grads) == list(network.gradient(X, T)) == learned
-    assert (network.buffers is None) == (flat == "not")
-    if network.buffers is not None:
-        assert network.buffers.params.size == network.parameter_count == network.buffers.grads.size
-        assert np.shares_memory(network.params["W3"], network.buffers.params)
-        assert not np.shares_memory(network.frozen["W1"], network.buffers.params)
+    assert list(network.state.frozen) == kept
+    assert list(network.params) == list(network.state.grads) == list(network.gradient(X, T)) == learned
+    assert (network.state.buffers is None) == (flat == "not")
+    if network.state.buffers is not None:
+        assert network.state.buffers.params.size == network.state.parameter_count == network.state.buffers.grads.size
+        assert np.shares_memory(network.params["W3"], network.state.buffers.params)
+        assert not np.shares_memory(network.state.frozen["W1"], network.state.buffers.params)
     assert network.unfreeze() is network
     assert list(network.params) == names
-    assert len(network.frozen) == 0
-    if network.buffers is not None:
-        assert network.buffers.params.size == network.parameter_count
-    assert same_bits({key: network.weights()[key] for key in names}, {key: before[key] for key in names})
+    assert len(network.state.frozen) == 0
+    if network.state.buffers is not None:
+        assert network.state.buffers.params.size == network.state.parameter_count
+    assert same_bits({key: network.state.weights()[key] for key in names}, {key: before[key] for key in names})
 
 
 def test_some_are_unfrozen_by_name() -> None:
     network = deep().freeze(*FIRST, "Affine2")
-    assert list(network.frozen) == ["W1", "b1", "gamma1", "beta1", "W2", "b2"]
+    assert list(network.state.frozen) == ["W1", "b1", "gamma1", "beta1", "W2", "b2"]
     network.unfreeze("Affine1")
-    assert list(network.frozen) == ["gamma1", "beta1", "W2", "b2"]
+    assert list(network.state.frozen) == ["gamma1", "beta1", "W2", "b2"]
     network.freeze("Affine2")  # once more
-    assert list(network.frozen) == ["gamma1", "beta1", "W2", "b2"]
+    assert list(network.state.frozen) == ["gamma1", "beta1", "W2", "b2"]
 
 
 def test_it_says_how_many() -> None:
     network = deep().freeze("Affine1", "BatchNormalization1")
-    assert network.parameter_count == 177 - 12 * 6 - 6 - 12
+    assert network.state.parameter_count == 177 - 12 * 6 - 6 - 12
     assert repr(network) == "MultiLayerNet(12-6-5-7, 87 parameters, 90 frozen, float64 on numpy)"
     rows = {line.split()[0]: line for line in network.summary().splitlines() if line}
     assert rows["Affine1"].endswith("78 frozen")
@@ -127,24 +128,24 @@ def test_it_says_how_many() -> None:
 def test_what_cannot_be_frozen_is_an_error_that_changes_nothing(flat: bool, names: Any, says: str) -> None:
     network, other = deep().freeze("Affine2"), deep().freeze("Affine2")
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = contents(network)
     with pytest.raises(ArgumentError, match=says):
         network.freeze(*names)
-    assert list(network.frozen) == ["W2", "b2"]
+    assert list(network.state.frozen) == ["W2", "b2"]
     assert [name for name, layer in network.layers.items() if layer.frozen] == ["Affine2"]
-    assert same_bits(network.weights(), before)
+    assert same_bits(network.state.weights(), before)
     # And it trains as one that was never asked.
     histories = [trainer_of(each, optimizer="Adam", iterations=6).train() for each in (network, other)]
     assert histories[0].loss == histories[1].loss
-    assert same_bits(network.weights(), other.weights())
+    assert same_bits(network.state.weights(), other.state.weights())
 
 
 def test_unknown_names_are_not_unfrozen() -> None:
     network = deep().freeze("Affine1")
     with pytest.raises(ArgumentError, match="There is no layer 'Affine7'; there are "):
         network.unfreeze("Affine1", "Affine7")
-    assert list(network.frozen) == ["W1", "b1"]
+    assert list(network.state.frozen) == ["W1", "b1"]
 
 
 # --- it stays as it is ----------------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ KEPT = {
 def test_training_leaves_it_as_it_is(monkeypatch: Any, how: str, optimizer: str, options: Any, names: Any) -> None:
     network = deep().freeze(*names)
     if how == "not flat":
-        monkeypatch.setattr(type(network), "flatten", lambda self: self)
+        monkeypatch.setattr(type(network.state), "flatten", lambda self: None)
     before = contents(network)
     parameters = {"lr": 0.05} | options
     trainer = trainer_of(network, optimizer=optimizer, optimizer_param=parameters, capture=how == "recorded")
@@ -223,7 +224,7 @@ def test_normalisation_and_dropout_work_as_at_inference(be: Place) -> None:
 def test_a_residual_layer_with_all_that_is_inside() -> None:
     network = residual().freeze("Residual1", "Residual2")
     inside = [key for key in residual().params if key[-1] in "23456"]
-    assert list(network.frozen) == inside
+    assert list(network.state.frozen) == inside
     before = contents(network)
     trainer_of(network, IMAGES, LABELS, optimizer="AdamW", optimizer_param={"lr": 0.05}, mini_batch_size=3).train()
     after = contents(network)
@@ -234,7 +235,7 @@ def test_a_residual_layer_with_all_that_is_inside() -> None:
     numbers = sum(before[key].size for key in inside)
     assert repr(network) == f"ResNet(2x6x6-2-2-2-3-3-3-3, 54 parameters, {numbers} frozen, float64 on numpy)"
     network.unfreeze("Residual2")
-    assert list(network.frozen) == [key for key in inside if key[-1] in "23"]
+    assert list(network.state.frozen) == [key for key in inside if key[-1] in "23"]
 
 
 # --- what is not computed -------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ def test_nothing_goes_back_through_frozen_residual_layers(monkeypatch: pytest.Mo
     assert all(layer.dW is None for layer in network.layers["Residual1"].branch if isinstance(layer, Convolution))
     network.unfreeze("Residual1").gradient(IMAGES, LABELS)
     assert first.needs_input_gradient
-    assert set(network.frozen) == {"W1", "b1", "gamma1", "beta1"}
+    assert set(network.state.frozen) == {"W1", "b1", "gamma1", "beta1"}
 
 
 def test_a_frozen_layer_in_the_middle_passes_the_gradient_on() -> None:
@@ -316,7 +317,7 @@ def test_a_frozen_layer_in_the_middle_passes_the_gradient_on() -> None:
 def test_the_gradients_of_what_is_learned_are_the_numerical_ones(names: Any, flat: bool) -> None:
     network = deep().freeze(*names)
     if flat:
-        network.flatten()
+        network.state.flatten()
     errors = check_gradient(network, X, T)
     assert set(errors) == set(network.params)
     assert max(errors.values()) < 1e-7, errors
@@ -397,7 +398,7 @@ def test_an_optimizer_that_keeps_something_of_each_parameter_is_to_be_another(ba
     network.freeze(*FIRST)
     with pytest.raises(ArgumentError, match=r"layers of it were frozen. Make another one.*= Adam\("):
         trainer.train()
-    assert same_bits(network.weights(), before)
+    assert same_bits(network.state.weights(), before)
     trainer.optimizer = Adam(0.1)
     trainer.train()
     assert len(trainer.history.loss) == 8
@@ -417,19 +418,19 @@ def test_nor_does_another_layer_of_the_same_size_inherit_it() -> None:
 def test_files_hold_all_and_fit_the_network_that_is_not_frozen(tmp_path: Path, flat: bool) -> None:
     frozen, whole = deep().freeze(*FIRST), deep(seed=1)
     if flat:
-        frozen.flatten()
-    assert list(frozen.weights()) == list(whole.weights())
+        frozen.state.flatten()
+    assert list(frozen.state.weights()) == list(whole.state.weights())
     frozen.save(tmp_path / "frozen.safetensors")
     whole.load(tmp_path / "frozen.safetensors")
-    assert same_bits(whole.weights(), frozen.weights())
+    assert same_bits(whole.state.weights(), frozen.state.weights())
     other = deep(seed=2)
     other.save(tmp_path / "whole.safetensors")
     frozen.load(tmp_path / "whole.safetensors")
-    assert same_bits(frozen.weights(), other.weights())
+    assert same_bits(frozen.state.weights(), other.state.weights())
     assert np.array_equal(frozen.predict(X), other.predict(X))
-    frozen.set_weights(whole.weights())
-    assert same_bits(frozen.weights(), whole.weights())
-    assert list(frozen.frozen) == ["W1", "b1", "gamma1", "beta1"]
+    frozen.state.set_weights(whole.state.weights())
+    assert same_bits(frozen.state.weights(), whole.state.weights())
+    assert list(frozen.state.frozen) == ["W1", "b1", "gamma1", "beta1"]
     other.set_params(whole.params)
     with pytest.raises(ArgumentError, match="Expected the parameters W2, "):
         frozen.set_params(whole.params)
@@ -440,25 +441,25 @@ def test_files_hold_all_and_fit_the_network_that_is_not_frozen(tmp_path: Path, f
 def test_copies_are_frozen_too(way: str, flat: bool) -> None:
     network = deep().freeze(*FIRST)
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = contents(network)
     other = {
         "copy": network.copy,
         "deepcopy": lambda: copy.deepcopy(network),
         "pickle": lambda: pickle.loads(pickle.dumps(network)),
         "to": lambda: network.copy().to(BACKENDS["strict-device1"]).to("numpy"),
-        "dtype": lambda: network.copy().to(dtype="float32").to(dtype="float64").set_weights(network.weights()),
+        "dtype": lambda: with_weights(network.copy().to(dtype="float32").to(dtype="float64"), network.state.weights()),
     }[way]()
-    assert same_bits(other.weights(), before)
-    assert list(other.frozen) == list(network.frozen)
+    assert same_bits(other.state.weights(), before)
+    assert list(other.state.frozen) == list(network.state.frozen)
     assert list(other.params) == list(network.params)
     assert repr(other) == repr(network)
     trainer_of(other).train()
-    assert same_bits(network.weights(), before)
+    assert same_bits(network.state.weights(), before)
     changed = [key for key, value in contents(other).items() if not np.array_equal(value, before[key])]
     assert changed == [key for key in before if key[-1] != "1"]
     other.unfreeze()
-    assert list(network.frozen) == ["W1", "b1", "gamma1", "beta1"]
+    assert list(network.state.frozen) == ["W1", "b1", "gamma1", "beta1"]
 
 
 # --- a new head -----------------------------------------------------------------------------------------------------
@@ -468,7 +469,7 @@ def base(*, flat: bool = False, **options: Any) -> SimpleConvNet:
     options = {"dtype": "float64", "backend": "numpy"} | options
     conv_param = {"filter_num": 2, "filter_size": 3, "pad": 1, "stride": 1}
     network = SimpleConvNet((2, 6, 6), conv_param, 4, 3, "he", seed=0, **options)
-    return network.flatten() if flat else network
+    return flattened(network) if flat else network
 
 
 def head(**options: Any) -> list[Layer]:
@@ -493,7 +494,7 @@ def test_a_new_head_learns_and_leaves_the_original_untouched(flat: bool, capture
     assert type(network) is Network
     assert list(network.layers)[:3] == ["Conv1", "Relu1", "Pool1"]
     assert list(network.layers)[3:] == ["Affine1", "BatchNormalization1", "Relu2", "Dropout1", "Affine2"]
-    assert list(network.frozen) == ["W1", "b1"]
+    assert list(network.state.frozen) == ["W1", "b1"]
     assert list(network.params) == ["W2", "b2", "gamma1", "beta1", "W3", "b3"]
     assert network.input_shape == (2, 6, 6)
     for name in ("W", "b"):
@@ -501,12 +502,12 @@ def test_a_new_head_learns_and_leaves_the_original_untouched(flat: bool, capture
         assert np.array_equal(new, old)
         assert not np.shares_memory(new, old)
     trainer_of(network, IMAGES, LABELS, capture=capture, mini_batch_size=3).train()
-    assert np.array_equal(network.frozen["W1"], before["W1"])
+    assert np.array_equal(network.state.frozen["W1"], before["W1"])
     network.unfreeze()
     trainer_of(network, IMAGES, LABELS, capture=capture, mini_batch_size=3).train()
     assert not np.array_equal(network.params["W1"], before["W1"])
-    assert same_bits(trained.weights(), before)
-    assert list(trained.frozen) == []
+    assert same_bits(trained.state.weights(), before)
+    assert list(trained.state.frozen) == []
     assert same_bits(trained.gradient(IMAGES, LABELS), grads)
 
 
@@ -540,7 +541,7 @@ def test_all_of_a_resnet_but_its_last_layer(be: Place) -> None:
     network = with_new_head(trained, [Affine.create(3, 4, "he", **options)], keep="GlobalAveragePooling1")
     assert list(network.params) == ["W7", "b7"]
     features = be.put(IMAGES)
-    trained.set_train(False)
+    trained.state.set_train(False)
     for name in list(trained.layers)[:-1]:
         features = trained.layers[name].forward(features)
     grads = network.gradient(be.put(IMAGES), be.put(LABELS))
@@ -549,8 +550,11 @@ def test_all_of_a_resnet_but_its_last_layer(be: Place) -> None:
     )
     be.check(grads["W7"], to_numpy(alone.gradient(features, be.put(LABELS))["W1"]))
     trainer_of(network, be.put(IMAGES), be.put(LABELS), iterations=2).train()
-    assert same_bits({key: network.weights()[key] for key in network.frozen}, {k: before[k] for k in network.frozen})
-    assert same_bits(network.statistics, trained.statistics)
+    assert same_bits(
+        {key: network.state.weights()[key] for key in network.state.frozen},
+        {k: before[k] for k in network.state.frozen},
+    )
+    assert same_bits(network.state.statistics, trained.state.statistics)
 
 
 @pytest.mark.parametrize(
@@ -585,5 +589,5 @@ def test_heads_that_do_not_fit(layers: Any, keep: Any, error: Any, says: str) ->
     before = contents(trained)
     with pytest.raises(error, match=says):
         with_new_head(trained, layers, keep=keep)
-    assert same_bits(trained.weights(), before)
-    assert list(trained.frozen) == []
+    assert same_bits(trained.state.weights(), before)
+    assert list(trained.state.frozen) == []

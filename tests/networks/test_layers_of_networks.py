@@ -217,7 +217,7 @@ def test_layers_that_are_exchanged_after_the_network_was_made_are_refused(inside
             with pytest.raises(ArgumentError, match="Put them in their places before"):
                 train(asked)
         asked_holder.parts = list(original)
-        with asked.training():
+        with asked.state.training():
             pass
 
 
@@ -262,7 +262,7 @@ def test_a_layer_belongs_to_one_network():
     layers = [affine(4, 8), Relu(), affine(8, 3, 1)]
     network = Network(layers)
     train(network)
-    learned = network.weights()
+    learned = network.state.weights()
     for again in (layers, dict(network.layers), [*layers, affine(3, 3, 2)], [Residual(layers[:1])]):
         with pytest.raises(ArgumentError, match=r"Affine\(4 -> 8\) belongs to another network. Make new layers"):
             Network(again)
@@ -297,7 +297,7 @@ def test_a_new_head_is_put_on_copies():
     both = [with_new_head(trained, head, keep="Relu1") for _ in range(2)]
     train(both[0], t=T % 2)
     assert np.array_equal(both[1].params["W2"], head[0].W)
-    assert np.array_equal(both[1].frozen["W1"], trained.params["W1"])
+    assert np.array_equal(both[1].state.frozen["W1"], trained.params["W1"])
 
 
 # --- arrays that cannot be written ----------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def test_statistics_that_cannot_be_written_are_copied():
     layer.running_mean = read_only(np.zeros(4, "float32"))
     network = Network([layer, affine(4, 3)])
     train(network)
-    assert network.statistics["running_mean1"].any()
+    assert network.state.statistics["running_mean1"].any()
 
 
 class Mapping(pickle.Unpickler):
@@ -376,7 +376,7 @@ class Saving(pickle.Pickler):
 def test_a_network_of_memory_maps_is_trained_as_another(tmp_path, flat):
     network = Network([affine(4, 8), BatchNormalization.create(8, backend="numpy"), Relu(), Dropout(), affine(8, 3)])
     if flat:
-        network.flatten()
+        network.state.flatten()
     with open(tmp_path / "network", "wb") as file:
         Saving(file, tmp_path).dump(network)
     with open(tmp_path / "network", "rb") as file:
@@ -429,8 +429,8 @@ def scaled(gradient):
 def test_a_gradient_of_another_shape_than_its_parameter_is_refused(gradient, error, says, flat):
     network = scaled(gradient)
     if flat:
-        network.flatten()
-    before = network.weights()
+        network.state.flatten()
+    before = network.state.weights()
     with pytest.raises(error, match=says):
         network.gradient(X, T)
     with pytest.raises(error, match=says):
@@ -527,7 +527,7 @@ def test_a_parameter_keeps_its_shape_and_dtype_in_a_network():
     network = Network([affine(4, 6), Scale(6, lambda d: d.sum(axis=0)), affine(6, 3, 1)])
     for flat in (False, True):
         if flat:
-            network.flatten()
+            network.state.flatten()
         with pytest.raises(ShapeError, match=r"Affine.b has shape \(6,\), got a value of shape \(1,\)"):
             network.layers["Affine1"].b = np.zeros(1, "float32")
         with pytest.raises(ShapeError, match=r"Scale.s has shape \(6,\), got a value of shape \(\)"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import LABELS, numbers, same_bits
 from small_training import make
+from states import flattened
 
 from xpnet import (
     Affine,
@@ -20,7 +21,6 @@ from xpnet import (
     SoftmaxWithLoss,
     Tanh,
     TwoLayerNet,
-    asarray,
     check_gradient,
     to_numpy,
 )
@@ -38,7 +38,7 @@ def everything(activation="relu", seed=0, **options):
 
 def state(network):
     """All numbers that a step may change, but for gradients."""
-    found = {key: np.array(to_numpy(value)) for key, value in network.weights().items()}
+    found = {key: np.array(to_numpy(value)) for key, value in network.state.weights().items()}
     return found | {name: np.array(to_numpy(layer.key)) for name, layer in network.layers.items() if "Drop" in name}
 
 
@@ -67,8 +67,8 @@ def test_parameters_have_the_courses_names_and_the_sizes_asked_for():
         "W2": (6, 5), "b2": (5,), "gamma2": (5,), "beta2": (5,),
         "W3": (5, 7), "b3": (7,),
     }  # fmt: skip
-    assert list(network.statistics) == ["running_mean1", "running_var1", "running_mean2", "running_var2"]
-    assert network.parameter_count == sum(value.size for value in network.params.values())
+    assert list(network.state.statistics) == ["running_mean1", "running_var1", "running_mean2", "running_var2"]
+    assert network.state.parameter_count == sum(value.size for value in network.params.values())
     assert repr(network) == "MultiLayerNet(12-6-5-7, 177 parameters, float64 on numpy)"
     for part in ("BatchNormalization(6)", "Dropout(0.25)", "Relu()"):
         assert part in network.summary()
@@ -130,7 +130,7 @@ def test_numerical_gradients_on_every_backend(be64):
 @pytest.mark.bits
 def test_numerical_gradients_do_not_depend_on_how_the_parameters_lie():
     """In a buffer, what is written to one parameter must be gone when the next one's turn comes."""
-    plain, flat = everything(), everything().flatten()
+    plain, flat = everything(), flattened(everything())
     assert same_bits(plain.numerical_gradient(X, LABELS), flat.numerical_gradient(X, LABELS))
 
 
@@ -138,7 +138,7 @@ def test_numerical_gradients_do_not_depend_on_how_the_parameters_lie():
 def test_the_loss_of_training_is_that_of_the_next_step_and_leaves_no_trace(be, flat):
     network, x, t = everything(dtype=be.dtype, backend=be.backend), be.put(X), be.put(LABELS)
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = state(network)
     losses = [float(network.loss(x, t, train=True)) for _ in range(2)]
     assert losses[0] == losses[1]
@@ -164,11 +164,11 @@ def test_the_loss_of_training_leaves_no_trace_also_when_it_fails():
 def test_one_sample_in_training():
     """Of one sample batch normalization would make 0, whatever the sample is, and learn nothing."""
     network = everything()
-    before = {key: value.copy() for key, value in network.statistics.items()}
+    before = {key: value.copy() for key, value in network.state.statistics.items()}
     for ask in (network.gradient, lambda x, t: network.loss(x, t, train=True)):
         with pytest.raises(ShapeError, match="at least two values of each column or channel in training, got one"):
             ask(X[2], int(LABELS[2]))
-    assert all(np.array_equal(network.statistics[key], value) for key, value in before.items())
+    assert all(np.array_equal(network.state.statistics[key], value) for key, value in before.items())
     assert np.isfinite(network.loss(X[2], int(LABELS[2])))
 
 
@@ -182,7 +182,7 @@ def test_weight_decay_adds_to_the_loss_and_to_the_gradients_of_weights_alone(be,
         for decay in (0.0, 0.25)
     )
     if flat:
-        decayed.flatten()
+        decayed.state.flatten()
     x, t = be.put(X), be.put(LABELS)
     host = {key: to_numpy(value).astype(np.float64) for key, value in plain.params.items()}
     penalty = 0.125 * sum(np.sum(host[key] ** 2) for key in ("W1", "W2"))
@@ -197,12 +197,12 @@ def test_weight_decay_adds_to_the_loss_and_to_the_gradients_of_weights_alone(be,
 
 def test_weight_decay_of_any_network_and_with_fused_layers():
     layers = [Affine(numbers(5, 12, 6), numbers(6, 6)), Relu(), Affine(numbers(7, 6, 7), numbers(8, 7))]
-    network = Network(layers, weight_decay_lambda=0.5).flatten()
+    network = flattened(Network(layers, weight_decay_lambda=0.5))
     grads = network.gradient(X, LABELS)
     loss = float(network.compute_gradients(X, LABELS))
     fused = float(network.compute_gradients_through(network.fused(), X, LABELS))
     assert fused == pytest.approx(loss, rel=1e-14)
-    for key, grad in network.grads.items():
+    for key, grad in network.state.grads.items():
         np.testing.assert_allclose(grad, grads[key], rtol=1e-12)
     assert network.copy().weight_decay_lambda == 0.5
     assert max(check_gradient(network, X, LABELS).values()) < 1e-8
@@ -267,7 +267,7 @@ def test_options_out_of_range(options, says):
 def test_bad_input_changes_neither_statistics_nor_what_is_dropped_next(x, t, error, flat):
     network = everything()
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = state(network)
     with pytest.raises(error):
         network.gradient(x, t)
@@ -278,4 +278,4 @@ def test_data_beside_another_library_are_refused():
     network = everything(backend="array_api_strict")
     with pytest.raises(TypeError, match="x is a numpy.ndarray"):
         network.loss(X, LABELS, train=True)
-    network.loss(asarray(X, like=network.anchor), asarray(LABELS, like=network.anchor), train=True)
+    network.loss(network.asarray(X), network.asarray(LABELS), train=True)

@@ -6,6 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from cases import LABELS, numbers, same_bits, two_layer
+from states import flattened
 
 from xpnet import (
     Affine,
@@ -42,6 +43,25 @@ def test_the_courses_names():
     }
 
 
+PUBLIC = (
+    "layers last_layer params state classes input_shape weight_decay_lambda dtype backend recordable "
+    "predict predict_proba predict_labels loss accuracy gradient numerical_gradient output_shape "
+    "to asarray copy save load set_params freeze unfreeze summary compute_gradients compute_gradients_through fused"
+)
+
+
+def test_the_public_names_are_few():
+    assert {name for name in dir(TwoLayerNet(4, 3, 2)) if not name.startswith("_")} == set(PUBLIC.split())
+
+
+def test_a_network_is_a_function_of_its_inputs(be):
+    network = two_layer(be.put)
+    x = network.asarray(X)
+    assert type(x) is type(network.state.like)
+    be.check(network(x), to_numpy(network.predict(x)), eps=0)
+    assert str(network.asarray(LABELS, dtype="int32").dtype).endswith("int32")
+
+
 def test_initial_weights_have_the_deviation_asked_for_and_biases_are_zero():
     network = TwoLayerNet(784, 50, 10, 0.02, seed=3)
     assert np.std(network.params["W1"]) == pytest.approx(0.02, rel=0.02)
@@ -63,7 +83,7 @@ def test_the_courses_loop_learns_on_every_backend(be, flat):
     """With a dictionary beside the layers it would not, where arrays cannot be written in place."""
     network, x, t = two_layer(be.put), be.put(X), be.put(LABELS)
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = float(network.loss(x, t))
     for _ in range(30):
         grads = network.gradient(x, t)
@@ -73,7 +93,7 @@ def test_the_courses_loop_learns_on_every_backend(be, flat):
 
 
 def test_gradients_belong_to_the_caller(be):
-    network, x, t = two_layer(be.put).flatten(), be.put(X), be.put(LABELS)
+    network, x, t = flattened(two_layer(be.put)), be.put(X), be.put(LABELS)
     first = network.gradient(x, t)
     kept = {key: to_numpy(value).copy() for key, value in first.items()}
     network.gradient(be.put(2 * X), t)

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from cases import LABELS, numbers, same_bits, two_layer
+from states import flattened
 
 from xpnet import (
     Affine,
@@ -23,16 +24,16 @@ X = numbers(1, 5, 12)
 def test_flattened_parameters_are_views_of_one_buffer(be):
     network = two_layer(be.put)
     before = {key: to_numpy(value).copy() for key, value in network.params.items()}
-    params, grads = network.flatten().optimizer_view()
+    params, grads = flattened(network).state.optimizer_view()
     assert same_bits(network.params, before)
-    if not is_writable(network.anchor):
+    if not is_writable(network.state.like):
         assert params is network.params
         return
-    assert params["all"].shape == grads["all"].shape == (network.parameter_count,)
+    assert params["all"].shape == grads["all"].shape == (network.state.parameter_count,)
     params["all"] -= params["all"]
     assert not any(to_numpy(value).any() for value in network.params.values())
     network.compute_gradients(be.put(X), be.put(LABELS))
-    in_order = np.concatenate([to_numpy(grad).ravel() for grad in network.grads.values()])
+    in_order = np.concatenate([to_numpy(grad).ravel() for grad in network.state.grads.values()])
     assert np.array_equal(to_numpy(grads["all"]), in_order)
     assert in_order.any()
 
@@ -41,12 +42,12 @@ def test_flattened_parameters_are_views_of_one_buffer(be):
 def test_assigning_a_parameter_reaches_the_layer_and_the_buffer(be, flat):
     network = two_layer(be.put)
     if flat:
-        network.flatten()
+        network.state.flatten()
     network.params["b2"] = be.put(np.full(7, 3.0))
     network.layers["Affine2"].W = be.put(np.zeros((6, 7)))
     np.testing.assert_array_equal(to_numpy(network.predict(be.put(X))), np.full((5, 7), 3.0))
-    if flat and is_writable(network.anchor):
-        buffer = to_numpy(network.optimizer_view()[0]["all"])
+    if flat and is_writable(network.state.like):
+        buffer = to_numpy(network.state.optimizer_view()[0]["all"])
         np.testing.assert_array_equal(buffer[-7 - 42 :], [0.0] * 42 + [3.0] * 7)
 
 
@@ -54,7 +55,7 @@ def test_assigning_a_parameter_reaches_the_layer_and_the_buffer(be, flat):
 def test_assigning_what_does_not_fit_is_an_error_and_changes_nothing(be, flat):
     network = two_layer(be.put)
     if flat:
-        network.flatten()
+        network.state.flatten()
     before = {key: to_numpy(value).copy() for key, value in network.params.items()}
     with pytest.raises(ShapeError, match=r"b2 has shape \(7,\), got a value of shape \(1,\)"):
         network.params["b2"] = be.put(np.ones(1))
@@ -70,7 +71,7 @@ def test_assigning_what_does_not_fit_is_an_error_and_changes_nothing(be, flat):
 
 
 def test_a_flattened_layer_refuses_a_weight_of_another_shape():
-    network = two_layer(np.asarray).flatten()
+    network = flattened(two_layer(np.asarray))
     with pytest.raises(ShapeError, match=r"Affine.b has shape \(7,\), got a value of shape \(1,\)"):
         network.layers["Affine2"].b = np.ones(1)
 
@@ -89,11 +90,11 @@ def test_a_layer_that_makes_its_gradients_anew_is_gathered_into_the_buffer():
     def network(kind):
         return Network([kind(numbers(5, 12, 6), numbers(6, 6)), Relu(), kind(numbers(7, 6, 7), numbers(8, 7))])
 
-    own, plain = network(OwnAffine).flatten(), network(Affine).flatten()
+    own, plain = flattened(network(OwnAffine)), flattened(network(Affine))
     for _ in range(2):
         own.compute_gradients(X, LABELS)
         plain.compute_gradients(X, LABELS)
-        assert np.array_equal(own.optimizer_view()[1]["all"], plain.optimizer_view()[1]["all"])
+        assert np.array_equal(own.state.optimizer_view()[1]["all"], plain.state.optimizer_view()[1]["all"])
 
 
 @pytest.mark.parametrize(
@@ -103,24 +104,24 @@ def test_a_layer_that_makes_its_gradients_anew_is_gathered_into_the_buffer():
 def test_a_copy_is_a_network_of_its_own_with_its_own_buffer(copied, flat):
     network = two_layer(np.asarray)
     if flat:
-        network.flatten()
+        network.state.flatten()
     network.gradient(X, LABELS)
     before = {key: value.copy() for key, value in network.params.items()}
     twin = copied(network)
     assert same_bits(twin.params, before)
-    params, _ = twin.optimizer_view()
+    params, _ = twin.state.optimizer_view()
     for key in list(params):
         params[key] -= 1.0
     assert all(np.array_equal(twin.params[key], before[key] - 1.0) for key in before)
     assert same_bits(network.params, before)
-    params, _ = network.optimizer_view()
+    params, _ = network.state.optimizer_view()
     for key in list(params):
         params[key] += 1.0
     assert all(np.array_equal(network.params[key], before[key] + 1.0) for key in before)
 
 
 def test_moving_changes_backend_and_dtype_and_keeps_the_numbers(be):
-    network = TwoLayerNet(12, 6, 7, seed=0, dtype="float32", backend="numpy").flatten()
+    network = flattened(TwoLayerNet(12, 6, 7, seed=0, dtype="float32", backend="numpy"))
     before = {key: value.copy() for key, value in network.params.items()}
     assert network.to(be.backend, dtype=be.dtype) is network
     assert all(type(value) is type(be.put(X)) for value in network.params.values())
@@ -128,8 +129,8 @@ def test_moving_changes_backend_and_dtype_and_keeps_the_numbers(be):
     assert same_bits(network.params, before)
     grads = network.gradient(be.put(X), be.put(LABELS))
     assert {dtype_name(grad) for grad in grads.values()} == {be.dtype}
-    if is_writable(network.anchor):
-        assert "all" in network.optimizer_view()[0]  # laid flat again
+    if is_writable(network.state.like):
+        assert "all" in network.state.optimizer_view()[0]  # laid flat again
     assert same_bits(network.to("numpy", dtype="float32").params, before)
 
 
@@ -138,7 +139,7 @@ def test_a_layer_that_forgets_a_gradient_is_an_error_and_never_trains_on_a_stale
     layer = Affine(numbers(5, 12, 7), numbers(6, 7))
     network = Network([layer])
     if flat:
-        network.flatten()
+        network.state.flatten()
     network.gradient(X, LABELS)
 
     def forgets_db(dout):

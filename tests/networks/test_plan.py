@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import PIXELS, numbers, same_bits
+from states import flattened
 
 from xpnet import (
     SGD,
@@ -206,20 +207,20 @@ def test_fused_and_plain_train_to_the_same_bits(be, name, flat, batch):
     networks = [Network(NETWORKS[name](be)) for _ in range(2)]
     for network in networks:
         if flat:
-            network.flatten()
+            network.state.flatten()
     passes = [plain_plan(networks[0]), fused_plan(networks[1])]
-    x = as_inputs(be.put(x), networks[0].anchor.dtype)
+    x = as_inputs(be.put(x), networks[0].state.like.dtype)
     t = be.put(LABELS[: x.shape[0]])
     if batch == "one-hot":
-        t = one_hot(t, 7, networks[0].anchor.dtype)
+        t = one_hot(t, 7, networks[0].state.like.dtype)
     exact = be.name == "numpy" or be.name.startswith("strict")
     for _ in range(4):
         losses = [each.run(x, t) for each in passes]
         be.check(losses[1], to_numpy(losses[0]))
         for network in networks:
-            network._gather_gradients()
+            network.state.collect_gradients()
             for key in network.params:
-                network.params[key] -= 0.25 * network.grads[key]
+                network.params[key] -= 0.25 * network.state.grads[key]
     for key, expected in networks[0].params.items():
         be.check(networks[1].params[key], to_numpy(expected), eps=0 if exact else None, name=key)
 
@@ -231,7 +232,7 @@ def test_a_pass_gives_what_the_network_computes(be):
     x, t = be.put(numbers(1, 5, 12)), be.put(LABELS)
     expected = network.compute_gradients(x, t)
     be.check(plain_plan(other).run(x, t), to_numpy(expected), eps=0)
-    assert same_bits(other.grads, network.grads)
+    assert same_bits(other.state.grads, network.state.grads)
 
 
 @pytest.mark.bits
@@ -292,15 +293,15 @@ def test_parameters_stay_live():
     assert second == pytest.approx(float(network.loss(x, LABELS)))
     network.to(dtype="float32")
     assert fused.run(x.astype(np.float32), LABELS).dtype == np.float32
-    assert network.grads["W1"].dtype == np.float32
+    assert network.state.grads["W1"].dtype == np.float32
 
 
 def test_gradients_are_written_into_the_flat_buffer():
-    network = TwoLayerNet(12, 6, 7, seed=0, backend="numpy").flatten()
-    places = dict(network.grads)
+    network = flattened(TwoLayerNet(12, 6, 7, seed=0, backend="numpy"))
+    places = dict(network.state.grads)
     fused_plan(network).run(numbers(1, 5, 12).astype(np.float32), LABELS)
     for key, place in places.items():
-        assert network.grads[key] is place
+        assert network.state.grads[key] is place
         assert np.any(place)
 
 
@@ -327,7 +328,7 @@ def test_the_layers_that_are_stood_for_keep_nothing_new():
 @pytest.mark.parametrize("name", ["two layers", "sigmoid last"])
 def test_the_loss_is_written_where_it_is_wanted(be, name):
     network = Network(NETWORKS[name](be))
-    if get_array_module(network.anchor).__name__.startswith("jax"):
+    if get_array_module(network.state.like).__name__.startswith("jax"):
         pytest.skip("its arrays cannot be written in place")
     x, t, losses = be.put(numbers(1, 5, 12)), be.put(LABELS), be.put(np.zeros(3))
     expected = to_numpy(fused_plan(network).run(x, t))
@@ -340,17 +341,17 @@ def test_the_loss_is_written_where_it_is_wanted(be, name):
 
 
 def test_a_fused_training_step_makes_13_launches_and_never_waits():
-    network = TwoLayerNet(784, 50, 10, seed=0, backend=COUNTING).flatten()
+    network = flattened(TwoLayerNet(784, 50, 10, seed=0, backend=COUNTING))
     fused = fused_plan(network)
     rng = np.random.default_rng(0)
     x = asarray(rng.integers(0, 256, (300, 784), dtype=np.uint8), backend=COUNTING)
     t, indices = asarray(rng.integers(0, 10, 300), backend=COUNTING), asarray(np.arange(100), backend=COUNTING)
     losses = asarray(np.zeros(3, np.float32), backend=COUNTING)
     lr = asarray(np.array(0.1, np.float32), backend=COUNTING)
-    (params,), (grads,) = (view.values() for view in network.optimizer_view())
+    (params,), (grads,) = (view.values() for view in network.state.optimizer_view())
     before = to_numpy(params)
     with count_operations() as counts:
-        inputs, labels = gather(x, t, indices, network.anchor.dtype)
+        inputs, labels = gather(x, t, indices, network.state.like.dtype)
         fused.run(inputs, labels, losses[1, ...])
         network._gather_gradients()
         SGD().fused_update_one(params, grads, lr)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from states import flattened
 
 from xpnet import (
     Affine,
@@ -225,8 +226,8 @@ def test_a_training_is_the_same_beside_predictions(name, capture, tmp_path):
     in_threads(train, ask, ask, copies)
     assert beside.history.loss == alone.history.loss
     assert beside.history.test_acc == alone.history.test_acc
-    for key, value in alone.network.weights().items():
-        assert value.tobytes() == network.weights()[key].tobytes(), key
+    for key, value in alone.network.state.weights().items():
+        assert value.tobytes() == network.state.weights()[key].tobytes(), key
 
 
 def test_a_numerical_gradient_beside_a_training_leaves_it_as_it_is():
@@ -262,7 +263,7 @@ def test_a_second_training_and_a_gradient_in_another_thread_are_refused():
     def others():
         assert waits.reached.wait(600)
         try:
-            with pytest.raises(BusyError, match=r"MultiLayerNet\(64-20-20-10.* is being trained already"):
+            with pytest.raises(BusyError, match=r"The network is being trained already.* `network\.copy\(\)`"):
                 second.train()
             with pytest.raises(BusyError, match=r"`network\.copy\(\)`"):
                 network.gradient(x, T)
@@ -286,12 +287,12 @@ def test_a_last_layer_of_two_networks_is_used_by_one_thread_at_a_time():
     def in_another_thread():
         with pytest.raises(BusyError, match="is the last layer of two networks.*Give each network a last layer of its"):
             second.gradient(x, t)
-        with pytest.raises(BusyError, match="is the last layer of two networks"), second.training():
+        with pytest.raises(BusyError, match="is the last layer of two networks"), second.state.training():
             pass
         second.predict(x)
         second.loss(x, t)
 
-    with first.training(), ThreadPoolExecutor(1) as pool:
+    with first.state.training(), ThreadPoolExecutor(1) as pool:
         pool.submit(in_another_thread).result()
         assert second.gradient(x, t).keys() == grads.keys()  # in this thread they follow one another
         pool.submit(in_another_thread).result()
@@ -318,7 +319,7 @@ def test_a_callback_may_ask_for_gradients_but_not_train_the_same_network():
 def test_gradients_in_several_threads_are_right(name, flat):
     network = NETWORKS[name]()
     if flat:
-        network.flatten()
+        network.state.flatten()
     if name == "mixed":  # dropout draws other numbers in each call, in whatever order they come
         network.freeze("Residual1")
     x = inputs(network)
@@ -335,9 +336,9 @@ def test_gradients_in_several_threads_are_right(name, flat):
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network)), Network.copy])
 def test_copies_have_locks_of_their_own(again):
-    network = deep("relu").flatten()
+    network = flattened(deep("relu"))
     x, copies = inputs(network), []
-    with network.training(), network.lock:
+    with network.state.training(), network.state.lock:
         copies.append(again(network))
         in_threads(lambda: copies[0].gradient(x, T), lambda: copies[0].predict(x))
     in_threads(trainer_of(copies[0]).train)
@@ -351,9 +352,9 @@ def test_a_prediction_leaves_the_layers_as_they_were():
     network = mixed()
     x = inputs(network)
     network.gradient(x, T)
-    layers = network._every_layer
+    layers = network.state.every_layer
     before = [dict(vars(layer)) for layer in layers]
-    statistics = network.weights()
+    statistics = network.state.weights()
     network.predict(x[:3])
     network.predict_proba(x[:3])
     network.loss(x[:3], T[:3])
@@ -362,7 +363,7 @@ def test_a_prediction_leaves_the_layers_as_they_were():
     for layer, kept in zip(layers, before, strict=True):
         assert vars(layer).keys() == kept.keys()
         assert all(vars(layer)[key] is value for key, value in kept.items()), layer
-    assert all(np.array_equal(value, statistics[key]) for key, value in network.weights().items())
+    assert all(np.array_equal(value, statistics[key]) for key, value in network.state.weights().items())
 
 
 def test_a_loss_as_in_training_has_the_flags_of_training():
@@ -388,10 +389,10 @@ def test_a_forward_that_was_set_on_a_layer_sees_the_flag(bound):
         layer.forward = own if bound else lambda x, own=own: own(x)
     assert np.array_equal(network.predict(x), expected.predict(x))
     assert all(layer.train for layer in network.layers.values())
-    before = network.weights()
+    before = network.state.weights()
     for _ in range(2):
         assert float(network.loss(x, T, train=True)) == float(expected.loss(x, T, train=True))
-    assert all(np.array_equal(value, before[key]) for key, value in network.weights().items())
+    assert all(np.array_equal(value, before[key]) for key, value in network.state.weights().items())
 
 
 def test_what_a_user_changes_on_a_layer_is_heeded_by_the_next_prediction():

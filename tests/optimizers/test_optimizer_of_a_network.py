@@ -69,7 +69,7 @@ def test_one_assigned_to_a_trainer_is_refused_too():
 def test_by_hand(flat):
     optimizer, nets = Momentum(0.01), [network(0), network(1)]
     for net in nets:
-        net.flatten() if flat else None
+        net.state.flatten() if flat else None
     x = PIXELS[:4] / np.float32(255)
     for _ in range(2):
         optimizer.update(nets[0].params, nets[0].gradient(x, LABELS[:4]))

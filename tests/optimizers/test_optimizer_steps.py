@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from optimizer_cases import EVERYTHING, draw, each_optimizer, put, same_bits
 from small_training import make
+from states import flattened
 
 from xpnet import ThreeLayerNet, TwoLayerNet, asarray, get_array_module, to_numpy
 from xpnet.engine.replay import RecordedSteps
@@ -103,7 +104,7 @@ def test_recorded_equals_plain_over_200_steps(kind, dtype, options):
     recorded, plain = trainers
     assert np.array(recorded.history.loss).tobytes() == np.array(plain.history.loss).tobytes()
     assert len(set(recorded.history.loss)) > 100
-    assert same_bits(recorded.network.buffers.params, plain.network.buffers.params)
+    assert same_bits(recorded.network.state.buffers.params, plain.network.state.buffers.params)
     for slot in recorded.optimizer.slots:
         kept = getattr(recorded.optimizer, slot)
         assert kept.keys() == {"all"}
@@ -126,13 +127,13 @@ def test_recorded_steps_are_those_of_update_alone(kind):
     draw_order = trainer._draw_order
     trainer._draw_order = lambda: orders.append(draw_order()) or orders[-1]
     trainer.train()
-    network, optimizer = TwoLayerNet(12, 6, 7, 0.5, seed=0).flatten(), kind(CosineDecay(0.02, 60, 5), **options)
+    network, optimizer = flattened(TwoLayerNet(12, 6, 7, 0.5, seed=0)), kind(CosineDecay(0.02, 60, 5), **options)
     step = trainer.step()
     for order in orders:
         for x, t in step.minibatches(order, 10):
             network.compute_gradients(x, t)
-            optimizer.update(*network.optimizer_view())
-    assert same_bits(network.buffers.params, trainer.network.buffers.params)
+            optimizer.update(*network.state.optimizer_view())
+    assert same_bits(network.state.buffers.params, trainer.network.state.buffers.params)
 
 
 @pytest.mark.bits
@@ -171,17 +172,17 @@ def test_a_recording_is_made_anew_only_for_what_is_a_constant_of_it(kind, monkey
 @pytest.mark.parametrize("depth", [2, 3])
 def test_an_update_of_any_flat_network_makes_so_many_operations_and_never_waits(kind, operations, fused, depth):
     widths = {2: (TwoLayerNet, 6, 5, 4), 3: (ThreeLayerNet, 6, 5, 5, 4)}[depth]
-    network = widths[0](*widths[1:], seed=0, backend=COUNTING).flatten()
+    network = flattened(widths[0](*widths[1:], seed=0, backend=COUNTING))
     x, t = asarray(np.ones((2, 6), "float32"), backend=COUNTING), asarray(np.array([0, 3]), backend=COUNTING)
     network.compute_gradients(x, t)
     for clipping, more in ({}, 0), ({"max_norm": 0.1}, 10):
         optimizer = kind(0.1, **clipping)
-        optimizer.prepare(network.optimizer_view()[0])
-        on_device = tuple(asarray(np.float32(x), like=network.anchor) for x in optimizer.step_scalars(0, 1)[0])
+        optimizer.prepare(network.state.optimizer_view()[0])
+        on_device = tuple(network.asarray(np.float32(x)) for x in optimizer.step_scalars(0, 1)[0])
         for update, expected in ((optimizer.update, operations), (optimizer.fused_update, fused)):
             for step_scalars in (None, on_device):
                 with count_operations() as counts:
-                    update(*network.optimizer_view(), step_scalars)
+                    update(*network.state.optimizer_view(), step_scalars)
                 assert sum(counts.launches.values()) == expected + more, counts.launches
                 assert not counts.waits
                 assert not counts.copies

@@ -212,14 +212,14 @@ def test_a_network_trains_alike_on_every_backend_flat_or_not(be, kind):
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((8, 5)), rng.integers(0, 3, 8)
     networks = [TwoLayerNet(5, 4, 3, 0.5, seed=0, dtype=be.dtype, backend=b) for b in (be.backend, be.backend, "numpy")]
-    networks[1].flatten()
+    networks[1].state.flatten()
     for network in networks:
         # Far from 0 the derivatives of an adaptive step by its gradient are moderate.
         optimizer = kind(0.01, max_norm=0.5, **({} if kind in (SGD, Momentum, Nesterov) else {"eps": 0.1}))
-        x_here, t_here = asarray(x, like=network.anchor, dtype=be.dtype), asarray(t, like=network.anchor)
+        x_here, t_here = asarray(x, like=network.state.like, dtype=be.dtype), network.asarray(t)
         for _ in range(10):
             network.compute_gradients(x_here, t_here)
-            optimizer.update(*network.optimizer_view())
+            optimizer.update(*network.state.optimizer_view())
     for network in networks[:2]:
         for key, expected in networks[2].params.items():
             be.check(network.params[key], expected, eps=64, name=key)

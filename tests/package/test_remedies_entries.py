@@ -139,7 +139,7 @@ def test_frozen_layers():
     mine = network()
     says = said(lambda: setattr(mine.layers["Affine1"], "frozen", True))
     follow(says, network=mine, name="Affine1")
-    assert list(mine.frozen) == ["W1", "b1"]
+    assert list(mine.state.frozen) == ["W1", "b1"]
 
 
 def test_functions_of_lists_and_of_arrays_agree():

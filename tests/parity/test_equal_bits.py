@@ -8,7 +8,7 @@ import pytest
 from matrix import ABSENT, BACKENDS
 from threadpoolctl import threadpool_limits
 
-from xpnet import MultiLayerNet, SimpleNetwork, Trainer, TwoLayerNet, asarray, to_numpy
+from xpnet import MultiLayerNet, SimpleNetwork, Trainer, TwoLayerNet, to_numpy
 
 pytestmark = pytest.mark.bits
 
@@ -86,10 +86,10 @@ def trained_with_everything(backend: str, *, capture: bool, steps: int = 50) -> 
     )  # fmt: skip
     trainer.train()
     dropouts = {name: layer for name, layer in network.layers.items() if name.startswith("Dropout")}
-    left = {key: to_numpy(value) for key, value in network.weights().items()}
+    left = {key: to_numpy(value) for key, value in network.state.weights().items()}
     left |= {f"key of {name}": np.array(to_numpy(layer.key)) for name, layer in dropouts.items()}
     # What is dropped next: a step more, made plainly, for a recorded one keeps its masks to itself.
-    x, t = next(trainer.step().minibatches(asarray(np.arange(100), like=network.anchor), 100))
+    x, t = next(trainer.step().minibatches(network.asarray(np.arange(100)), 100))
     network.compute_gradients(x, t)
     left |= {f"mask of {name}": to_numpy(layer.mask) for name, layer in dropouts.items()}
     assert len(dropouts) == 2

@@ -134,7 +134,7 @@ def test_one_array_of_any_backend_is_no_before_and_after(be):
 
 def test_a_parameter_that_has_learned_in_its_place_is_no_before():
     network = small_network()
-    before, kept = network.params["W1"], network.weights()["W1"]
+    before, kept = network.params["W1"], network.state.weights()["W1"]
     network.params["W1"] -= 0.1
     with pytest.raises(ArgumentError, match="which learning has changed in its place"):
         plot_filters(before, network.params["W1"])
@@ -175,7 +175,7 @@ def rows_of(figure):
 def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     network = small_network(be)
     statistics = {"running_mean1": np.full(4, 0.3), "running_var1": np.full(4, 0.2)}
-    network.set_weights({**network.weights(), **statistics})
+    network.state.set_weights({**network.state.weights(), **statistics})
     for layer in walk_layers(network.layers.values()):
         layer.train = True  # as after a training step
     figure = plot_activations(network, be.put(IMAGES[3]), channels=3, path=tmp_path / "a.png")
@@ -189,7 +189,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
     }
     assert {row[0]: row[1] for row in rows} == shapes
     y, tolerance = be.put(IMAGES[3].reshape(1, 1, 8, 8) / 255), 100 * np.finfo(be.dtype).eps
-    network.set_train(False)
+    network.state.set_train(False)
     for (layer_name, _, axes), layer in zip(rows, [None, *network.layers.values()], strict=True):
         y = y if layer is None else layer.forward(y)
         expected = to_numpy(y)[0]
@@ -208,7 +208,7 @@ def test_the_network_stays_as_it_was(tmp_path):
     x, t = IMAGES[:20].reshape(-1, 1, 8, 8), LABELS[:20]
     grads = network.gradient(x, t)
     layers = list(walk_layers(network.layers.values()))
-    weights = network.weights()
+    weights = network.state.weights()
     kept = [
         {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in vars(layer).items()}
         for layer in layers
@@ -225,8 +225,8 @@ def test_the_network_stays_as_it_was(tmp_path):
     dout = network.last_layer.backward()
     for layer in list(network.layers.values())[::-1]:
         dout = layer.backward(dout)  # as if nothing had gone through the layers in between
-    assert all(np.array_equal(network.grads[key], grads[key]) for key in grads)
-    assert all(np.array_equal(network.weights()[key], weights[key]) for key in weights)
+    assert all(np.array_equal(network.state.grads[key], grads[key]) for key in grads)
+    assert all(np.array_equal(network.state.weights()[key], weights[key]) for key in weights)
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 64), (8, 8), (1, 8, 8), (1, 1, 8, 8)])

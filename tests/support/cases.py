@@ -147,7 +147,7 @@ def _network_cases() -> None:
             def gradient(put: Put, labels: Any = labels, flat: bool = flat) -> Results:
                 network = two_layer(put)
                 if flat:
-                    network.flatten()
+                    network.state.flatten()
                 x, t = put(numbers(1, 5, 12)), put(labels)
                 return {**network.gradient(x, t), "loss": network.loss(x, t)}
 
@@ -209,11 +209,11 @@ def _optimizer_cases() -> None:
                 network, optimizer = two_layer(put), make()
                 optimizer.max_norm = max_norm
                 if flat:
-                    network.flatten()
+                    network.state.flatten()
                 x, t = put(numbers(1, 5, 12)), put(LABELS)
                 for _ in range(3):
                     network.compute_gradients(x, t)
-                    optimizer.update(*network.optimizer_view())
+                    optimizer.update(*network.state.optimizer_view())
                 return dict(network.params)
 
 

@@ -135,8 +135,8 @@ def conv_net_cases() -> None:
         def training(put: Put, flat: bool = flat) -> Results:
             network, x = conv_net(put), put(numbers(1, 5, *CONV_NET_INPUT))
             if flat:
-                network.flatten()
-            return seen(network.gradient(x, put(LABELS))) | {**network.statistics}
+                network.state.flatten()
+            return seen(network.gradient(x, put(LABELS))) | {**network.state.statistics}
 
     @case("convolutional network/inference")
     def inference(put: Put) -> Results:
@@ -175,8 +175,8 @@ def whole_net(put: Put, name: str) -> Results:
         with_key(layer, key, put)
     network.set_params({key: put(halves(i, *W.shape)) for i, (key, W) in enumerate(network.params.items(), 125)})
     results = in_rows(network.gradient(x, t), row)
-    if network.statistics:
-        results["statistics"] = row(network.statistics.values())
+    if network.state.statistics:
+        results["statistics"] = row(network.state.statistics.values())
     return results | {"scores": network.predict(put(numbers(2, 3, *IMAGE)))}
 
 

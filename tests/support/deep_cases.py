@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from case_table import LABEL_FORMS, LABELS, SHAPES, Put, Results, case, numbers
+from states import flattened
 
 from xpnet import BatchNormalization, Dropout, LayerNormalization, MultiLayerNet
 from xpnet._core.arrays import dtype_name
@@ -112,15 +113,15 @@ def multi_layer_cases() -> None:
         @case(f"MultiLayerNet/{name}")
         def multi(put: Put, name: str = name) -> Results:
             network, x, t = multi_layer(put, name), put(numbers(1, 5, 12)), put(LABELS)
-            return {**seen(network.gradient(x, t)), **network.statistics}
+            return {**seen(network.gradient(x, t)), **network.state.statistics}
 
     for form, labels in LABEL_FORMS.items():
 
         @case(f"MultiLayerNet/training, {form}, flat")
         def multi_flat(put: Put, labels: Any = labels) -> Results:
-            network, x, t = multi_layer(put, "relu").flatten(), put(numbers(1, 5, 12)), put(labels)
+            network, x, t = flattened(multi_layer(put, "relu")), put(numbers(1, 5, 12)), put(labels)
             loss = network.loss(x, t, train=True)
-            return {**seen(network.gradient(x, t)), **network.statistics, "loss": loss}
+            return {**seen(network.gradient(x, t)), **network.state.statistics, "loss": loss}
 
     @case("MultiLayerNet/inference")
     def multi_inference(put: Put) -> Results:

@@ -27,7 +27,7 @@ def everything(optimizer="Adam", **options):
 def state(trainer):
     """All that a training changes, to the bit, by name."""
     history, optimizer = trainer.history, trainer.optimizer
-    arrays = {key: to_numpy(value) for key, value in trainer.network.weights().items()}
+    arrays = {key: to_numpy(value) for key, value in trainer.network.state.weights().items()}
     for slot in optimizer.slots:
         arrays |= {f"{slot} {key}": to_numpy(value) for key, value in getattr(optimizer, slot).items()}
     for name, layer in trainer.network.layers.items():

@@ -28,7 +28,7 @@ VALIDATION = (PIXELS[:9], LABELS[:9])
 
 
 def weights(network):
-    return {key: to_numpy(value).copy() for key, value in network.weights().items()}
+    return {key: to_numpy(value).copy() for key, value in network.state.weights().items()}
 
 
 def assert_equal(actual, expected):
@@ -128,11 +128,11 @@ def test_statistics_are_given_back_too_on_every_backend(be, monkeypatch):
     assert {"running_mean1", "running_var1", "gamma1", "W2"} < best.keys()
     assert all((best[key] != last[key]).any() for key in best)
     assert_equal(weights(network), best)
-    assert type(network.statistics["running_mean1"]) is type(network.anchor)
-    if network.buffers is not None:  # the layers still look into the buffer, which has the same numbers
+    assert type(network.state.statistics["running_mean1"]) is type(network.state.like)
+    if network.state.buffers is not None:  # the layers still look into the buffer, which has the same numbers
         flat = np.concatenate([best[key].ravel() for key in network.params])
-        np.testing.assert_array_equal(to_numpy(network.buffers.params), flat)
-        network.buffers.params *= 0
+        np.testing.assert_array_equal(to_numpy(network.state.buffers.params), flat)
+        network.state.buffers.params *= 0
         assert not to_numpy(network.params["W2"]).any()
 
 

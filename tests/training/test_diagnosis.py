@@ -78,8 +78,8 @@ def assert_as_after(trainer, steps, plain):
     if steps:
         plain.iterations = steps
         plain.train()
-    for key, value in plain.network.weights().items():
-        np.testing.assert_array_equal(to_numpy(trainer.network.weights()[key]), to_numpy(value), err_msg=key)
+    for key, value in plain.network.state.weights().items():
+        np.testing.assert_array_equal(to_numpy(trainer.network.state.weights()[key]), to_numpy(value), err_msg=key)
     assert trainer.optimizer.iter == plain.optimizer.iter == steps
     for slot in getattr(plain.optimizer, "slots", ()):
         for key, value in getattr(plain.optimizer, slot).items():
@@ -128,7 +128,7 @@ def test_on_every_backend(be, name):
     steps = trainer.optimizer.iter
     assert 4 <= steps <= 6
     assert_as_after(trainer, steps, made(epochs=9))
-    assert type(trainer.network.anchor) is type(network.anchor)
+    assert type(trainer.network.state.like) is type(network.state.like)
 
 
 @pytest.mark.bits
@@ -140,7 +140,7 @@ def test_batch_normalisation_has_its_statistics_from_before(capture):
 
     trainer = made(iterations=60)
     broken(trainer)
-    assert np.isfinite(to_numpy(trainer.network.statistics["running_var2"])).all()
+    assert np.isfinite(to_numpy(trainer.network.state.statistics["running_var2"])).all()
     assert_as_after(trainer, trainer.optimizer.iter, made())
 
 
@@ -412,8 +412,8 @@ def test_nothing_is_told_and_nothing_changes(name, monkeypatch):
     unwatched = made(False)
     unwatched.train()
     assert np.array(watched.history.loss).tobytes() == np.array(unwatched.history.loss).tobytes()
-    for key, value in unwatched.network.weights().items():
-        assert value.tobytes() == watched.network.weights()[key].tobytes(), key
+    for key, value in unwatched.network.state.weights().items():
+        assert value.tobytes() == watched.network.state.weights()[key].tobytes(), key
 
 
 @pytest.mark.parametrize("capture", [True, False])
@@ -434,7 +434,7 @@ def test_a_snapshot_can_be_put_back_more_than_once(be):
         12, [8], 7, use_batchnorm=True, use_dropout=True, seed=0, dtype=be.dtype, backend=be.backend
     )
     trainer = make(network, optimizer=Adam(0.1), epochs=2)
-    network.flatten()
+    network.state.flatten()
     step = trainer.step()
     restore = snapshot(step)
 
@@ -443,7 +443,8 @@ def test_a_snapshot_can_be_put_back_more_than_once(be):
             step.take(*step.gather(be.put(np.arange(i, i + 9))))
         moments = trainer.optimizer.m
         return [
-            to_numpy(a).copy() for a in (*network.weights().values(), *moments.values(), network.layers["Dropout1"].key)
+            to_numpy(a).copy()
+            for a in (*network.state.weights().values(), *moments.values(), network.layers["Dropout1"].key)
         ]
 
     first = run()

@@ -61,7 +61,7 @@ def recordable(function: Any) -> Any:
 
 def left(trainer: Trainer) -> dict[str, bytes]:
     """All that a training leaves, to the bit."""
-    arrays = {key: to_numpy(value) for key, value in trainer.network.weights().items()}
+    arrays = {key: to_numpy(value) for key, value in trainer.network.state.weights().items()}
     arrays |= {"losses": np.array(trainer.train_loss_list), "accuracies": np.array(trainer.train_acc_list)}
     if isinstance(trainer.augmentation, Augmentation):
         arrays["key"] = to_numpy(trainer.augmentation.key)
@@ -155,7 +155,7 @@ def test_nothing_is_changed_unless_that_is_asked_for() -> None:
     assert plain.augmentation is None
     for trainer in (plain, none):
         trainer.train()
-    assert same_bits(plain.network.weights(), none.network.weights())
+    assert same_bits(plain.network.state.weights(), none.network.state.weights())
 
 
 # --- a seed settles it ----------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_a_function_that_says_so_is_recorded() -> None:
     for trainer in (*trainers, by_hand):
         trainer.train()
     assert left(trainers[0]) == left(trainers[1])
-    assert same_bits(trainers[0].network.weights(), by_hand.network.weights())
+    assert same_bits(trainers[0].network.state.weights(), by_hand.network.state.weights())
 
 
 class Slotted:
@@ -247,7 +247,7 @@ def test_functions_without_attributes(function: Any) -> None:
     trainer, plain = trainer_of(PIXELS, function, iterations=40), trainer_of(PIXELS, iterations=40)
     trainer.train()
     plain.train()
-    assert same_bits(trainer.network.weights(), plain.network.weights())
+    assert same_bits(trainer.network.state.weights(), plain.network.state.weights())
 
 
 def drawn() -> Any:
@@ -333,7 +333,7 @@ def test_a_step_of_ones_own_is_given_changed_images(how: str) -> None:
     assert all(np.array_equal(x, y) for x, (_, y) in zip(given, spy.calls, strict=True))
     plain = trainer_of(augmentation=all_of_it(), iterations=6, capture=False)
     plain.train()
-    assert same_bits(trainer.network.weights(), plain.network.weights())
+    assert same_bits(trainer.network.state.weights(), plain.network.state.weights())
 
 
 # --- changed on the way ---------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def test_what_a_callback_changes_counts_from_the_next_epoch_on(capture: bool, wh
     by_hand.augmentation, by_hand.iterations = None, 39
     by_hand.train()
     assert trainer.train_loss_list == by_hand.train_loss_list
-    assert same_bits(trainer.network.weights(), by_hand.network.weights())
+    assert same_bits(trainer.network.state.weights(), by_hand.network.state.weights())
 
 
 @pytest.mark.bits
@@ -369,7 +369,7 @@ def test_trained_on_it_goes_on_with_other_images(capture: bool) -> None:
     twice.train()
     once.train()
     assert twice.train_loss_list == once.train_loss_list
-    assert same_bits(twice.network.weights(), once.network.weights())
+    assert same_bits(twice.network.state.weights(), once.network.state.weights())
 
 
 # --- where numbers cease to be finite -------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def test_a_break_is_found_in_the_same_images(form: str, how: str, at: int) -> No
         plain.iterations = steps
         plain.train()
     assert left(trainer)["key"] == left(plain)["key"]
-    assert same_bits(trainer.network.weights(), plain.network.weights())
+    assert same_bits(trainer.network.state.weights(), plain.network.state.weights())
     assert trainer.train_loss_list[:steps] == plain.train_loss_list
 
 
@@ -429,15 +429,15 @@ class Touchy(Augmentation):
 def test_not_a_number_out_of_the_augmentation_itself(capture: bool, at: int) -> None:
     # Its very first call is the one by which the trainer sees what it gives.
     trainer = trainer_of(augmentation=Touchy(at + 1, seed=0), iterations=60, capture=capture, optimizer="Adam")
-    before = {key: value.copy() for key, value in trainer.network.weights().items()}
+    before = {key: value.copy() for key, value in trainer.network.state.weights().items()}
     with pytest.warns(UserWarning, match=rf"ends at iteration {at}, where the output of Affine1, .* is not finite"):
         trainer.train()
     plain = trainer_of(augmentation=Touchy(10**6, seed=0), iterations=max(at - 1, 1), capture=False, optimizer="Adam")
     if at > 1:
         plain.train()
     else:
-        assert same_bits(trainer.network.weights(), before)
-    assert same_bits(trainer.network.weights(), plain.network.weights())
+        assert same_bits(trainer.network.state.weights(), before)
+    assert same_bits(trainer.network.state.weights(), plain.network.state.weights())
     assert trainer.optimizer.iter == at - 1
 
 
@@ -457,7 +457,7 @@ def test_dropout_and_normalisation_beside_it() -> None:
     assert left(trainers[0]) == left(trainers[1])
     plain = made(iterations=trainers[0].optimizer.iter, capture=False)
     plain.train()
-    assert same_bits(trainers[0].network.weights(), plain.network.weights())
+    assert same_bits(trainers[0].network.state.weights(), plain.network.state.weights())
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -490,11 +490,11 @@ def test_the_keys_do_not_depend_on_the_trainer() -> None:
 )
 def test_what_is_no_augmentation(augmentation: Any, error: Any, says: str) -> None:
     network, x = network_for(PIXELS), PIXELS.copy()
-    before = {key: value.copy() for key, value in network.weights().items()}
+    before = {key: value.copy() for key, value in network.state.weights().items()}
     with pytest.raises(error, match=says):
         trainer_of(x, augmentation, network)
-    assert same_bits(network.weights(), before)
-    assert network.buffers is None
+    assert same_bits(network.state.weights(), before)
+    assert network.state.buffers is None
     assert np.array_equal(x, PIXELS)
 
 

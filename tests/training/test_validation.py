@@ -58,7 +58,7 @@ def test_the_split_is_the_same_on_every_backend_and_wherever_the_data_lie(be):
         there = Trainer(network, x, t, None, None, seed=0, verbose=False, mini_batch_size=10, validation=0.3)
         assert which(there.validation.x) == which(here.validation.x)
         assert which(there.x_train) == which(here.x_train)
-        assert type(there.validation.x) is type(there.validation.t) is type(network.anchor)
+        assert type(there.validation.x) is type(there.validation.t) is type(network.state.like)
         assert sum(batches(there), [])[:10] == sum(batches(make(validation=0.3, epochs=1)), [])[:10]
 
 

@@ -169,7 +169,7 @@ def check_parameter(name: str, value: Any) -> Array:
 
 def check_together(name: str, a: Any, like: Array) -> None:
     """That `a` is a plain array of the library, and on the device, of the network's parameters."""
-    xp, mend = get_array_module(like), f"Use `{name} = xpnet.asarray({name}, like=network.anchor)`"
+    xp, mend = get_array_module(like), f"Use `{name} = network.asarray({name})`"
     try:
         together = get_array_module(a) is xp
     except ArrayMixError:
@@ -451,8 +451,7 @@ def check_form(name: str, value: Any, current: Array) -> None:
         check_plain(value, name)
     if not is_array(value) or get_array_module(value) is not get_array_module(current):
         raise ArrayMixError(
-            f"{name} is a {type_name(current)}, got {type(value).__name__}. "
-            f"Convert it with `xpnet.asarray(value, like=network.anchor)`."
+            f"{name} is a {type_name(current)}, got {type(value).__name__}. Convert it with `network.asarray(value)`."
         )
     if tuple(value.shape) != tuple(current.shape):
         raise ShapeError(f"{name} has shape {tuple(current.shape)}, got a value of shape {tuple(value.shape)}.")

@@ -10,7 +10,7 @@ import numpy as np
 from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
 from xpnet._core.cupy import CupyNamespace
 from xpnet._core.threads import blas_threads
-from xpnet.backend import Backend, asarray, get_backend, synchronize
+from xpnet.backend import Backend, get_backend, synchronize
 from xpnet.networks.dense import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.networks.network import Network
 from xpnet.testing.counting import COUNTING, count_operations
@@ -202,8 +202,8 @@ class XpnetWorker:
             self.network, work.images, work.labels, None, None,
             mini_batch_size=case.batch, optimizer_param={"lr": LEARNING_RATE}, iterations=MINIBATCHES, verbose=False,
         )  # fmt: skip
-        self.network.flatten()
-        self._order = asarray(work.order.reshape(-1), like=self.network.anchor)
+        self.network.state.flatten()
+        self._order = self.network.asarray(work.order.reshape(-1))
         self._steps = self.trainer.steps(at_once=MINIBATCHES)  # captured if possible, as in training
         self._images = self.trainer.x_train[: case.batch, ...]
 
@@ -213,7 +213,7 @@ class XpnetWorker:
             for done in range(0, steps, MINIBATCHES):
                 for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
                     pass
-        return self.network.anchor
+        return self.network.state.like
 
     def predict(self, times: int) -> Array:
         for _ in range(times):
@@ -221,7 +221,7 @@ class XpnetWorker:
         return scores
 
     def seconds(self, work: Callable[[int], Array], times: int, clock: Callable[[], float]) -> float:
-        return WaitingClock(self.network.anchor, clock).seconds(lambda: work(times))
+        return WaitingClock(self.network.state.like, clock).seconds(lambda: work(times))
 
     def probabilities(self) -> np.ndarray:
         return to_numpy(self.network.predict_proba(self._images, batch_size=self.trainer.mini_batch_size))

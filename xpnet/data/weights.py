@@ -97,7 +97,7 @@ def load_expected_weights(
 def _not_safetensors(kind: str, path: str, first: bytes) -> str:
     if kind == "npz" or first == b"\x80":
         what = "an npz file" if kind == "npz" else "a pickle"
-        return f"is {what}, expected was a safetensors file. Use `network.set_weights(load_weights({path!r}))`"
+        return f"is {what}, expected was a safetensors file. Use `network.state.set_weights(load_weights({path!r}))`"
     return (
         "is no safetensors file, which `network.save` writes. Give the path of a file of weights, such as "
         "`network.load('weights.safetensors')`"

@@ -70,14 +70,14 @@ def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndar
     CaptureError
         Where this step cannot be recorded; it names the call that stands in the way.
     """
-    xp = get_array_module(step.network.anchor)
+    xp = get_array_module(step.network.state.like)
     if xp is np:
         from xpnet.engine.replay import RecordedSteps
 
-        with step.network.lock:  # the layers hold recorded arrays until the steps are undone
+        with step.network.state.lock:  # the layers hold recorded arrays until the steps are undone
             return RecordedSteps(step, batch_size, numbers)
     if isinstance(xp, CupyNamespace):
-        with step.network.lock:
+        with step.network.state.lock:
             return GraphedSteps(step, batch_size, steps, numbers)
     return None
 
@@ -94,7 +94,7 @@ class GraphedSteps:
     def __init__(self, step: TrainingStep, batch_size: int, steps: int, numbers: np.ndarray) -> None:
         from xpnet.engine.cuda_graph import CudaGraphRunner
 
-        like, owners = step.network.anchor, step.owners()
+        like, owners = step.network.state.like, step.owners()
         self._graph = CudaGraphRunner(
             step.block,
             batch_size=batch_size,
@@ -151,7 +151,7 @@ class Steps:
         self._batch_size = batch_size
         self._runner: Runner | None = None
         self._block, self._least = int(min(_BLOCK, max(1, _BLOCK_WORK // max(1, work)))), 1
-        on_gpu = isinstance(get_array_module(step.network.anchor), CupyNamespace)
+        on_gpu = isinstance(get_array_module(step.network.state.like), CupyNamespace)
         if on_gpu:
             self._block = self._least = _steps_of_a_graph(at_once)
         if choice is True or (choice == "auto" and planned >= _FEWEST and (on_gpu or work <= _MOST_WORK)):

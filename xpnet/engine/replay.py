@@ -27,7 +27,7 @@ class RecordedSteps:
 
     def __init__(self, step: TrainingStep, batch_size: int, numbers: np.ndarray) -> None:
         self._indices = np.zeros(batch_size, dtype=np.int64)
-        self._numbers = np.zeros(len(numbers), dtype=step.network.anchor.dtype)
+        self._numbers = np.zeros(len(numbers), dtype=step.network.state.like.dtype)
         attributes = StateScan(step.owners())
         restore = StateSnapshot(step.owners()).restore
         try:

@@ -6,8 +6,46 @@ from typing import Any
 import numpy as np
 
 from xpnet.errors import ArgumentError, LabelError, ShapeError
+from xpnet.layers import LossLayer, SigmoidWithLoss
 
-__all__ = ["are_words", "check_classes", "class_indices", "classes_in"]
+__all__ = [
+    "are_words",
+    "check_class_count",
+    "check_classes",
+    "class_indices",
+    "classes_in",
+    "has_exclusive_classes",
+    "without_words",
+]
+
+
+def has_exclusive_classes(last_layer: LossLayer) -> bool:
+    """Whether each output is a class, and a sample has one of them."""
+    return last_layer.classifies and not isinstance(last_layer, SigmoidWithLoss)
+
+
+def check_class_count(classes: Sequence[str], outputs: int, last_layer: LossLayer) -> None:
+    """Check that there is an output for each class."""
+    if not has_exclusive_classes(last_layer):
+        raise ArgumentError(
+            f"The outputs of {last_layer} are no classes that exclude each other, so they have no names. Use "
+            "`SoftmaxWithLoss()` as last layer."
+        )
+    if len(classes) != outputs:
+        raise ArgumentError(
+            f"Expected {outputs} classes, one for each output of the network, got {len(classes)}: "
+            f"{', '.join(map(repr, classes)):.200}. Name all of them in the order of the outputs, or "
+            f"make a network with {len(classes)} outputs."
+        )
+
+
+def without_words(t: Any, classes: Sequence[str] | None) -> Any:
+    """Class indices in place of words, where the classes have names; other targets as they are."""
+    if classes is None:
+        return t
+    is_list = isinstance(t, list | tuple) and bool(t) and isinstance(t[0], str)
+    words = np.asarray(t) if is_list or isinstance(t, str) else t
+    return class_indices(words, classes) if are_words(words) else t
 
 
 def are_words(t: Any) -> bool:

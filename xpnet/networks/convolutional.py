@@ -187,7 +187,7 @@ class ResNet(Network):
 
     Examples
     --------
-    >>> ResNet((3, 32, 32), blocks=3, backend="numpy").parameter_count  # the paper's ResNet-20
+    >>> ResNet((3, 32, 32), blocks=3, backend="numpy").state.parameter_count  # the paper's ResNet-20
     273258
     >>> list(ResNet(seed=0, backend="numpy").layers)  # doctest: +NORMALIZE_WHITESPACE
     ['Convolution1', 'BatchNormalization1', 'Relu1', 'Residual1', 'Relu2', 'Residual2', 'Relu3', 'Residual3', 'Relu4',

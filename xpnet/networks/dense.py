@@ -195,7 +195,7 @@ class SimpleNetwork(Network):
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """The numerical gradient in the place of backpropagation; returns the loss."""
-        self.grads.update(self.numerical_gradient(x, t))
+        self.state.grads.update(self.numerical_gradient(x, t))
         return self.loss(x, t)
 
 

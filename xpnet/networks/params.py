@@ -94,7 +94,7 @@ class Params(MutableMapping[str, Array]):
             raise ArgumentError(
                 f"Expected the {self._kind} {', '.join(self) or 'none'}, got {', '.join(map(str, values)) or 'none'}. "
                 "Make the network with the layers that these values were learned with. With values of running "
-                "statistics or of frozen parameters among them, use `network.set_weights(values)`."
+                "statistics or of frozen parameters among them, use `network.state.set_weights(values)`."
             )
         copies = {}
         for key, current in self.items():
@@ -112,7 +112,7 @@ class Params(MutableMapping[str, Array]):
         try:
             return self._places[key]
         except KeyError:
-            hint = " What is frozen is in `network.frozen`." if self._kind == "parameters" else ""
+            hint = " What is frozen is in `network.state.frozen`." if self._kind == "parameters" else ""
             raise KeyError(f"There is no parameter {key!r}; there are {', '.join(self._places)}.{hint}") from None
 
     def __delitem__(self, key: str) -> None:

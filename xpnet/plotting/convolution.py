@@ -10,7 +10,6 @@ import numpy as np
 
 from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
 from xpnet._core.checks import check_count, check_labels
-from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.networks.network import Network
 from xpnet.plotting.figures import finished, new_figure
@@ -45,7 +44,7 @@ def plot_filters(
     ----------
     before, after
         Filters, (FN, C, FH, FW), of any backend. The parameter of a network changes in its place as it learns, so keep
-        ``before = network.weights()["W1"]``, which is a copy.
+        ``before = network.state.weights()["W1"]``, which is a copy.
     channel
         Which channel to show; None for colours where there are three, else for the first.
     limit
@@ -108,7 +107,7 @@ def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.nd
     if before is after or np.shares_memory(filters, trained):
         raise ArgumentError(
             "before and after are the same array, which learning has changed in its place. Keep a copy before the "
-            "training with `before = network.weights()['W1']`."
+            "training with `before = network.state.weights()['W1']`."
         )
 
 
@@ -221,12 +220,12 @@ def plot_activations(
 
 def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row], dict[str, np.ndarray]]:
     """The input and what each layer makes of it; and of classes, where there are such, the probabilities or scores."""
-    x = _as_batch_of_one(network, asarray(x, like=network.anchor))
+    x = _as_batch_of_one(network, network.asarray(x))
     scores = network.predict(x)  # which also says that x does not fit
-    y = as_inputs(x, network.anchor.dtype)
+    y = as_inputs(x, network.state.like.dtype)
     rows = [_input_row(to_numpy(y)[0], channels)]
-    with network.lock:
-        views = network.layer_views()
+    with network.state.lock:
+        views = network.state.views()
     for name, layer in zip(network.layers, views, strict=True):
         y = layer.forward(y)
         rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy: a layer may use its memory again

@@ -285,7 +285,7 @@ def plot_misclassified(
         Where the network's answers are not finite.
     """
     limit, columns = check_count("limit", limit), check_count("columns", columns)
-    x = asarray(x, like=network.anchor)
+    x = network.asarray(x)
     name, values = _values_by_class(network, x)
     labels = index_labels(check_labels(asarray(t, backend="numpy"), values.shape))
     predicted = values.argmax(axis=1)

@@ -124,7 +124,7 @@ class EarlyStopping(_Best):
     def __call__(self, trainer: "Trainer") -> None:
         """Keep the weights, or wait."""
         if self.improved(trainer):
-            self._waited, self._weights = 0, trainer.network.weights()
+            self._waited, self._weights = 0, trainer.network.state.weights()
             return
         self._waited += 1
         if self._waited >= self.patience:
@@ -133,7 +133,7 @@ class EarlyStopping(_Best):
     def finish(self, trainer: "Trainer") -> None:
         """Give the best weights back."""
         if self._weights:
-            trainer.network.set_weights(self._weights)
+            trainer.network.state.set_weights(self._weights)
             trainer.say(f"Given back: the weights after {self._where()}")
 
 

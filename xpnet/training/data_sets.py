@@ -15,7 +15,13 @@ from xpnet._core.checks import check_between, check_finite, check_flag, check_in
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.layers import values_per_statistic
-from xpnet.networks.class_names import are_words, class_indices, classes_in
+from xpnet.networks.class_names import (
+    are_words,
+    check_class_count,
+    classes_in,
+    has_exclusive_classes,
+    without_words,
+)
 from xpnet.networks.network import Network
 
 __all__ = [
@@ -45,13 +51,13 @@ class Samples(NamedTuple):
         """The same where the network is: pixels stay bytes, floats take its dtype."""
         # Converted on the way: the network's device may not know the dtype that they come in.
         dtype = None if dtype_name(self.x) == "uint8" else network.dtype
-        x, t = asarray(self.x, like=network.anchor, dtype=dtype), asarray(self.t, like=network.anchor)
+        x, t = asarray(self.x, like=network.state.like, dtype=dtype), network.asarray(self.t)
         return self._replace(x=x, t=t)
 
 
 def classes_for(network: Network, t_train: Any) -> tuple[str, ...] | None:
     """The network's classes, or those of labels that are words, for it to be given; None for other targets."""
-    if network.classes is not None or not network.has_exclusive_classes or not are_words(t_train):
+    if network.classes is not None or not has_exclusive_classes(network.last_layer) or not are_words(t_train):
         return network.classes
     with _named("t_train"):
         return classes_in(t_train)
@@ -72,8 +78,8 @@ def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str,
     check_range(f"x_{name}", x, network.dtype)
     with _named(f"t_{name}"):
         if classes is not None and are_words(t):
-            network.check_class_count(classes, scores_shape[-1])
-            t = class_indices(t, classes)
+            check_class_count(classes, scores_shape[-1], network.last_layer)
+        t = without_words(t, classes)
         targets = network.last_layer.check_targets(to_numpy(t), scores_shape)
     check_finite(f"t_{name}", targets)
     check_range(f"t_{name}", targets, network.dtype)
@@ -100,7 +106,7 @@ def with_validation(
             "validation must be a share of the training set above 0 and below 1, or a pair; got "
             f"{got!r}. Use `validation=0.2` or `validation=(x_val, t_val)`."
         )
-    are_classes = network.has_exclusive_classes and train.t.ndim == 1
+    are_classes = has_exclusive_classes(network.last_layer) and train.t.ndim == 1
     train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed, stratify=are_classes))
     return train, held_out
 
@@ -187,7 +193,7 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
             "augmentation must be a function of a minibatch's inputs, such as `Augmentation(shift=2)`, got "
             f"{augmentation!r}."
         )
-    x = copied(as_inputs(train.first(2).x, network.anchor.dtype))  # which it may write to
+    x = copied(as_inputs(train.first(2).x, network.state.like.dtype))  # which it may write to
     with _named("augmentation"):
         y = augmentation(x)
     same_kind = is_array(y) and get_array_module(y) is get_array_module(x)

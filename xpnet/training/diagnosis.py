@@ -39,7 +39,7 @@ def _all_finite(arrays: Iterable[Array]) -> bool:
 def probe(step: TrainingStep) -> Array:
     """0 if parameters, statistics and the optimizer's slots are finite, else NaN; on the device, for later."""
     network, slots = step.network, [array for _, array in _slots(step.optimizer)]
-    arrays = [*network.optimizer_view()[0].values(), *network.statistics.values(), *slots]
+    arrays = [*network.state.optimizer_view()[0].values(), *network.state.statistics.values(), *slots]
     return functools.reduce(operator.add, (get_array_module(a).sum(a * 0) for a in arrays))
 
 
@@ -48,7 +48,7 @@ def snapshot(step: TrainingStep) -> Callable[[], None]:
     kept = StateSnapshot(step.owners())
 
     def restore() -> None:
-        with step.network.lock:
+        with step.network.state.lock:
             kept.restore()
 
     return restore
@@ -112,7 +112,7 @@ def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
     """What is the first not to be finite, forward and then backward; None where all is."""
     if (what := _bad_parameter(network, "{} of {}")) is not None:
         return what
-    network.set_train(True)
+    network.state.set_train(True)
     for name, layer in network.layers.items():
         x = layer.forward(x)
         if not _all_finite([x]):

@@ -77,7 +77,8 @@ class TrainingStep:
         augmentation: Callable[[Array], Array] | None = None,
         fused: bool = False,
     ) -> None:
-        self.network = network.flatten()
+        self.network = network
+        network.state.flatten()
         self.optimizer = optimizer
         self.x = x
         self.t = t
@@ -89,7 +90,7 @@ class TrainingStep:
         self._gather = gather if fused else gather.plain
         self._unrecordable = next(_not_recordable(network, augmentation), None)
         self.recordable = self._unrecordable is None
-        params, _ = network.optimizer_view()
+        params, _ = network.state.optimizer_view()
         bind(optimizer, params)
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(params)
@@ -121,12 +122,12 @@ class TrainingStep:
         `loss` (), where that is given and the step can.
         """
         loss = self._compute_gradients(self.augmented(x), t, loss)
-        self._update(*self.network.optimizer_view(), *((step_scalars,) if step_scalars else ()))
+        self._update(*self.network.state.optimizer_view(), *((step_scalars,) if step_scalars else ()))
         return loss
 
     def gather(self, indices: Array) -> tuple[Array, Array]:
         """The samples of `indices` as inputs in the network's dtype, and their targets."""
-        return self._gather(self.x, self.t, indices, self.network.anchor.dtype)
+        return self._gather(self.x, self.t, indices, self.network.state.like.dtype)
 
     def augmented(self, x: Array) -> Array:
         """The images of a minibatch as the network sees them in this step."""
@@ -185,13 +186,13 @@ class TrainingStep:
     def owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
         layers = list(walk_layers(self.network.layers.values()))
-        others = [part for part in (self.network.buffers, self.optimizer, self.augmentation) if part is not None]
+        others = [part for part in (self.network.state.buffers, self.optimizer, self.augmentation) if part is not None]
         return [*layers, self.network.last_layer, *others]
 
 
 def parts(network: Network, optimizer: SupportsUpdate, augmentation: Any) -> list[Any]:
     """The objects that a step is made of; with others another step is needed."""
-    used = network, network.params, network.last_layer, network.buffers, optimizer, augmentation
+    used = network, network.params, network.last_layer, network.state.buffers, optimizer, augmentation
     return [*used, *methods_of(_every_layer(network))]
 
 

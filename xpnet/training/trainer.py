@@ -18,9 +18,11 @@ from xpnet._core.memory import memory_for
 from xpnet._core.random import random_streams
 from xpnet._core.settings import checked_setting, fixed_setting
 from xpnet._core.threads import blas_threads
-from xpnet.backend import asarray, synchronize
+from xpnet.backend import synchronize
 from xpnet.engine.capture import Steps
 from xpnet.errors import ArgumentError
+from xpnet.layers import largest_product
+from xpnet.networks.entry import operations
 from xpnet.networks.network import Network, check_network
 from xpnet.optimizers import Optimizer, SupportsUpdate, check_bound, make_optimizer
 from xpnet.training.data_sets import (
@@ -287,11 +289,11 @@ class Trainer:
         an error it makes those that were left; set `iterations` for another number.
         """
         with contextlib.ExitStack() as at_the_end:
-            at_the_end.enter_context(self.network.training())
+            at_the_end.enter_context(self.network.state.training())
             interrupts = at_the_end.enter_context(deferred_interrupts())
             # A warning names the layer whose numbers are not finite; NumPy's own would come many times before.
             at_the_end.enter_context(np.errstate(all="ignore"))
-            self.network.flatten()
+            self.network.state.flatten()
             if not self._unfinished:
                 self._unfinished, self._left, self._stop = True, self.iterations, False
             self._running = True
@@ -365,7 +367,7 @@ class Trainer:
             with blas_threads(self.largest_product), self._memory_for_minibatch():
                 self._make_steps(self._current_steps(), bar, interrupts)
         finally:
-            synchronize(self.network.anchor)
+            synchronize(self.network.state.like)
             self.history.seconds += time.perf_counter() - begun
             bar.update(len(self.history.loss) - bar.n)
 
@@ -444,7 +446,7 @@ class Trainer:
 
     def _uploaded(self, order: np.ndarray, steps: int) -> Array:
         """The samples of the first steps of an order, on the network's device."""
-        return asarray(order[: steps * self.mini_batch_size], like=self.network.anchor)
+        return self.network.asarray(order[: steps * self.mini_batch_size])
 
     def _tell_of_break(self, between: _BetweenSteps, made: list[float]) -> None:
         """Make steps again up to the one that breaks the network, name its cause, and end the training there."""
@@ -470,17 +472,17 @@ class Trainer:
     @property
     def operations_a_step(self) -> float:
         """About how many floating-point operations a step has."""
-        return self.mini_batch_size * sum(self.network.operations(tuple(self.x_train.shape[1:])))
+        return self.mini_batch_size * sum(operations(self.network.layers, tuple(self.x_train.shape[1:])))
 
     @property
     def largest_product(self) -> float:
         """About how many operations the largest product of a step has: by it `blas_threads` decides."""
-        return self.network.largest_product(tuple(self.x_train.shape[1:]), self.mini_batch_size)
+        return largest_product(self.network.layers.values(), tuple(self.x_train.shape[1:]), self.mini_batch_size)
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
         own = getattr(self.train_step, "__func__", None) is not _STEP_AS_IT_COMES
-        on_cupy = isinstance(get_array_module(self.network.anchor), CupyNamespace)
+        on_cupy = isinstance(get_array_module(self.network.state.like), CupyNamespace)
         fused = fused and self.fuses and on_cupy and self.capture is not False and not own
         step = TrainingStep(
             self.network, self.optimizer, self.x_train, self.t_train, augmentation=self.augmentation, fused=fused

@@ -10,6 +10,7 @@ from comparing import assert_close, search, seeds, tensor, torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from oracles.torch_conv_nets import Numbers, deep_conv_net, res_net, simple_conv_net
+from states import flattened
 
 from xpnet import DeepConvNet, Network, ResNet, SimpleConvNet
 from xpnet.errors import ShapeError
@@ -28,7 +29,7 @@ def at_random(network: Network, seed: int, *, flat: bool = False) -> Network:
     for value in network.params.values():
         if value.ndim == 1:
             value[...] += 0.5 * rng.standard_normal(value.shape)
-    return network.flatten() if flat else network
+    return flattened(network) if flat else network
 
 
 def assert_is(
@@ -41,7 +42,7 @@ def assert_is(
     rng = np.random.default_rng(seed)
     p = Numbers(
         {key: tensor(np.array(value)) for key, value in network.params.items()},
-        {key: torch.tensor(np.array(value)) for key, value in network.statistics.items()},
+        {key: torch.tensor(np.array(value)) for key, value in network.state.statistics.items()},
     )
     classes = network.output_shape(network.input_shape)[0]
     for _ in range(steps):
@@ -49,7 +50,7 @@ def assert_is(
         loss = float(network.loss(x, t, train=True))
         if fused:
             network.compute_gradients_through(network.fused(kernels=False), x, t)
-        grads = dict(network.grads) if fused else network.gradient(x, t)
+        grads = dict(network.state.grads) if fused else network.gradient(x, t)
         p.begin(training=True)
         for parameter in p.parameters.values():
             parameter.grad = None
@@ -62,7 +63,7 @@ def assert_is(
         for key, parameter in p.parameters.items():
             assert_close(grads[key], parameter.grad, scale=largest)
         for key, statistic in p.statistics.items():
-            assert_close(network.statistics[key], statistic, scale=1.0)
+            assert_close(network.state.statistics[key], statistic, scale=1.0)
     p.begin(training=False)
     x, t = rng.standard_normal((n + 1, *network.input_shape)), rng.integers(0, classes, n + 1)
     scores = model(p, torch.tensor(x))
@@ -71,7 +72,7 @@ def assert_is(
     assert_close(network.predict_proba(x), F.softmax(scores, dim=1))
     assert_close(np.asarray(network.loss(x, t)), F.cross_entropy(scores, torch.tensor(t)), scale=1.0)
     for key, statistic in p.statistics.items():  # which inference leaves alone
-        assert_close(network.statistics[key], statistic, scale=1.0)
+        assert_close(network.state.statistics[key], statistic, scale=1.0)
 
 
 USUAL = {"filter_num": 3, "filter_size": 5, "pad": 0, "stride": 1}

@@ -184,13 +184,13 @@ def test_twenty_steps_of_sgd(n_in: int, hidden: int, n_out: int, batch: int, see
         for parameter, key in zip(model.parameters(), network.params, strict=True):
             parameter.copy_(torch.tensor(network.params[key].T))
     if flat:
-        network.flatten()
+        network.state.flatten()
     rng = np.random.default_rng(seed)
     x, t = rng.standard_normal((batch, n_in)), rng.integers(0, n_out, batch)
     optimizer, torch_optimizer = SGD(lr), torch.optim.SGD(model.parameters(), lr)
     for _ in range(20):
         network.compute_gradients(x, t)
-        optimizer.update(*network.optimizer_view())
+        optimizer.update(*network.state.optimizer_view())
         torch_optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(t)).backward()
         torch_optimizer.step()

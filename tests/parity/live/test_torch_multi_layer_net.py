@@ -116,7 +116,7 @@ def test_gradients_and_loss_of_a_training_step_and_the_network_after_it(
         if value.ndim == 1:  # biases, gammas and betas begin at 0 and 1, where much would go unseen
             value[...] += 0.5 * rng.standard_normal(value.shape)
     if flat:
-        network.flatten()
+        network.state.flatten()
     model = model_of(network, activation)
     x, t = rng.standard_normal((batch, n_in)), targets(rng, last_layer, batch, n_out)
     expected_in_training = float(network.loss(x, t, train=True))
@@ -137,7 +137,7 @@ def test_weight_decay_of_a_network_without_anything_else(flat: bool) -> None:
     network = MultiLayerNet(5, [4], 3, weight_decay_lambda=0.3, seed=0, dtype="float64", backend="numpy")
     plain = TwoLayerNet(5, 4, 3, dtype="float64", backend="numpy").set_params(network.params)
     if flat:
-        network.flatten()
+        network.state.flatten()
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((6, 5)), rng.integers(0, 3, 6)
     weights = {key: torch.nn.Parameter(torch.tensor(value.copy())) for key, value in network.params.items()}

@@ -86,7 +86,7 @@ class Both:
     def __init__(self, *, flat: bool) -> None:
         self.network = TwoLayerNet(12, 8, 5, 0.5, seed=0, dtype="float64", backend="numpy")
         if flat:
-            self.network.flatten()
+            self.network.state.flatten()
         layers = torch.nn.Linear(12, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5)
         self.model = torch.nn.Sequential(*layers).double()
         with torch.no_grad():
@@ -128,7 +128,7 @@ def test_a_hundred_steps(name: str, flat: bool, weight_decay: float, max_norm: f
     were_clipped = []
     for _ in range(STEPS):
         both.compute_gradients()
-        ours.update(*both.network.optimizer_view())
+        ours.update(*both.network.state.optimizer_view())
         if max_norm is not None:
             were_clipped.append(float(torch.nn.utils.clip_grad_norm_(both.model.parameters(), max_norm)) > max_norm)
         if weight_decay and name != "AdamW":  # PyTorch's own is a term in the loss, elsewhere than in AdamW
@@ -147,7 +147,7 @@ def test_adamw_decays_by_default_as_pytorchs_does() -> None:
     ours, theirs = AdamW(), torch.optim.AdamW(both.model.parameters())
     for _ in range(STEPS):
         both.compute_gradients()
-        ours.update(*both.network.optimizer_view())
+        ours.update(*both.network.state.optimizer_view())
         theirs.step()
     both.assert_same()
 
@@ -160,6 +160,6 @@ def test_when_the_rate_changes_velocities_are_pytorchs() -> None:
         if step == 10:
             ours.lr = theirs.param_groups[0]["lr"] = 0.01
         both.compute_gradients()
-        ours.update(*both.network.optimizer_view())
+        ours.update(*both.network.state.optimizer_view())
         theirs.step()
     both.assert_same()
