@@ -113,7 +113,7 @@ W = random_filters(2, 1, 3, 3)
         ((W[0],), {}, ShapeError, r"before must be filters .*got \(1, 3, 3\).*network.params\['W1'\]"),
         ((W, W[0]), {}, ShapeError, "after must be filters"),
         ((W, W[:1].copy()), {}, ShapeError, "of one convolution, got shapes"),
-        ((W, W), {}, ArgumentError, r"the same array.*network.weights\(\)\['W1'\]"),
+        ((W, W), {}, ArgumentError, r"the same array.*network.state.weights\(\)\['W1'\]"),
         ((W, W[:]), {}, ArgumentError, "the same array"),
         ((W,), {"channel": 1}, ArgumentError, "channel must be from 0 to 0, as the filters have 1, got 1"),
         ((W,), {"limit": 0}, ArgumentError, "limit must be a whole number"),
