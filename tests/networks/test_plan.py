@@ -353,7 +353,7 @@ def test_a_fused_training_step_makes_13_launches_and_never_waits():
     with count_operations() as counts:
         inputs, labels = gather(x, t, indices, network.state.like.dtype)
         fused.run(inputs, labels, losses[1, ...])
-        network._gather_gradients()
+        network.state.collect_gradients()
         SGD().fused_update_one(params, grads, lr)
     assert not counts.waits
     assert not counts.copies
