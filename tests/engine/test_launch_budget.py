@@ -139,25 +139,3 @@ def test_accuracy_waits_once(trainer):
     with count_operations() as counts:
         network.accuracy(x, t, batch_size=100)
     assert counts.waits == {"float": 1}
-
-
-def test_a_view_is_free_and_a_host_value_is_not():
-    x = asarray(np.ones((2, 3)), backend=COUNTING)
-    with count_operations() as counts:
-        x.T  # noqa: B018
-        x[0, ...]
-        COUNTING.xp.reshape(x, (-1,))
-    assert not counts.launches
-    with count_operations() as counts:
-        float(x[0, 0])
-        bool(x[0, 0] > 0)
-        x[x > 0]
-        x[[0, 1]]
-    assert counts.waits == {"float": 1, "bool": 1, "boolean mask": 1}
-    assert counts.copies == {"index from the host": 1}
-    with pytest.raises(TypeError, match="met NumPy"):
-        np.asarray(x)
-    with pytest.raises(TypeError):
-        np.exp(x)
-    with pytest.raises(TypeError, match="NumPy array met"):
-        x + np.ones(3)

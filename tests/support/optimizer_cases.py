@@ -1,5 +1,7 @@
 """Every optimizer, and parameters and gradients for them."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,24 @@ def flat(arrays):
 
 def same_bits(a, b):
     return to_numpy(a).tobytes() == to_numpy(b).tobytes()
+
+
+def check_paper(be, optimizer, paper, constants):
+    """That ten steps of an optimizer, all in one, are the paper's, which `paper` gives from the gradients."""
+    optimizer = copy.deepcopy(optimizer)
+    (start,), grads = draw(0), draw(1, 10)
+    params = put(be, start)
+    for step in range(10):
+        optimizer.update(params, put(be, grads[step]))
+    for key, W in start.items():
+        expected = W - sum(paper([g[key] for g in grads], **constants))
+        be.check(params[key], expected, eps=64, name=key)
+    assert optimizer.iter == 10
+
+
+def check_two_steps(optimizer, expected):
+    """That gradients of 2 and then -1 lead from 1 to these two numbers."""
+    optimizer, params = copy.deepcopy(optimizer), {"W": np.array([1.0])}
+    for grad, after in zip((2.0, -1.0), expected, strict=True):
+        optimizer.update(params, {"W": np.array([grad])})
+        np.testing.assert_allclose(params["W"], after, rtol=2e-7)  # what eps is

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import asarray, to_numpy
+from xpnet import TwoLayerNet, asarray, to_numpy
 from xpnet.testing import COUNTING, CountedArray, count_operations
 
 xp = COUNTING.xp
@@ -77,3 +77,33 @@ def test_the_innermost_block_counts(x):
             x + 1
         x - 1
     assert (dict(inner.launches), dict(outer.launches)) == ({"add": 1}, {"subtract": 1})
+
+
+def test_a_view_is_free_and_a_host_value_is_not():
+    x = asarray(np.ones((2, 3)), backend=COUNTING)
+    with count_operations() as counts:
+        x.T  # noqa: B018
+        x[0, ...]
+        COUNTING.xp.reshape(x, (-1,))
+    assert not counts.launches
+    with count_operations() as counts:
+        float(x[0, 0])
+        bool(x[0, 0] > 0)
+        x[x > 0]
+        x[[0, 1]]
+    assert counts.waits == {"float": 1, "bool": 1, "boolean mask": 1}
+    assert counts.copies == {"index from the host": 1}
+    with pytest.raises(TypeError, match="met NumPy"):
+        np.asarray(x)
+    with pytest.raises(TypeError):
+        np.exp(x)
+    with pytest.raises(TypeError, match="NumPy array met"):
+        x + np.ones(3)
+
+
+def test_a_network_computes_with_it_what_it_computes_with_numpy():
+    x, t = np.random.default_rng(0).random((5, 4), np.float32), np.array([0, 1, 2, 1, 0])
+    counted, plain = (TwoLayerNet(4, 3, 3, 0.5, seed=0, backend=backend) for backend in (COUNTING, "numpy"))
+    expected = plain.gradient(x, t)
+    for key, gradient in counted.gradient(asarray(x, backend=COUNTING), asarray(t, backend=COUNTING)).items():
+        assert to_numpy(gradient).tobytes() == expected[key].tobytes()

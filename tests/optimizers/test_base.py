@@ -1,4 +1,4 @@
-"""The optimizers: the papers' formulas, on every backend, in one buffer or by name; their options and arguments."""
+"""What all optimizers have in common: decay and clipping, one buffer or names, what is kept, options and arguments."""
 
 import copy
 import pickle
@@ -13,106 +13,6 @@ from xpnet.backend import backend_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, make_optimizer
 from xpnet.optimizers.schedules import StepDecay
-
-# --- the papers' formulas -------------------------------------------------------------------------------------------
-
-
-def sgd(grads, lr):
-    yield from (lr * g for g in grads)
-
-
-def polyak(grads, lr, momentum):
-    """As a sum over all gradients so far."""
-    for t in range(len(grads)):
-        yield lr * sum(momentum ** (t - i) * grads[i] for i in range(t + 1))
-
-
-def sutskever(grads, lr, momentum):
-    """Equations 3 and 4, whose point theta is behind ours, theta + momentum * velocity, where the gradient is taken."""
-    theta, velocity, ahead = 0.0, 0.0, 0.0
-    for g in grads:
-        velocity = momentum * velocity - lr * g
-        theta = theta + velocity
-        before, ahead = ahead, theta + momentum * velocity
-        yield before - ahead
-
-
-def duchi(grads, lr, eps):
-    for t in range(len(grads)):
-        yield lr * grads[t] / (np.sqrt(sum(g**2 for g in grads[: t + 1])) + eps)
-
-
-def tieleman_hinton(grads, lr, decay_rate, eps):
-    mean_square = 0.0
-    for g in grads:
-        mean_square = decay_rate * mean_square + (1 - decay_rate) * g**2
-        yield lr / (np.sqrt(mean_square) + eps) * g
-
-
-def kingma_ba(grads, lr, beta1, beta2, eps):
-    """Algorithm 1, line by line."""
-    m, v, t = 0.0, 0.0, 0
-    for g in grads:
-        t = t + 1
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g**2
-        m_hat = m / (1 - beta1**t)
-        v_hat = v / (1 - beta2**t)
-        yield lr * m_hat / (np.sqrt(v_hat) + eps)
-
-
-PAPERS = [
-    (SGD(0.3), sgd, {"lr": 0.3}),
-    (Momentum(0.3, 0.8), polyak, {"lr": 0.3, "momentum": 0.8}),
-    (Nesterov(0.3, 0.8), sutskever, {"lr": 0.3, "momentum": 0.8}),
-    (AdaGrad(0.3, eps=0.01), duchi, {"lr": 0.3, "eps": 0.01}),
-    (RMSprop(0.3, 0.9, eps=0.01), tieleman_hinton, {"lr": 0.3, "decay_rate": 0.9, "eps": 0.01}),
-    (Adam(0.3, 0.8, 0.9, eps=0.01), kingma_ba, {"lr": 0.3, "beta1": 0.8, "beta2": 0.9, "eps": 0.01}),
-]
-
-
-@pytest.mark.parametrize(("optimizer", "paper", "constants"), PAPERS, ids=[paper.__name__ for _, paper, _ in PAPERS])
-def test_ten_steps_are_the_papers(be, optimizer, paper, constants):
-    optimizer = copy.deepcopy(optimizer)
-    (start,), grads = draw(0), draw(1, 10)
-    params = put(be, start)
-    for step in range(10):
-        optimizer.update(params, put(be, grads[step]))
-    for key, W in start.items():
-        expected = W - sum(paper([g[key] for g in grads], **constants))
-        be.check(params[key], expected, eps=64, name=key)
-    assert optimizer.iter == 10
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "expected"),
-    [
-        # Gradients 2 and then -1, from 1.
-        (SGD(0.1), (0.8, 0.9)),
-        (Momentum(0.1, 0.9), (0.8, 0.72)),  # v is 2, then 0.8
-        (Nesterov(0.1, 0.9), (0.62, 0.648)),  # 2 + 1.8, then -1 + 0.9 * 0.8
-        (AdaGrad(0.1), (0.9, 0.9 + 0.1 / np.sqrt(5))),
-        (RMSprop(0.1, 0.75), (0.8, 0.8 + 0.1)),  # h is 1, and then 0.75 + 0.25
-        (Adam(0.1), (0.9, 0.9 - 0.1 * (0.08 / 0.19) / np.sqrt(0.004996 / 0.001999))),
-        (AdamW(0.1, weight_decay=0.5), (0.85, 0.8075 - 0.1 * (0.08 / 0.19) / np.sqrt(0.004996 / 0.001999))),
-    ],
-    ids=repr,
-)
-def test_two_steps_by_hand(optimizer, expected):
-    optimizer, params = copy.deepcopy(optimizer), {"W": np.array([1.0])}
-    for grad, after in zip((2.0, -1.0), expected, strict=True):
-        optimizer.update(params, {"W": np.array([grad])})
-        np.testing.assert_allclose(params["W"], after, rtol=2e-7)  # what eps is
-
-
-@pytest.mark.parametrize(("kind", "expected"), [(Momentum, [-0.1, -0.119]), (Nesterov, [-0.19, -0.2171])])
-def test_a_new_rate_takes_effect_at_once(kind, expected):
-    """Also on the velocity, which is 1 and then 1.9: in the course's the old rate would remain."""
-    optimizer, params, positions = kind(StepDecay(0.1, 1, 0.1)), {"W": np.array([0.0])}, []
-    for _ in range(2):
-        optimizer.update(params, {"W": np.array([1.0])})
-        positions.append(float(params["W"][0]))
-    np.testing.assert_allclose(positions, expected, rtol=1e-14)
 
 
 def test_the_defaults_are_the_courses_and_the_papers():
