@@ -45,15 +45,12 @@ class Operation(NamedTuple):
     Attributes
     ----------
     function
-        A ufunc; its ``reduce``, also for ``numpy.sum`` and its like; ``numpy.copyto`` for an assignment of the only
-        input, which may change the dtype; ``operator.setitem`` for ``output[index] = value``, with the inputs
-        ``(index, value)``; or another function of NumPy.
-    inputs
-        Arrays, numbers, and tuples or lists of them.
+        A ufunc, or its ``reduce`` (also for ``numpy.sum`` and its like); ``numpy.copyto`` to assign the only input, in
+        whatever dtype; ``operator.setitem`` for inputs ``(index, value)``; or another function of NumPy.
+    inputs, options
+        Arrays, numbers, and tuples or lists of them; keyword arguments such as ``axis``.
     output
         The array that is written.
-    options
-        Keyword arguments, such as ``axis``.
     """
 
     function: Callable[..., Any]
@@ -103,7 +100,7 @@ def python_calls(operations: Iterable[Operation]) -> list[Callable[[], Any]]:
 
 
 class Memory:
-    """A block for one result after another, free once no `RecordedArray` holds it: few blocks stay in the caches."""
+    """A block for one result after another, free once no `RecordedArray` keeps it: few blocks stay in the caches."""
 
     def __init__(self, block: np.ndarray, free: list[np.ndarray]) -> None:
         self._block, self._free = block, free
@@ -117,8 +114,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
-        self.wrapped: dict[int, RecordedArray] = {}  # by the id of the array in it, which it keeps
-        self.used: set[int] = set()
+        self.wrapped: dict[int, RecordedArray] = {}  # by the id of the array in it
+        self.used: set[int] = set()  # the ids of arrays
         self._constants: list[Operation] = []
         self._written: set[int] = set()  # the buffers that are written in place
         self._free: dict[int, list[np.ndarray]] = {}  # blocks of memory by their size
@@ -129,16 +126,30 @@ class Tape:
 
     def place(self, result: np.ndarray) -> tuple[np.ndarray, Memory | None]:
         """The result of an operation in memory of the tape, and what keeps that memory from being used again."""
-        # Its elements keep their order: in another one its sums could have other last bits.
-        order = sorted(range(result.ndim), key=lambda axis: -result.strides[axis])
-        in_order = result.transpose(order)
-        if not in_order.flags.c_contiguous or not result.nbytes:
+        axes = sorted(range(result.ndim), key=lambda axis: -result.strides[axis])
+        if not result.transpose(axes).flags.c_contiguous or not result.nbytes:
             return result, None
         free = self._free.setdefault(result.nbytes, [])
         block = free.pop() if free else _aligned(result.nbytes)
-        array = block.view(result.dtype).reshape(in_order.shape).transpose(np.argsort(order))
+        # Its elements keep their order: in another one its sums could have other last bits.
+        array = np.ndarray(result.shape, result.dtype, block, strides=result.strides)
         array[...] = result
         return array, Memory(block, free)
+
+    def add(
+        self, function: Callable[..., Any], inputs: Any, options: Any, result: np.ndarray, *, constant: bool
+    ) -> tuple[np.ndarray, Memory | None]:
+        """Add the call that gave `result`, which depends on no array if it is a `constant`; as for `place`."""
+        if constant and function is not np.empty:
+            first = result.flat[0] if result.size else 0
+            value = first if (result == first).all() else result.copy()
+            self._constants.append(Operation(np.copyto, (value,), result))
+            self.operations.append(self._constants[-1])
+            return result, None
+        array, memory = self.place(result)
+        if function not in (np.empty, np.empty_like):
+            self.operations.append(Operation.of(function, inputs, array, options))
+        return array, memory
 
     def write(self, operation: Operation) -> None:
         """Make an operation that writes into an array that was there before, and add it."""
@@ -146,13 +157,6 @@ class Tape:
             call()
         self.operations.append(operation)
         self._written.add(id(buffer_of(operation.output)))
-
-    def add_constant(self, array: np.ndarray) -> None:
-        """Add the creation of an array that depends on no other."""
-        first = array.flat[0] if array.size else 0
-        alike = bool((array == first).all())
-        self._constants.append(Operation(np.copyto, (first if alike else array.copy(),), array))
-        self.operations.append(self._constants[-1])
 
     def finish(self) -> None:
         """Drop the creation of constants that nothing is written into."""
@@ -205,8 +209,10 @@ class RecordingTracer(Tracer):
         """The result, recorded; a view of an argument needs no operation."""
         if isinstance(function, FusedOperation):
             return function.plain(*args, **kwargs)  # which is recorded one operation after the other
+        found: list[TracedArray] = []
         tape, out = _current.get(), kwargs.pop("out", None)
-        inputs, options = self.unwrap(args), self.unwrap(kwargs)
+        inputs, options = self.plain(args, found), self.plain(kwargs, found)
+        tape.used.update(id(traced.array) for traced in found)
         if function is operator.setitem:
             return tape.write(Operation.of(function, inputs[1:], inputs[0], {}))
         if out is not None:
@@ -215,29 +221,12 @@ class RecordingTracer(Tracer):
         result = function(*inputs, **options)
         if function is operator.getitem and isinstance(result, np.generic):
             result = inputs[0][(*inputs[1], ...)]  # one element, as an array that looks into the same memory
-        if isinstance(result, np.ndarray | np.generic):
-            return self._traced(np.asarray(result), args, function, inputs, options)
-        return result
-
-    @staticmethod
-    def _traced(array: np.ndarray, args: Any, function: Callable[..., Any], inputs: Any, options: Any) -> Any:
-        tape, arrays = _current.get(), list(_arrays((*inputs, *options.values())))
-        if any(np.may_share_memory(array, other) for other in arrays):
-            return RecordedArray(array, keeps=args)
-        uninitialized = function in (np.empty, np.empty_like)
-        if not arrays and not uninitialized:
-            tape.add_constant(array)
-            return RecordedArray(array)
-        array, memory = tape.place(array)  # not that of an argument, since `args` keeps those
-        if not uninitialized:
-            tape.operations.append(Operation.of(function, inputs, array, options))
-        return RecordedArray(array, memory)
-
-    def unwrap(self, value: Any) -> Any:
-        """The arrays in recorded ones, of which it is remembered that they were used."""
-        if isinstance(value, RecordedArray):
-            _current.get().used.add(id(value.array))
-        return super().unwrap(value)
+        if not isinstance(result, np.ndarray | np.generic):
+            return result
+        array = np.asarray(result)
+        if any(np.may_share_memory(array, traced.array) for traced in found):
+            return RecordedArray(array, found)
+        return RecordedArray(*tape.add(function, inputs, options, array, constant=not found))
 
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Refuse: a replay does not return to the host."""
@@ -254,7 +243,7 @@ class RecordingTracer(Tracer):
 
 
 class RecordedArray(TracedArray, tracer=RecordingTracer()):
-    """An array whose operations are recorded; `keeps` is what holds the memory that it looks into."""
+    """An array whose operations are recorded, and what keeps the memory that it looks into."""
 
     __slots__ = ("keeps",)
 
@@ -269,7 +258,7 @@ class RecordedArray(TracedArray, tracer=RecordingTracer()):
         if name.startswith("__"):
             raise AttributeError(name)
         if name in _METHODS:
-            return partial(getattr(self.namespace, name), self)
+            return partial(getattr(self.tracer, name), self)
         raise CaptureError(f"the method {name}() of an array")
 
 
@@ -279,15 +268,6 @@ def buffer_of(array: np.ndarray) -> Any:
     while getattr(owner, "base", None) is not None:
         owner = owner.base
     return owner
-
-
-def _arrays(values: Iterable[Any]) -> Iterator[np.ndarray]:
-    """The arrays among arguments, those in lists and tuples too."""
-    for value in values:
-        if isinstance(value, np.ndarray):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _arrays(value)
 
 
 def _aligned(size: int) -> np.ndarray:

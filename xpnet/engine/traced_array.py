@@ -1,4 +1,4 @@
-"""Arrays that hand every operation on them to a tracer: `recording` writes a tape, `xpnet.testing` counts."""
+"""Arrays whose every use a tracer sees. It has two users: `xpnet.engine.tape` records, `xpnet.testing` counts."""
 
 import operator
 from abc import ABC, abstractmethod
@@ -13,14 +13,15 @@ from xpnet.errors import CaptureError
 
 
 class Tracer(ABC):
-    """Decides what happens where traced arrays are used."""
+    """The array module of traced arrays: NumPy's functions, each of which becomes a `call`."""
 
+    accepts_out = True
     refused: frozenset[str] = frozenset()
-    """Names of the array module that raise a CaptureError."""
+    """Names of functions that raise a CaptureError."""
 
     @abstractmethod
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a NumPy function, ``operator.getitem`` or ``setitem``, or a fused operation with traced arguments."""
+        """Call a function of NumPy, ``operator.getitem`` or ``setitem``, or a fused operation."""
 
     @abstractmethod
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:
@@ -30,41 +31,33 @@ class Tracer(ABC):
     def refuse(self, array: np.ndarray) -> Exception:
         """The error for a NumPy array among traced ones."""
 
-    def unwrap(self, value: Any) -> Any:
-        """The NumPy arrays in traced ones, also in lists, tuples and dictionaries."""
+    def plain(self, value: Any, found: list["TracedArray"]) -> Any:
+        """The NumPy arrays in traced ones, also in lists, tuples and dictionaries; these are added to `found`."""
         if isinstance(value, TracedArray):
+            found.append(value)
             return value.array
         if isinstance(value, np.ndarray):
             raise self.refuse(value)
         if isinstance(value, list | tuple):
-            return type(value)(map(self.unwrap, value))
-        return {key: self.unwrap(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-class TracedNamespace:
-    """NumPy's functions for the traced arrays of one tracer."""
-
-    accepts_out = True
-
-    def __init__(self, tracer: Tracer) -> None:
-        self.tracer = tracer
+            return type(value)(self.plain(item, found) for item in value)
+        return {key: self.plain(item, found) for key, item in value.items()} if isinstance(value, dict) else value
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.tracer.refused:
+        if name in self.refused:
             raise CaptureError(f"xp.{name}")
         function = getattr(np.lib.stride_tricks if name == "sliding_window_view" else np, name)
         if not callable(function) or isinstance(function, type) or name in ("isdtype", "result_type", "finfo"):
             return function
 
         def traced(*args: Any, **kwargs: Any) -> Any:
-            return self.tracer.call(function, args, kwargs)
+            return self.call(function, args, kwargs)
 
         self.__dict__[name] = traced
         return traced
 
     def asnumpy(self, a: "TracedArray") -> np.ndarray:
         """A copy on the host."""
-        return self.tracer.host_read("asnumpy", a.array.copy)
+        return self.host_read("asnumpy", a.array.copy)
 
 
 def _host_value(name: str, read: Callable[[Any], Any]) -> Callable[["TracedArray"], Any]:
@@ -72,17 +65,16 @@ def _host_value(name: str, read: Callable[[Any], Any]) -> Callable[["TracedArray
 
 
 class TracedArray(NDArrayOperatorsMixin):
-    """A NumPy array whose tracer sees every use of it. Each tracer has its own subclass."""
+    """A NumPy array with a tracer, of which there is one for each subclass."""
 
     __slots__ = ("array",)
     __hash__ = None  # type: ignore[assignment]
     tracer: ClassVar[Tracer]
-    namespace: ClassVar[TracedNamespace]
     device = "cpu"
 
     def __init_subclass__(cls, *, tracer: Tracer) -> None:
-        cls.tracer, cls.namespace = tracer, TracedNamespace(tracer)
-        register_array_type(cls, cls.namespace)
+        cls.tracer = tracer
+        register_array_type(cls, tracer)
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -93,8 +85,8 @@ class TracedArray(NDArrayOperatorsMixin):
     size = property(lambda self: self.array.size)
     T = property(lambda self: self.tracer.call(np.transpose, (self,), {}))
 
-    def __array_namespace__(self, api_version: str | None = None) -> TracedNamespace:
-        return self.namespace
+    def __array_namespace__(self, api_version: str | None = None) -> Tracer:
+        return self.tracer
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
@@ -102,7 +94,7 @@ class TracedArray(NDArrayOperatorsMixin):
         return self.tracer.call(function if method == "__call__" else getattr(function, method), args, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return getattr(self.namespace, function.__name__)(*args, **kwargs)
+        return getattr(self.tracer, function.__name__)(*args, **kwargs)
 
     def __pow__(self, exponent: Any) -> Any:
         if isinstance(exponent, int if self.dtype.kind in "iu" else int | float) and exponent == 2:

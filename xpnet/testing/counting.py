@@ -71,21 +71,18 @@ class CountingTracer(Tracer):
             return self._asarray(*args, **kwargs)
         if function in (operator.getitem, operator.setitem):
             args = (args[0], tuple(map(self._index, args[1])), *args[2:])
-        inputs, options = self.unwrap(args), self.unwrap(kwargs)
+        found: list[TracedArray] = []
+        inputs, options = self.plain(args, found), self.plain(kwargs, found)
         fused = isinstance(function, FusedOperation)
         result = (function.plain if fused else function)(*inputs, **options)
-        is_new = isinstance(result, np.ndarray | np.generic) and not any(
-            np.shares_memory(result, a) for a in inputs if isinstance(a, np.ndarray)
-        )
-        if fused or function is operator.setitem or options.get("out") is not None or is_new:
+        writes = fused or function is operator.setitem or options.get("out") is not None
+        is_array = isinstance(result, np.ndarray | np.generic)
+        if writes or (is_array and not any(np.shares_memory(result, traced.array) for traced in found)):
             _counts.launches[function.__name__] += 1
-        given = {id(a.array): a for a in (*args, *kwargs.values()) if isinstance(a, CountedArray)}
-
-        def traced(value: Any) -> Any:  # what was changed in place is the array that was given
-            is_array = isinstance(value, np.ndarray | np.generic)
-            return given.get(id(value), CountedArray(np.asarray(value))) if is_array else value
-
-        return tuple(map(traced, result)) if isinstance(result, tuple) else traced(result)
+        given = {id(traced.array): traced for traced in found}  # perhaps changed in place
+        if isinstance(result, tuple):
+            return tuple(given.get(id(array), CountedArray(np.asarray(array))) for array in result)
+        return given.get(id(result), CountedArray(np.asarray(result))) if is_array else result
 
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:
         """What `read` returns. A wait."""
@@ -132,5 +129,5 @@ class CountedArray(TracedArray, tracer=CountingTracer()):
         raise TypeError("An array on the device met NumPy; convert it with `xpnet.to_numpy(a)`.")
 
 
-COUNTING = Backend("counting", CountedArray.namespace)
+COUNTING = Backend("counting", CountedArray.tracer)
 """The backend of a network whose operations are to be counted."""

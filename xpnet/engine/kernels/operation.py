@@ -7,7 +7,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from xpnet._core.arrays import get_array_module
 from xpnet._core.cupy import CupyNamespace
-from xpnet.engine.traced_array import TracedNamespace
+from xpnet.engine.traced_array import Tracer
 
 OPTIONS = ("--fmad=false",)
 """What every kernel is compiled with."""
@@ -43,8 +43,8 @@ class FusedOperation(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute, as the array module of the first argument wants it."""
         xp = get_array_module(args[0])
-        if isinstance(xp, TracedNamespace):
-            return xp.tracer.call(self, args, kwargs)
+        if isinstance(xp, Tracer):
+            return xp.call(self, args, kwargs)
         result = self.cuda(*args, **kwargs, **self.constants) if isinstance(xp, CupyNamespace) else NotImplemented
         return self.plain(*args, **kwargs) if result is NotImplemented else result
 
