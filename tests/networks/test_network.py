@@ -279,7 +279,7 @@ def test_an_unfinished_layer_says_what_it_lacks():
     class Unfinished(Layer):
         pass
 
-    with pytest.raises(NotImplementedError, match="Unfinished does not say how to compute"):
+    with pytest.raises(NotImplementedError, match="Unfinished does not implement"):
         Unfinished().forward(X)
 
 

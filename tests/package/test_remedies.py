@@ -956,7 +956,7 @@ ELSEWHERE = {
         "The parameters are a view on the layers.",
         "Make new layers for each network, or use",
         "must be a layer such as `Relu()`",
-        "is part of a network, which keeps a list of what it learns.",
+        "is part of a network, which keeps a list of trainable parameters.",
         "must be a layer with a loss such as `SoftmaxWithLoss()`",
         "network must be a network such as",
         "share memory, and each is to learn for itself.",
@@ -1041,7 +1041,7 @@ NOT_RUN = {
 
 # Messages whose code is the name of what they speak of.
 NAMES_ONLY = (
-    "does not say how to compute",
+    "does not implement",
     "cannot change, since the network has checked its shapes",
     "cannot be changed once the",
     "takes no argument `",

@@ -1,4 +1,4 @@
-"""The layers, one family a file. Each has ``forward`` and ``backward`` and holds its mathematics, nothing else."""
+"""Layers, one family in each file: the mathematics of ``forward`` and ``backward``."""
 
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
@@ -14,7 +14,6 @@ from xpnet.layers.base import (
     largest_product,
     layer_view,
     methods_of,
-    methods_of_class,
     multiplications,
     values_per_statistic,
     walk_layers,
@@ -68,7 +67,6 @@ __all__ = [
     "layer_view",
     "loss_of_checked",
     "methods_of",
-    "methods_of_class",
     "multiplications",
     "values_per_statistic",
     "walk_layers",

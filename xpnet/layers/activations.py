@@ -1,4 +1,4 @@
-"""Activation layers: ReLU and the sigmoid (course row 11), tanh, leaky ReLU and GELU (row 20)."""
+"""Activation layers: ReLU and sigmoid (course row 11), tanh, leaky ReLU and GELU (row 20)."""
 
 import math
 from functools import partial
@@ -16,10 +16,9 @@ _GELU_FLAT = 20.0  # where tanh(u) is 1, to the bit
 
 
 class Relu(Layer):
-    """max(x, 0), element by element.
+    """ReLU: max(x, 0), element by element.
 
-    Note: the course zeroes `dout` in place where its mask is True, which changes the caller's array; here the product
-    with 0 or 1 is a new one.
+    Note: the course zeroes `dout` in place, which changes the caller's array; here the result is a new array.
 
     Examples
     --------
@@ -57,7 +56,7 @@ ReLU = Relu  # as one of the notes spells it
 
 
 class Sigmoid(Layer):
-    """1 / (1 + exp(-x)), element by element.
+    """Sigmoid: 1 / (1 + exp(-x)), element by element.
 
     Examples
     --------
@@ -76,13 +75,13 @@ class Sigmoid(Layer):
         return y
 
     def backward(self, dout: Array) -> Array:
-        """Dout * y * (1 - y)."""
+        """`dout` * y * (1 - y)."""
         self.check_gradient(dout, self.y)
         return dout * self.y * (1 - self.y)
 
 
 class Tanh(Layer):
-    """tanh(x), element by element: between -1 and 1.
+    """Tanh, element by element: between -1 and 1.
 
     Examples
     --------
@@ -101,20 +100,20 @@ class Tanh(Layer):
         return y
 
     def backward(self, dout: Array) -> Array:
-        """Dout * (1 - y**2)."""
+        """`dout` * (1 - y**2)."""
         self.check_gradient(dout, self.y)
         return dout * (1 - self.y * self.y)
 
 
 class LeakyRelu(Layer):
-    """x where x is positive, else a small multiple of it, so that no unit is ever without a gradient.
+    """Leaky ReLU: x if x is positive, else slope * x, so that every unit has a gradient.
 
     Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models" (2013).
 
     Parameters
     ----------
     slope
-        What negative numbers are multiplied by, from 0 to 1.
+        The factor of negative numbers, from 0 to 1.
 
     Examples
     --------
@@ -149,10 +148,10 @@ class LeakyRelu(Layer):
 
 
 class Gelu(Layer):
-    """x times the probability that a normal number is below x, in the approximation by tanh.
+    """GELU: x times the probability that a normal number is below x, approximated by tanh.
 
     0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3))): Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016),
-    section 2. PyTorch calls it ``GELU(approximate="tanh")``; it is off by 5e-4 at most.
+    section 2. PyTorch calls it ``GELU(approximate="tanh")``; the error is at most 5e-4.
 
     Note: the exact form needs the error function, which NumPy and the array API standard do not have.
 
@@ -172,7 +171,7 @@ class Gelu(Layer):
         return y
 
     def backward(self, dout: Array) -> Array:
-        """Dout * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""
+        """`dout` * (0.5 (1 + tanh u) + 0.5 x (1 - tanh(u)**2) du/dx)."""
         xp, tanh = get_array_module(dout), self.tanh
         self.check_gradient(dout, self.x)
         x = xp.minimum(xp.maximum(self.x, -_GELU_FLAT), _GELU_FLAT)  # beyond, 0 would be multiplied by infinity

@@ -1,4 +1,4 @@
-"""The affine layer: x W + b (course row 12)."""
+"""Affine layer, also called dense, linear or fully connected: x W + b (course row 12)."""
 
 import math
 from typing import ClassVar, Self
@@ -14,7 +14,7 @@ __all__ = ["Affine"]
 
 
 class Affine(Layer):
-    """x W + b, for a vector, a batch of vectors, or a batch of tensors that are flattened sample by sample.
+    """Dense (linear, fully connected) layer: x W + b, for a vector or a batch; tensors are flattened sample by sample.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Affine(Layer):
         return cls(W, constant(0.0, n_out, dtype, backend))
 
     def forward(self, x: Array) -> Array:
-        """X W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
+        """x W + b: shape (H,) for a vector (D,), else (N, H) for (N, D) or (N, a, b, ...) with a*b*... = D."""
         xp = get_array_module(x)
         if not self._in_network:
             self.check_batch(x if x.ndim > 1 else x[None, ...])
@@ -102,7 +102,7 @@ class Affine(Layer):
         return y if x.ndim > 1 else y[0, ...]
 
     def backward(self, dout: Array) -> Array:
-        """Dout W^T, in the input's own shape; sets dW = x^T dout and db = the sum of the rows of dout."""
+        """`dout` W^T in the shape of the input; sets dW = x^T dout and db, the sum of the rows of `dout`."""
         return self.gradients(self.x, self.x_shape, _rows(dout))
 
     def gradients(self, x: Array, x_shape: tuple[int, ...], dout: Array) -> Array:
@@ -120,7 +120,7 @@ class Affine(Layer):
         return (self.W.shape[0],)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(H,), if the sample has D numbers in all."""
+        """(H,) for a sample of D numbers."""
         if math.prod(shape) != self.W.shape[0]:
             raise ShapeError(
                 f"expects {self.W.shape[0]} numbers a sample (W is {tuple(self.W.shape)}), got samples of shape "
@@ -133,7 +133,7 @@ class Affine(Layer):
 
 
 def _rows(x: Array) -> Array:
-    """One row a sample: a vector is one sample, a tensor is flattened sample by sample."""
+    """One row a sample; a vector is one sample, a tensor is flattened sample by sample."""
     if x.ndim == 2:
         return x
     return get_array_module(x).reshape(x, (x.shape[0] if x.ndim > 1 else 1, -1))

@@ -1,4 +1,4 @@
-"""What every layer has: forward, backward, and the names of its parameters."""
+"""The base class of layers, and functions on lists of layers."""
 
 import copy
 import functools
@@ -26,7 +26,6 @@ __all__ = [
     "largest_product",
     "layer_view",
     "methods_of",
-    "methods_of_class",
     "multiplications",
     "values_per_statistic",
     "walk_layers",
@@ -37,9 +36,9 @@ _METHODS = "forward", "backward", "compute_loss"  # the last one of loss layers
 
 
 class Parameter:
-    """A parameter as an attribute: read plainly, checked where it is set, and written into the network's buffer if any.
+    """A parameter as an attribute: checked on assignment, and written into the network's buffer if there is one.
 
-    It has no ``__get__``, so that reading ``self.W`` costs what reading any attribute costs.
+    Without a ``__get__``, reading ``self.W`` is as fast as for any attribute.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -47,7 +46,7 @@ class Parameter:
 
     def __set__(self, layer: "Layer", value: Array) -> None:
         current = layer.__dict__.get(self.name)
-        if value is current and value is not None:  # ``W -= ...`` assigns the very array that it has changed
+        if value is current and value is not None:  # ``W -= ...`` assigns the array that it has just changed
             return
         name, view = f"{type(layer).__name__}.{self.name}", layer._buffer_views.get(self.name)
         if layer._in_network and current is not None:
@@ -59,14 +58,9 @@ class Parameter:
 
 
 def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
-    """An attribute that holds what `check` makes of its name and of what it is set to, at any time.
+    """An attribute that passes each assigned value through `check(name, value)`.
 
-    Parameters
-    ----------
-    check
-        Such as `xpnet._core.checks.check_positive`.
-    fixed
-        Whether it may not change once the layer is part of a network, because shapes depend on it.
+    `fixed`: it cannot change once the layer is part of a network, because shapes depend on it.
     """
 
     def checked_value(owner: Any, name: str, value: Any) -> Any:
@@ -82,22 +76,21 @@ def checked(check: Callable[[str, Any], Any], *, fixed: bool = False) -> Any:
 
 
 class Layer:
-    """A step of a network. Subclasses give ``forward`` and ``backward``.
+    """Base class of layers; subclasses implement ``forward`` and ``backward``.
 
-    A layer may be made of layers: those that it keeps as attributes, also in lists and tuples, belong to the network.
-    Parameters are plain arrays of float32 or float64. A layer belongs to one network: for another, copy it.
+    A layer may contain layers, as attributes or in lists and tuples; these belong to the network as well. Parameters
+    are plain arrays of float32 or float64. A layer belongs to one network; for another, copy it.
 
     Attributes
     ----------
     parameter_names
-        The attributes that are learned, ``("W", "b")`` for an affine layer. The gradient of each is kept under its name
-        with a ``d`` before it: ``dW``, ``db``.
+        The attributes that are learned, ``("W", "b")`` for an affine layer. The gradient of each has the same name with
+        a ``d`` in front: ``dW``, ``db``.
     statistic_names
-        The attributes that are gathered while training and used at inference, as running means are: arrays that lie
-        beside the parameters, move with them and are saved with them, and that nothing is learned by.
+        Arrays that are updated in training and used at inference, such as running means; they are moved and saved with
+        the parameters.
     counter_names
-        Integer arrays by which one training step differs from the next: they move with the parameters and are not
-        saved.
+        Integer arrays that change with each training step; they are moved with the parameters, and not saved.
     recordable
         Whether ``forward`` and ``backward`` make the same array operations in every step, so that a `Trainer` may
         record a step and replay it. A class from outside the library with methods of its own declares
@@ -107,14 +100,13 @@ class Layer:
         Whether a fused layer that computes the same may take the place of this one and its neighbor. It holds for the
         class that declares it, and not for classes derived from that.
     frozen
-        Whether the layer is used as it is, in training too, and not learned; set by ``Network.freeze``.
+        Whether the parameters are not trained; set by ``Network.freeze``. A frozen layer behaves as at inference.
     train
-        Whether this is training; set by the network and by nothing else. ``gradient`` sets it, after which a layer that
-        is called by hand goes on as in training. ``predict`` leaves it: there a copy of the layer is called (see
-        `layer_view`), whose flag is False.
+        Whether this is training; set by the network alone. It stays True after ``gradient``. ``predict`` leaves it, and
+        calls a copy of the layer whose flag is False (see `layer_view`).
     needs_input_gradient
-        Whether anything needs what ``backward`` returns. The network clears it for its first layer that learns: there
-        is nothing before that to be learned, and the input's gradient is a third of all the arithmetic.
+        Whether the result of ``backward`` is used. The network clears it for its first trainable layer, which saves a
+        third of the arithmetic.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -139,30 +131,30 @@ class Layer:
             setattr(cls, name, descriptor)
 
     def forward(self, x: Array) -> Array:
-        """The layer's output for the input `x`; keeps what ``backward`` will need."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `forward(x)`.")
+        """The output for the input `x`; stores what ``backward`` needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `forward(x)`.")
 
     def backward(self, dout: Array) -> Array:
-        """The gradient of the loss by the input, from `dout`, its gradient by the output; never writes into `dout`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `backward(dout)`.")
+        """The gradient of the loss by the input, from its gradient `dout` by the output, which is only read."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `backward(dout)`.")
 
     def out(self, name: str) -> Mapping[str, Array]:
-        """``{"out": array}`` where the network has a place for this gradient, else ``{}``.
+        """``{"out": array}`` if the network has a buffer for this gradient, else ``{}``.
 
-        So ``xp.matmul(x.T, dout, **self.out("dW"))`` reads the same and runs on every backend.
+        With it ``xp.matmul(x.T, dout, **self.out("dW"))`` runs on every backend.
         """
         return self._out.get(name, _NOWHERE)
 
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one input sample, where the layer's parameters settle it, else None."""
+        """The shape of one input sample if the parameters determine it, else None."""
         return None
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one output sample for one input sample of `shape`; a ShapeError where that does not fit."""
+        """The shape of one output sample for an input sample of `shape`; a ShapeError if that does not fit."""
         return shape
 
     def check_batch(self, x: Array) -> None:
-        """That a batch fits the layer where it is called by hand; a network checks what it is given, once."""
+        """Raise unless a batch fits the layer; a layer in a network checks nothing, since the network does."""
         if self._in_network:
             return
         get_array_module(x)
@@ -172,21 +164,21 @@ class Layer:
             raise ShapeError(f"{type(self).__name__} {error}.") from None
 
     def check_gradient(self, dout: Array, y: Array) -> None:
-        """That `dout` has the shape of the output `y` where ``backward`` is called by hand; else it is broadcast."""
+        """Raise unless `dout` has the shape of the output `y`; it would broadcast. Not checked in a network."""
         if not self._in_network:
             check_given_shape(f"The backward of {self!r} must be given a gradient", dout, tuple(y.shape))
 
     @property
     def frozen(self) -> bool:
-        """Whether the layer is used as it is, in training too, and not learned."""
+        """Whether the parameters are not trained."""
         return self._frozen
 
     @frozen.setter
     def frozen(self, value: bool) -> None:
         if self._in_network:
             raise ArgumentError(
-                f"{self!r} is part of a network, which keeps a list of what it learns. Use `network.freeze(name)`, "
-                "with the name that the layer has in `network.layers`."
+                f"{self!r} is part of a network, which keeps a list of trainable parameters. Use "
+                "`network.freeze(name)`, with the name of the layer in `network.layers`."
             )
         self._frozen = check_flag("frozen", value)
 
@@ -198,32 +190,29 @@ class Layer:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the layer learns, and those inside it."""
+        """The number of trainable values, with those of inner layers."""
         return _numbers_in(layer for layer in walk_layers([self]) if not layer.frozen)
 
     @property
     def frozen_count(self) -> int:
-        """How many numbers the layer, and those inside it, do not learn because they are frozen."""
+        """The number of frozen values, with those of inner layers."""
         return _numbers_in(layer for layer in walk_layers([self]) if layer.frozen)
 
-    def multiplications(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 - here whatever the shape is
-        """About how many ``forward`` makes for one sample of `shape`: one a parameter, if it says no other."""
+    def multiplications(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002
+        """The approximate number in ``forward`` for one sample of `shape`; by default one a parameter."""
         return self.parameter_count + self.frozen_count
 
     def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
-        """About how many floating-point operations the largest matrix product has, for that many samples of `shape`."""
+        """The approximate number of floating-point operations of the largest matrix product."""
         return 2.0 * samples * self.multiplications(shape)
 
-    def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002 - here whatever the shape is
-        """How many values of one sample of that shape a statistic of the batch has, at least; None without statistics.
-
-        Two values are needed in training: a mean of one is the value itself.
-        """
+    def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002
+        """The least number of values of one sample that a batch statistic averages; None without statistics."""
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy has no share in the network's buffers: views would be copied as arrays and stay behind.
-        attributes = self.__dict__.copy()  # at once, while a thread that trains may add one
+        # Views on the network's buffers would be copied as arrays that are no longer views.
+        attributes = self.__dict__.copy()  # atomic, since a training thread may add one
         for name in ("_buffer_views", "_out", "_in_network"):
             attributes.pop(name, None)
         return attributes
@@ -237,17 +226,17 @@ def _numbers_in(layers: Iterable[Layer]) -> int:
 
 
 def walk_layers(layers: Iterable[Any]) -> Iterator[Layer]:
-    """Each of the layers, and after it those that it keeps as attributes, also in lists and tuples."""
+    """Each layer, followed by the layers that it contains as attributes, also in lists and tuples."""
     for layer in layers:
         if isinstance(layer, Layer):
             yield layer
-            yield from walk_layers(list(vars(layer).values()))  # a thread that trains may add an attribute
+            yield from walk_layers(list(vars(layer).values()))  # a training thread may add an attribute
         elif isinstance(layer, list | tuple):
             yield from walk_layers(layer)
 
 
 def check_layer(name: str, layer: Any) -> None:
-    """That it is a layer, and that every layer that it is made of can be found; `name` is for messages."""
+    """Raise unless `layer` is a layer whose inner layers the network can find; `name` is for messages."""
     if isinstance(layer, type):
         raise ArgumentError(f"{name} must be a layer, got the class {layer.__name__}. Use `{call_of(layer)}`.")
     if not isinstance(layer, Layer):
@@ -270,9 +259,9 @@ def check_layer(name: str, layer: Any) -> None:
 
 
 def _hides_layers(value: Any, *, inside: bool = False) -> bool:
-    """Whether layers are kept where `walk_layers` does not look: in dictionaries, sets and other objects.
+    """Whether layers are where `walk_layers` does not look: in dictionaries, sets and other objects.
 
-    `inside`: whether this is kept in one of them itself.
+    `inside`: whether `value` itself is in one of these.
     """
     if isinstance(value, Layer):
         return inside
@@ -284,15 +273,15 @@ def _hides_layers(value: Any, *, inside: bool = False) -> bool:
         parts = value
     elif inside or isinstance(value, type) or not hasattr(value, "__dict__"):
         return False
-    else:  # an object, such as a network; what it refers to may go on without end
+    else:  # an object, such as a network, whose references may be endless
         parts = vars(value).values()
     return any(_hides_layers(part, inside=True) for part in parts)
 
 
 def _holds_on_to(layer: Layer, value: Any) -> bool:
-    """Whether a value is a function, or has one in it, to which a layer is bound that a copy would not replace.
+    """Whether a value is or contains a function that refers to a layer; a copy would go on using that layer.
 
-    A method of the layer itself is bound to the copy in a copy (see `layer_view`).
+    A method of the layer itself is bound to the copy (see `layer_view`).
     """
     if isinstance(value, MethodType):
         return value.__self__ is not layer and _refers_to_layers(value)
@@ -300,7 +289,7 @@ def _holds_on_to(layer: Layer, value: Any) -> bool:
 
 
 def _refers_to_layers(value: Any) -> bool:
-    """Whether there is a function among values that knows a layer: as a method, in a closure, or as an argument."""
+    """Whether a function in `value` refers to a layer: as a method, in a closure, or as an argument."""
     values, functions = [value], []
     while values:
         value = values.pop()
@@ -323,12 +312,12 @@ def _refers_to_layers(value: Any) -> bool:
 
 
 def is_user_class(layer: Layer) -> bool:
-    """Whether a layer's class is a user's, not the library's."""
+    """Whether the class of a layer is not one of this library."""
     return type(layer).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
 def inner_layer_names(layer: Layer) -> tuple[str, ...]:
-    """The attributes of a layer that hold layers, also in lists and tuples, or methods of its own."""
+    """The attributes of a layer that hold layers, also in lists and tuples, or its own bound methods."""
     return tuple(
         name
         for name, value in vars(layer).items()
@@ -338,20 +327,17 @@ def inner_layer_names(layer: Layer) -> tuple[str, ...]:
 
 
 def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train: bool = False) -> Layer:
-    """A shallow copy of a layer: the same parameters, and a `train` flag and intermediate results of its own.
+    """A shallow copy of a layer with the same parameters and its own `train` flag and intermediate results.
 
-    What its ``forward`` keeps and what another thread keeps in the layer itself do not overwrite each other. Arrays
-    that are written in place are shared. Where ``forward`` was set on the layer, the layer itself is called.
+    So several threads can call ``forward`` at once. Arrays that are written in place are shared. A ``forward`` that was
+    assigned to the layer is called with the layer itself.
 
     Parameters
     ----------
-    layer
-        The layer.
     inner_names
-        For each layer that is made of layers, by its ``id``, the attributes that hold them, from
-        `inner_layer_names`: in the copy these are copies as well.
+        The `inner_layer_names` of each layer that contains layers, by its ``id``; these are copied as well.
     train
-        The flag of the copy; frozen layers always have False.
+        The flag of the copy; always False for frozen layers.
     """
     view: Layer = object.__new__(type(layer))
     attributes = layer.__dict__.copy()
@@ -369,21 +355,21 @@ def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train:
 
 
 def _inner_view(value: Any, inner_names: Mapping[int, Sequence[str]], *, train: bool) -> Any:
-    """The view of a layer, or a list or tuple of the views of layers; anything else as it is."""
+    """The view of a layer, or a list or tuple of views; anything else unchanged."""
     if isinstance(value, Layer):
         return layer_view(value, inner_names, train=train)
     if not isinstance(value, list | tuple):
         return value
     views = [_inner_view(part, inner_names, train=train) for part in value]
     if isinstance(value, tuple):
-        return getattr(type(value), "_make", type(value))(views)  # a named tuple has no other way to be made of a list
+        return getattr(type(value), "_make", type(value))(views)  # a named tuple takes no list
     same_kind = copy.copy(value)
     same_kind[:] = views
     return same_kind
 
 
 def _with_flags(layer: Layer, forward: Callable[[Array], Array], *, train: bool) -> Callable[[Array], Array]:
-    """A ``forward`` that was set on a layer, and may be bound to it, with the layer as in a view during each call."""
+    """A ``forward`` that was assigned to a layer, with the layer's flags as in a view during each call."""
 
     def called(x: Array) -> Array:
         layers = list(walk_layers([layer]))
@@ -403,9 +389,9 @@ def _with_flags(layer: Layer, forward: Callable[[Array], Array], *, train: bool)
 
 
 def first_trainable(layers: Sequence[Layer]) -> int:
-    """Where the first layer stands that has parameters and is not frozen; how many there are, where none is such.
+    """The index of the first layer with trainable parameters, or the number of layers if there is none.
 
-    Nothing before it needs a gradient, nor does its own input.
+    Layers before it need no gradient, and neither does its input.
     """
     return next((i for i, layer in enumerate(layers) if layer.parameter_count), len(layers))
 
@@ -415,18 +401,13 @@ def methods_of(layers: Iterable[object]) -> list[Any]:
     return [vars(layer).get(name, getattr(type(layer), name, None)) for layer in layers for name in _METHODS]
 
 
-def methods_of_class(kind: type) -> list[Any]:
-    """The same of a class."""
-    return [getattr(kind, name, None) for name in _METHODS]
-
-
 def has_own_methods(layers: Iterable[object]) -> bool:
     """Whether a method that computes was set on one of them, in place of its class's: it may do anything."""
     return any(name in vars(layer) for layer in layers for name in _METHODS)
 
 
 def fixed_input_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
-    """The shape of one input sample, if layers in order settle it: the first that says, if none before changes it."""
+    """The shape of one input sample if the layers, in order, determine it, else None."""
     for layer in layers:
         shape = layer.input_shape()
         if shape is not None or type(layer).output_shape is not Layer.output_shape:
@@ -435,7 +416,7 @@ def fixed_input_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
 
 
 def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
-    """About how many multiplications layers in order make, forward, for one sample of that shape."""
+    """The approximate number of multiplications in the forward pass of layers, in order, for one sample."""
     count = 0
     for layer in layers:
         count += layer.multiplications(shape)
@@ -444,7 +425,7 @@ def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
 
 
 def largest_product(layers: Iterable[Layer], shape: tuple[int, ...], samples: int) -> float:
-    """About how many floating-point operations the largest matrix product of layers in order has, for such samples."""
+    """The approximate number of floating-point operations of the largest matrix product of layers, in order."""
     largest = 0.0
     for layer in layers:
         largest = max(largest, layer.largest_product(shape, samples))
@@ -453,7 +434,7 @@ def largest_product(layers: Iterable[Layer], shape: tuple[int, ...], samples: in
 
 
 def values_per_statistic(layers: Iterable[Layer], shape: tuple[int, ...]) -> int | None:
-    """The fewest values of one sample of that shape that a statistic of these layers, in order, has; None without."""
+    """The least number of values of one sample that a batch statistic of these layers averages; None without any."""
     counts = []
     for layer in layers:
         counts.append(layer.values_per_statistic(shape))

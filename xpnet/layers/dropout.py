@@ -1,4 +1,4 @@
-"""Regularisation: dropout (course row 20)."""
+"""Dropout (course row 20)."""
 
 from functools import partial
 from typing import ClassVar
@@ -16,23 +16,21 @@ __all__ = ["Dropout"]
 
 
 class Dropout(Layer):
-    """In training each number is set to 0 with a given probability, and the others are scaled up to make up for it.
+    """Dropout: in training each number is set to 0 with a given probability, and the others are scaled up.
 
-    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014). Which numbers is the
-    same to the bit on every backend, and other ones in each step, also where steps are recorded
-    (see `xpnet._core.random`).
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014). The
+    mask is the same on every backend and differs in each step, also if steps are recorded (see `xpnet._core.random`).
 
-    Note: the course does not scale in training but at inference, as the paper's section 4 does: say ``inverted=False``.
+    Note: the course scales at inference instead of in training, as section 4 of the paper does: ``inverted=False``.
 
     Parameters
     ----------
     dropout_ratio
-        The probability, from 0 up to, but not, 1.
+        The probability, from 0 to below 1.
     inverted
         Scale by 1 / (1 - dropout_ratio) in training (True), or by 1 - dropout_ratio at inference (False).
     seed
-        A whole number, or a ``numpy.random.Generator`` to draw one from, to drop the same numbers each time; None for
-        others.
+        A whole number, or a ``numpy.random.Generator`` to draw one from, for the same masks in each run; or None.
 
     Examples
     --------
@@ -57,7 +55,7 @@ class Dropout(Layer):
         self.key: Array = random_streams(seed).noise.integers(-(2**31), 2**31, 1).astype(np.int32)
 
     def forward(self, x: Array) -> Array:
-        """X times a mask of zeros and ones, scaled; any shape, the dtype of `x`."""
+        """x times a mask of zeros and ones, scaled; any shape, the dtype of `x`."""
         xp = get_array_module(x)
         if not self.train:
             return x if self.inverted else x * (1 - self.dropout_ratio)
@@ -71,7 +69,7 @@ class Dropout(Layer):
         return x * mask
 
     def backward(self, dout: Array) -> Array:
-        """Dout times the same mask; without one, after inference, as the input was scaled."""
+        """`dout` times the same mask; after inference, scaled as the input was."""
         if not self.train:
             return dout if self.inverted else dout * (1 - self.dropout_ratio)
         self.check_gradient(dout, self.mask)

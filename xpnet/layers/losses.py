@@ -1,4 +1,4 @@
-"""The last layer of a network: an output activation and the loss of it, in one (course row 13)."""
+"""Last layers of a network: an output activation and its loss (course row 13)."""
 
 import math
 from typing import Any, ClassVar
@@ -26,13 +26,13 @@ __all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss"
 
 
 class LossLayer:
-    """What every last layer has. Subclasses give ``compute_loss``, ``backward`` and ``check_targets``.
+    """Base class of last layers; subclasses implement ``compute_loss``, ``backward`` and ``check_targets``.
 
-    Instead of ``compute_loss`` they may give a ``forward`` of their own, which is then called in training too.
+    A subclass may implement ``forward`` instead of ``compute_loss``; it is then called in training too.
     """
 
     classifies: bool = False
-    """Whether the outputs are classes, so that there is an accuracy."""
+    """Whether the outputs stand for classes, so that there is an accuracy."""
 
     state_names: ClassVar[tuple[str, ...]] = ()
     """The attributes whose arrays the layer keeps from one training step to the next."""
@@ -44,7 +44,7 @@ class LossLayer:
     """As for `Layer`."""
 
     def forward(self, x: Array, t: Array) -> Array:
-        """The loss, a scalar of the backend, of the scores `x` for the targets `t`, which are checked."""
+        """The loss of the scores `x` for the targets `t`, which are checked: a 0-d array."""
         _, x = as_floating(x)
         t = as_targets(t)
         targets = self.prepare_targets(t, tuple(x.shape), x.dtype)
@@ -56,8 +56,8 @@ class LossLayer:
         return self.compute_loss(x, asarray(targets, like=x))
 
     def compute_loss(self, x: Array, t: Array) -> Array:
-        """The same for targets that `prepare_targets` gave: a training step's, which checks nothing again."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `compute_loss(x, t)`.")
+        """The loss for targets from `prepare_targets`; nothing is checked again."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `compute_loss(x, t)`.")
 
     def write_loss(self, out: Array, x: Array, t: Array) -> None:
         """Write the loss for targets that `prepare_targets` gave to `out`, a 0-d array."""
@@ -65,21 +65,21 @@ class LossLayer:
 
     def backward(self, dout: float = 1.0) -> Array:
         """The gradient of the loss by the scores, times `dout`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `backward(dout)`.")
+        raise NotImplementedError(f"{type(self).__name__} does not implement `backward(dout)`.")
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """The targets, if they fit scores of that shape, in the form that ``compute_loss`` wants; else an error."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute `check_targets(t, shape)`.")
+        """The targets in the form that ``compute_loss`` takes; an error if they do not fit scores of that shape."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `check_targets(t, shape)`.")
 
     def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array | None:  # noqa: ARG002
-        """Which of the targets have values that ``check_targets`` takes, computed on their device; None for all."""
+        """A mask of the targets whose values are valid, computed on their device; None if all are."""
         return None
 
     def prepare_targets(self, t: Array, scores_shape: tuple[int, ...], dtype: Any, *, mark_wrong: bool = True) -> Array:
-        """Checked targets as ``compute_loss`` takes them: those of the scores' number of dimensions in their dtype.
+        """Checked targets as ``compute_loss`` takes them; rows are converted to the dtype of the scores.
 
-        The values of NumPy arrays are checked. Where a look at them would wait for a device, NaN takes the place of
-        what does not fit, so that the loss and the gradient become NaN; not without `mark_wrong`.
+        The values of NumPy arrays are checked. Elsewhere that would wait for the device; with `mark_wrong`, invalid
+        targets become NaN instead, and with them the loss and the gradient.
         """
         t, xp = self.check_targets(t, scores_shape), get_array_module(t)
         is_index = t.ndim < len(scores_shape)
@@ -91,16 +91,16 @@ class LossLayer:
         return xp.where(fits if fits.ndim == t.ndim else fits[..., None], t, xp.nan)
 
     def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
-        """Checked targets as a `Trainer` keeps them: class indices, also of one-hot rows, or numbers of that dtype."""
+        """Checked targets as a `Trainer` stores them: class indices, if they can be, or numbers of that dtype."""
         if self.classifies and (t.ndim < 2 or is_one_hot(t)):
             return index_labels(t)
         check_finite("t", t)
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, C) the highest is at the label, a scalar; for none that are NaN.
+        """The number of scores (N, C) whose maximum is at the label, a 0-d array; NaN counts as wrong.
 
-        The labels `t` are indices (N,), or rows (N, C) whose highest is taken.
+        The labels `t` are indices (N,), or rows (N, C) whose maximum is taken.
         """
         xp = get_array_module(scores)
         labels = t if t.ndim < scores.ndim else xp.argmax(t, axis=-1)
@@ -113,7 +113,7 @@ class LossLayer:
 
 
 def check_loss_layer(name: str, layer: Any) -> None:
-    """That it is a last layer; `name` is for messages."""
+    """Raise unless `layer` is a last layer; `name` is for messages."""
     if isinstance(layer, type):
         raise ArgumentError(f"{name} must be a layer with a loss, got the class. Use `{call_of(layer)}`.")
     if not isinstance(layer, LossLayer):
@@ -121,10 +121,7 @@ def check_loss_layer(name: str, layer: Any) -> None:
 
 
 def loss_of_checked(last_layer: LossLayer, x: Array, t: Array) -> Array:
-    """The loss for targets from `LossLayer.prepare_targets`, not checked again.
-
-    A last layer that has a ``forward`` of its own may compute something else there: then that is called.
-    """
+    """The loss for targets from `LossLayer.prepare_targets`, by its own ``forward`` if a user's class has one."""
     return last_layer.compute_loss(x, t) if is_library_code(last_layer.forward) else last_layer.forward(x, t)
 
 
@@ -144,15 +141,15 @@ def weighted(losses: Array, t: Array) -> Array:
 
 
 class SoftmaxWithLoss(LossLayer):
-    """Softmax and the cross entropy of it, averaged over the batch.
+    """Softmax and cross entropy, averaged over the batch (``CrossEntropyLoss``).
 
-    Note: the course takes the logarithm of the probabilities plus 1e-7; here it is taken of the scores (log-sum-exp),
-    so that the loss is exact: 30, and not 16.1, where the right class is 30 behind.
+    Note: the course takes the logarithm of the probabilities plus 1e-7; here the loss is computed from the scores
+    (log-sum-exp) and exact: 30, not 16.1, if the score of the right class is 30 below the highest.
 
     Parameters
     ----------
     label_smoothing
-        The share of each label that is spread evenly over all classes, from 0 up to, but not, 1: Szegedy et al.,
+        The share of each label that is spread evenly over all classes, from 0 to below 1: Szegedy et al.,
         "Rethinking the Inception Architecture" (2016), section 7.
 
     Attributes
@@ -217,7 +214,7 @@ class SoftmaxWithLoss(LossLayer):
         return check_labels(t, scores_shape)
 
     def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """Which of the labels, (N,), are in range, or which of their rows sum to 1."""
+        """A mask (N,) of the labels in range, or of the rows that sum to 1."""
         return fitting_labels(t, scores_shape)
 
     def __repr__(self) -> str:
@@ -225,10 +222,10 @@ class SoftmaxWithLoss(LossLayer):
 
 
 class SigmoidWithLoss(LossLayer):
-    """The sigmoid and the binary cross entropy of it, summed over the outputs and averaged over the batch.
+    """Sigmoid and binary cross entropy, summed over the outputs and averaged over the batch (``BCEWithLogitsLoss``).
 
-    For one question with two answers, or several that do not exclude each other: each output is the probability of its
-    own yes. Computed from the scores, so that the loss is exact where a probability is next to 0 or 1.
+    For yes-or-no outputs that do not exclude each other. Computed from the scores, so that the loss is exact also for
+    probabilities next to 0 or 1.
 
     Note: PyTorch's ``binary_cross_entropy_with_logits`` averages over the outputs as well.
 
@@ -272,26 +269,26 @@ class SigmoidWithLoss(LossLayer):
         return sigmoid(x)
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """Numbers from 0 to 1 in the shape of the scores (N, D); (N,) will do where D is 1."""
+        """Numbers from 0 to 1 in the shape of the scores (N, D); (N,) is accepted if D is 1."""
         return check_binary(_in_shape(t, scores_shape))
 
     def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:  # noqa: ARG002
-        """Which of the targets, (N, D), lie from 0 to 1."""
+        """A mask (N, D) of the targets from 0 to 1."""
         return get_array_module(t).logical_and(t >= 0, t <= 1)
 
     def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
-        """The targets as numbers of the network's dtype."""
+        """The targets in the dtype of the network."""
         return t.astype(dtype, copy=False)
 
     def count_right(self, scores: Array, t: Array) -> Array:
-        """For how many of the scores (N, D) the answer is right, yes above 0, over D: a scalar. None is for NaN."""
+        """The number of right answers, a score above 0 meaning yes, divided by D: a 0-d array. NaN counts as wrong."""
         xp = get_array_module(scores)
         right = xp.logical_and((scores > 0) == (t > 0.5), xp.logical_not(xp.isnan(scores)))
         return xp.sum(xp.astype(right, scores.dtype)) / math.prod(scores.shape[1:])
 
 
 class IdentityWithLoss(LossLayer):
-    """The outputs as they are and half their squared error, averaged over the batch: for regression.
+    """Identity and half the squared error, averaged over the batch: for regression (``MSELoss``).
 
     Examples
     --------
@@ -317,12 +314,12 @@ class IdentityWithLoss(LossLayer):
         return (self.y - self.t) * (dout / sample_count(self.y))
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
-        """Floats of the outputs' shape (N, D); (N,) will do where D is 1."""
+        """Floats in the shape of the outputs (N, D); (N,) is accepted if D is 1."""
         return check_amounts(_in_shape(t, scores_shape))
 
 
 def _in_shape(t: Array, scores_shape: tuple[int, ...]) -> Array:
-    """The targets in the shape of the scores, or a ShapeError."""
+    """The targets in the shape of the scores; a ShapeError if they do not fit."""
     if tuple(t.shape) != tuple(scores_shape) and (*t.shape, 1) != tuple(scores_shape):
         raise ShapeError(f"Expected targets of the outputs' shape {tuple(scores_shape)}, got {tuple(t.shape)}.")
     return get_array_module(t).reshape(t, tuple(scores_shape))

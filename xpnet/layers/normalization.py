@@ -1,4 +1,4 @@
-"""Normalisation: batch normalisation of each column or channel, layer normalisation of each row (course row 20)."""
+"""Normalization: of each column or channel over the batch, or of each row (course row 20)."""
 
 import math
 from functools import partial
@@ -16,7 +16,7 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
 class _Normalization(Layer):
-    """What both have: a scale and a shift of each of D columns."""
+    """Parameters of both layers: a scale and a shift for each of D columns."""
 
     parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
 
@@ -41,7 +41,7 @@ class _Normalization(Layer):
         return (self.gamma.shape[0],)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(D,), as it came."""
+        """(D,), the shape of the input."""
         if tuple(shape) != self.input_shape():
             raise ShapeError(
                 f"expects vectors of {self.gamma.shape[0]} numbers (gamma is {tuple(self.gamma.shape)}), got samples "
@@ -54,28 +54,28 @@ class _Normalization(Layer):
 
 
 class BatchNormalization(_Normalization):
-    """Each column of the batch, or channel of its images, with mean 0 and variance 1, times gamma, plus beta.
+    """Batch normalization (``BatchNorm1d``, ``BatchNorm2d``): gamma * (x - mean) / sqrt(variance + eps) + beta.
 
-    In training the mean and the variance are the batch's own, of at least two values of each column or channel (a
-    ShapeError otherwise); at inference they are running means over the batches of
-    the training. Ioffe and Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
+    In training the mean and the variance of each column, or of each channel of images, are those of the batch, of at
+    least two values (a ShapeError otherwise); at inference they are running means over the training batches. Ioffe and
+    Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
 
-    Note: the course divides the variance that it keeps by N; as in the paper and in PyTorch it is by N - 1 here. The
-    course adds 1e-6 to it, PyTorch 1e-5. `momentum` is the course's, 1 minus PyTorch's.
+    Note: the course divides the running variance by N; here it is by N - 1, as in the paper and in PyTorch. The
+    course's eps is 1e-6, PyTorch's 1e-5. `momentum` is the course's, 1 minus PyTorch's.
 
     Parameters
     ----------
     gamma, beta
-        Scale and shift, shape (D,) for D columns or channels; they usually begin at 1 and 0.
+        Scale and shift, shape (D,) for D columns or channels; usually 1 and 0 at the start.
     momentum
-        How much of a running mean stays at each step, from 0 to 1.
+        The share of a running mean that is kept in each step, from 0 to 1.
     eps
-        What is added to the variance, above 0.
+        The number added to the variance, above 0.
 
     Attributes
     ----------
     running_mean, running_var
-        The running means, (D,), beginning at 0 and 1. They move and are saved with the parameters.
+        The running means, (D,), 0 and 1 at the start; moved and saved with the parameters.
     dgamma, dbeta
         The gradients, set by ``backward``.
 
@@ -111,12 +111,12 @@ class BatchNormalization(_Normalization):
         dtype: str = "float32",
         backend: str | Backend | None = None,
     ) -> Self:
-        """A layer for `size` columns or channels, with gamma 1 and beta 0; other arguments as for `Affine.create`."""
+        """A layer for `size` columns or channels, with gamma 1 and beta 0; see `Affine.create`."""
         gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
         return cls(gamma, beta, momentum, eps=eps)
 
     def forward(self, x: Array) -> Array:
-        """Gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
+        """gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
         xp = get_array_module(x)
         self.check_batch(x)
         x, rows, n = _columns(x)
@@ -125,23 +125,23 @@ class BatchNormalization(_Normalization):
                 raise ShapeError(
                     f"{self!r} needs at least two values of each column or channel in training, got one: with a single "
                     "value every output is `beta` and every gradient before it 0. Use minibatches of two samples or "
-                    "more, with `drop_last=True` where the last one would have a single sample."
+                    "more, with `drop_last=True` if the last one would have a single sample."
                 )
             mean = xp.sum(x, axis=rows) / n
-            centred = x - mean
-            var = xp.sum(centred * centred, axis=rows) / n
+            centered = x - mean
+            var = xp.sum(centered * centered, axis=rows) / n
             self._keep(mean, var, n)
         else:
-            centred, var = x - self.running_mean, self.running_var
+            centered, var = x - self.running_mean, self.running_var
         scale = 1 / xp.sqrt(var + self.eps)
-        centred *= scale
-        y = self.gamma * centred
+        centered *= scale
+        y = self.gamma * centered
         y += self.beta
-        self.normal, self.scale = centred, scale
+        self.normal, self.scale = centered, scale
         return y if y.ndim == 2 else xp.permute_dims(y, (0, 3, 1, 2))
 
     def backward(self, dout: Array) -> Array:
-        """The gradient by x, through mean and variance where they are the batch's; sets dgamma and dbeta."""
+        """The gradient by x, through mean and variance if they are the batch's; sets dgamma and dbeta."""
         xp = get_array_module(dout)
         dout, rows, n = _columns(dout)
         self.check_gradient(dout, self.normal)
@@ -158,17 +158,17 @@ class BatchNormalization(_Normalization):
         return dx if dx.ndim == 2 else xp.permute_dims(dx, (0, 3, 1, 2))
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The sample's own: (D,), or (D, H, W)."""
+        """The shape of the input: (D,) or (D, H, W)."""
         if len(shape) == 3 and shape[0] == self.gamma.shape[0]:
             return shape
         return super().output_shape(shape)
 
     def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:
-        """1 for a vector, H * W for an image; None where the running statistics are used in training too."""
+        """1 for a vector, H * W for an image; None if frozen, as the running statistics are then used in training."""
         return None if self.frozen else math.prod(shape[1:])
 
     def _keep(self, mean: Array, var: Array, n: int) -> None:
-        """Move the running means towards this batch's, the variance being that of n - 1."""
+        """Update the running means, with the unbiased variance of this batch."""
         self.running_mean *= self.momentum
         self.running_mean += (1 - self.momentum) * mean
         self.running_var *= self.momentum
@@ -176,30 +176,30 @@ class BatchNormalization(_Normalization):
 
 
 def _columns(x: Array) -> tuple[Array, int | tuple[int, ...], int]:
-    """What is normalised along the last axis, images with their channels there; the other axes; and their length."""
+    """The batch with columns or channels as the last axis; the other axes; the number of values along these."""
     if x.ndim == 2:
         return x, 0, x.shape[0]
     n, _, h, w = x.shape
-    # Whatever order an image comes in, its numbers are added up in one: the same, to the bit, in recorded steps.
+    # One memory order, whatever the order of the images: so sums have the same bits in recorded steps.
     return get_array_module(x).permute_dims(batch_innermost(x), (3, 1, 2, 0)), (0, 1, 2), n * h * w
 
 
 class LayerNormalization(_Normalization):
-    """Each row with mean 0 and variance 1, times gamma, plus beta; the same in training and at inference.
+    """Layer normalization (``LayerNorm``): each row with mean 0 and variance 1, times gamma, plus beta.
 
     Ba, Kiros and Hinton, "Layer Normalization" (2016), equations 3 and 4.
 
     Parameters
     ----------
     gamma, beta
-        Scale and shift, shape (D,); they usually begin at 1 and 0.
+        Scale and shift, shape (D,); usually 1 and 0 at the start.
     eps
-        What is added to the variance, above 0.
+        The number added to the variance, above 0.
 
     Raises
     ------
     ShapeError
-        For D = 1, where every output would be beta.
+        For D = 1: every output would be beta.
 
     Examples
     --------
@@ -222,23 +222,23 @@ class LayerNormalization(_Normalization):
     def create(
         cls, size: int, *, eps: float = 1e-5, dtype: str = "float32", backend: str | Backend | None = None
     ) -> Self:
-        """A layer for rows of `size` numbers, with gamma 1 and beta 0; other arguments as for `Affine.create`."""
+        """A layer for rows of `size` numbers, with gamma 1 and beta 0; see `Affine.create`."""
         gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
         return cls(gamma, beta, eps=eps)
 
     def forward(self, x: Array) -> Array:
-        """Gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""
+        """gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""
         xp = get_array_module(x)
         d = x.shape[-1]
         if not self._in_network:
             self.check_batch(xp.reshape(x, (-1, d)))
-        centred = x - xp.sum(x, axis=-1, keepdims=True) / d
-        var = xp.sum(centred * centred, axis=-1, keepdims=True) / d
+        centered = x - xp.sum(x, axis=-1, keepdims=True) / d
+        var = xp.sum(centered * centered, axis=-1, keepdims=True) / d
         scale = 1 / xp.sqrt(var + self.eps)
-        centred *= scale
-        y = self.gamma * centred
+        centered *= scale
+        y = self.gamma * centered
         y += self.beta
-        self.normal, self.scale = centred, scale
+        self.normal, self.scale = centered, scale
         return y
 
     def backward(self, dout: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How a network is put together: flattening, and a branch added to its input (course row 20)."""
+"""Structure of networks: flattening, and residual connections (course row 20)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Flatten", "Residual"]
 
 
 class Flatten(Layer):
-    """Each sample as one vector. `Affine` does so by itself; after other layers it is for you to say.
+    """Flatten each sample to a vector; `Affine` does that by itself.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Flatten(Layer):
         return xp.reshape(x, (x.shape[0], -1))
 
     def backward(self, dout: Array) -> Array:
-        """`dout` in the input's own shape."""
+        """`dout` in the shape of the input."""
         return get_array_module(dout).reshape(dout, self.x_shape)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ class Flatten(Layer):
 
 
 def _layers(name: str, layers: Any) -> tuple[Layer, ...]:
-    """The layers of one way through a `Residual`."""
+    """The layers of a branch or a shortcut as a tuple, checked."""
     if isinstance(layers, Layer | str) or not isinstance(layers, Iterable):
         raise ArgumentError(
             f"The {name} of a Residual must be a list of layers, as in `Residual([Relu()])`, got {layers!r:.60}."
@@ -61,18 +61,18 @@ def _layers(name: str, layers: Any) -> tuple[Layer, ...]:
 
 
 class Residual(Layer):
-    """What some layers make of the input, added to the input: He et al., "Deep Residual Learning" (2015), equation 1.
+    """Residual (skip) connection: the output of layers plus their input (He et al. 2015, equation 1).
 
     Parameters
     ----------
     branch
         The layers, in order.
     shortcut
-        Layers for the other way, where the branch gives out another shape (equation 2); none for the input itself.
+        Layers that the input passes through instead, if the branch changes the shape (equation 2).
 
     Notes
     -----
-    The parameters of the layers inside count as the network's: of the branch first, then of the shortcut.
+    The parameters of the layers inside belong to the network: of the branch first, then of the shortcut.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Residual(Layer):
         self.shortcut = shortcut
 
     def forward(self, x: Array) -> Array:
-        """Branch(x) + shortcut(x)."""
+        """branch(x) + shortcut(x)."""
         y = x
         for layer in self.branch:
             y = layer.forward(y)
@@ -102,12 +102,12 @@ class Residual(Layer):
         return y + x
 
     def backward(self, dout: Array) -> Array:
-        """The sum of what comes back on both ways; sets the gradients of the layers inside."""
+        """The sum of the gradients of branch and shortcut; sets the gradients of the layers inside."""
         on_branch, on_shortcut = self._back(self.branch, dout), self._back(self.shortcut, dout)
         return on_branch + on_shortcut if self.needs_input_gradient else None
 
     def _back(self, layers: Sequence[Layer], dout: Array) -> Array:
-        """Back through layers: where nothing needs the input's gradient, to the first that learns, and no further."""
+        """The backward pass of layers; if the input needs no gradient, only to the first trainable one."""
         first = 0
         if layers and not self.needs_input_gradient:
             first = first_trainable(layers)
@@ -117,11 +117,11 @@ class Residual(Layer):
         return dout
 
     def input_shape(self) -> tuple[int, ...] | None:
-        """As the branch says, or else the shortcut."""
+        """That of the branch, or else of the shortcut."""
         return fixed_input_shape(self.branch) or fixed_input_shape(self.shortcut)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What both ways give out, if it is the same."""
+        """The shape of both outputs; a ShapeError if they differ."""
         ways = {"branch": shape, "shortcut": shape}
         for way, layers in (("branch", self.branch), ("shortcut", self.shortcut)):
             for layer in layers:
@@ -138,16 +138,16 @@ class Residual(Layer):
         return ways["branch"]
 
     def multiplications(self, shape: tuple[int, ...]) -> int:
-        """Those of the branch and of the shortcut."""
+        """The sum for branch and shortcut."""
         return multiplications(self.branch, shape) + multiplications(self.shortcut, shape)
 
     def values_per_statistic(self, shape: tuple[int, ...]) -> int | None:
-        """The fewest of the branch and of the shortcut."""
+        """The minimum for branch and shortcut."""
         counts = [values_per_statistic(layers, shape) for layers in (self.branch, self.shortcut)]
         return min((count for count in counts if count is not None), default=None)
 
     def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
-        """The larger one of those of the branch and of the shortcut."""
+        """The maximum for branch and shortcut."""
         return max(largest_product(layers, shape, samples) for layers in (self.branch, self.shortcut))
 
     def __repr__(self) -> str:
