@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 import xpnet
+from xpnet import search
 
 SOURCES = [*sorted(Path(xpnet.__file__).parent.rglob("*.py")), *(Path(__file__).parents[2] / "examples").glob("*.py")]
 
@@ -34,7 +35,7 @@ def codes(text: object) -> list[str]:
 
 
 class Names(dict[str, Any]):
-    """The names that a user has where code is executed: those given, of xpnet all; each is an attribute, too.
+    """The names that a user has where code is executed: those given, all of xpnet and of xpnet.search; also attributes.
 
     `results` are what the lines executed gave, in their order: the value of an expression, of an assignment (also
     where it is meant as an argument, ``lr=0.1``) and of a ``return``.
@@ -42,7 +43,7 @@ class Names(dict[str, Any]):
 
     def __init__(self, names: dict[str, Any]) -> None:
         super().__init__({"copy": copy, "numpy": numpy, "xpnet": xpnet})
-        self.update({name: getattr(xpnet, name) for name in xpnet.__all__})
+        self.update({name: getattr(module, name) for module in (xpnet, search) for name in module.__all__})
         self.update(names)
         self["results"] = []
 
