@@ -13,6 +13,7 @@ from pathlib import Path
 import little_memory
 import numpy as np
 import pytest
+from image_files import CHANNELS, DEPTHS, RED, chunk, one, png, save
 from PIL import Image
 
 from xpnet import Affine, Network, Trainer, TwoLayerNet, load_image_folder
@@ -22,19 +23,6 @@ from xpnet.data.image_folder import ImageFolder
 from xpnet.errors import ArgumentError, DataError, ShapeError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's names of files, and limits of memory")
-
-RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def save(path, image, **options):
-    """An image, an array, or a colour that fills 8 x 8 pixels, as a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(image, tuple | int):
-        image = Image.new("L" if isinstance(image, int) else "RGB", (8, 8), image)
-    elif isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(path, **options)
-    return path
 
 
 def folder_of(root, **counts):
@@ -59,14 +47,6 @@ def told(root, size=(8, 8), **options):
     (warning,) = caught
     assert warning.filename == __file__
     return data, str(warning.message)
-
-
-def one(path, size=(8, 8), color=True, crop=True, most_pixels=10**6):
-    return read_image(path, (3 if color else 1, *size), crop, most_pixels)
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def black_png(path, width, height):
@@ -190,154 +170,6 @@ def test_colour_and_brightness(tmp_path):
     assert grey[0, 0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
     save(root / "ant" / "a.png", 77)
     assert load(root).train[0][0, :, 0, 0].tolist() == [77, 77, 77]
-
-
-# --- modes of PNG and JPEG ---
-
-CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each color type of PNG
-DEPTHS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4), (3, 8)]
-DEPTHS += [(4, 8), (4, 16), (6, 8), (6, 16)]
-# Where the seven passes of Adam7 begin, and their steps: rows, columns (PNG, 3rd edition, 8.1).
-ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-
-
-def png(samples, kind, depth, *, interlaced=False, palette=None, transparency=None, exif=None):
-    """A PNG file of samples (H, W, C), put together by hand."""
-    height, width, _ = samples.shape
-    rows = [row for y, x, dy, dx in (ADAM7 if interlaced else [(0, 0, 1, 1)]) for row in samples[y::dy, x::dx]]
-    bits = ["".join(f"{sample:0{depth}b}" for sample in row.flat) for row in rows if row.size]
-    lines = [b"\0" + int(line + "0" * (-len(line) % 8), 2).to_bytes((len(line) + 7) // 8, "big") for line in bits]
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)}
-    chunks |= {b"PLTE": palette} if palette else {}
-    chunks |= {b"tRNS": transparency} if transparency else {}
-    chunks |= {b"eXIf": exif} if exif else {}
-    chunks |= {b"IDAT": zlib.compress(b"".join(lines)), b"IEND": b""}
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*item) for item in chunks.items())
-
-
-def on_white(samples, kind, depth, palette=None, transparency=None):
-    """What such a file shows on white, (H, W, 3), by the specification of PNG and not by Pillow."""
-    if kind == 3:
-        alphas = np.full(len(palette) // 3, 255)
-        alphas[: len(transparency or b"")] = list(transparency or b"")
-        colors, opacity = np.reshape(list(palette), (-1, 3))[samples[..., 0]], alphas[samples[..., 0]]
-    else:
-        eight = samples >> 8 if depth == 16 else samples * (255 // (2**depth - 1))
-        colors = eight[..., :3] if kind in (2, 6) else np.repeat(eight[..., :1], 3, axis=-1)
-        opacity = eight[..., -1] if kind in (4, 6) else np.full(samples.shape[:2], 255)
-        if transparency:
-            color = np.frombuffer(transparency, ">u2").astype(int) % 2**depth
-            opacity = np.where((samples == color).all(axis=-1), 0, 255)
-    share = opacity[..., None] / 255
-    return colors * share + 255 * (1 - share)
-
-
-@pytest.mark.parametrize("transparent", [False, True])
-@pytest.mark.parametrize("interlaced", [False, True])
-@pytest.mark.parametrize(("kind", "depth"), DEPTHS)
-def test_every_kind_and_depth_of_png(tmp_path, kind, depth, interlaced, transparent):
-    rng = np.random.default_rng(0)
-    samples = rng.integers(0, 2**depth, (9, 8, CHANNELS[kind]))
-    palette = rng.integers(0, 256, 3 * 2**depth, dtype=np.uint8).tobytes() if kind == 3 else None
-    transparency = None
-    if transparent and kind == 3:
-        transparency = rng.integers(0, 256, 2**depth, dtype=np.uint8).tobytes()
-    elif transparent and kind in (0, 2):
-        samples[1, 1] = samples[5, 6] = samples[0, 0]
-        if depth == 16:  # of which 8 bits are the same
-            samples[2, 2] = samples[0, 0] ^ 1
-        # What lies above the bits of a sample is no part of it (PNG, 3rd edition, 11.3.1.1).
-        transparency = (samples[0, 0] + (2**depth if depth < 16 else 0)).astype(">u2").tobytes()
-    content = png(samples, kind, depth, interlaced=interlaced, palette=palette, transparency=transparency)
-    (tmp_path / "a.png").write_bytes(content)
-    expected = on_white(samples, kind, depth, palette, transparency)
-    found = one(tmp_path / "a.png", (9, 8)).transpose(1, 2, 0)
-    assert np.abs(found - expected).max() <= 0.51
-    grey = one(tmp_path / "a.png", (9, 8), color=False)[0]
-    assert np.abs(grey - expected @ [0.299, 0.587, 0.114]).max() <= 1.01
-
-
-@pytest.mark.parametrize(("kind", "depth"), [(0, 8), (0, 16), (2, 16), (3, 8), (4, 16), (6, 8)])
-def test_photographs_of_every_depth_stand_upright(tmp_path, kind, depth):
-    """Turned and made transparent, whichever comes first in the file."""
-    samples = np.random.default_rng(0).integers(0, 2**depth, (8, 6, CHANNELS[kind]))
-    palette = bytes(range(256)) * 3 if kind == 3 else None
-    transparency = b"\0" * 9 if kind == 3 else samples[0, 0].astype(">u2").tobytes() if kind in (0, 2) else None
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    content = png(samples, kind, depth, palette=palette, transparency=transparency, exif=exif.tobytes()[6:])
-    (tmp_path / "a.png").write_bytes(content)
-    upright = np.rot90(on_white(samples, kind, depth, palette, transparency), -1)
-    assert np.abs(one(tmp_path / "a.png", (6, 8)).transpose(1, 2, 0) - upright).max() <= 0.51
-
-
-JPEGS = {
-    "grey": (Image.new("L", (16, 16), 90), (90, 90, 90)),
-    "YCbCr": (Image.new("RGB", (16, 16), (200, 100, 50)), (200, 100, 50)),
-    "RGB without a transform": (Image.new("RGB", (16, 16), (200, 100, 50)), (200, 100, 50)),
-    "four inks": (Image.new("CMYK", (16, 16), (0, 255, 255, 0)), RED),
-    "four inks, half black": (Image.new("CMYK", (16, 16), (0, 0, 0, 128)), (127, 127, 127)),
-}
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("mode", JPEGS)
-def test_every_mode_of_jpeg(tmp_path, mode, progressive):
-    image, color = JPEGS[mode]
-    options = {"keep_rgb": True} if mode == "RGB without a transform" else {}
-    path = save(tmp_path / "a.jpg", image, quality=95, progressive=progressive, **options)
-    assert np.abs(one(path).astype(int) - np.array(color)[:, None, None]).max() <= 4
-    grey = float(np.dot(color, [0.299, 0.587, 0.114]))
-    assert np.abs(one(path, color=False) - grey).max() <= 4
-
-
-# How a camera stores an image that stands upright, by its note in the file (EXIF 2.3, tag 0x0112).
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, -1),
-}
-
-
-@pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("extension", ["png", "jpg"])
-def test_photographs_stand_upright(tmp_path, orientation, extension):
-    upright = np.zeros((40, 80, 3), np.uint8)
-    upright[:20, :40], upright[:20, 40:], upright[20:, :40] = RED, GREEN, BLUE
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = np.ascontiguousarray(STORED[orientation](upright))
-    found = one(save(tmp_path / f"a.{extension}", stored, exif=exif), (20, 40)).transpose(1, 2, 0)
-    for y, x, color in ((5, 10, RED), (5, 30, GREEN), (15, 10, BLUE), (15, 30, (0, 0, 0))):
-        assert np.abs(found[y, x].astype(int) - color).max() < 10
-
-
-@pytest.mark.parametrize("extension", ["png", "jpg"])
-@pytest.mark.parametrize("tall", [False, True])
-def test_what_is_too_wide_is_cut_off_or_squashed(tmp_path, extension, tall):
-    thirds = np.zeros((60, 180, 3), np.uint8)
-    thirds[:, :60], thirds[:, 60:120], thirds[:, 120:] = RED, GREEN, BLUE
-    path = save(tmp_path / f"a.{extension}", thirds.swapaxes(0, 1).copy() if tall else thirds, quality=95)
-    cut, squashed = one(path, (30, 30)).astype(int), one(path, (30, 30), crop=False).astype(int)
-    if tall:
-        cut, squashed = cut.swapaxes(1, 2), squashed.swapaxes(1, 2)
-    assert np.abs(cut[:, :, 3:-3] - np.array(GREEN)[:, None, None]).max() < 10
-    for column, color in ((4, RED), (15, GREEN), (25, BLUE)):
-        assert np.abs(squashed[:, :, column] - np.array(color)[:, None]).max() < 10
-
-
-@pytest.mark.parametrize("extension", ["png", "jpg"])
-def test_a_large_image_is_averaged_and_a_small_one_grows(tmp_path, extension):
-    fine = np.indices((512, 512)).sum(axis=0) % 2 * 255
-    found = one(save(tmp_path / f"a.{extension}", fine.astype(np.uint8)), (8, 8))
-    assert np.abs(found.astype(int) - 127).max() <= 4
-    assert one(save(tmp_path / f"b.{extension}", 50), (20, 30)).shape == (3, 20, 30)
-    assert one(save(tmp_path / f"c.{extension}", np.full((1, 900), 50, np.uint8))).shape == (3, 8, 8)
 
 
 def test_one_image_is_a_training_set(tmp_path):
