@@ -191,5 +191,3 @@ def test_text_can_be_kept_with_the_weights_and_is_verified(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"dog", b"cat"))
     with pytest.raises(DataError, match="damaged"):
         load_expected_weights(path, expected)
-
-
