@@ -64,7 +64,7 @@ def test_an_unknown_argument_is_named_with_those_that_there_are(kind):
 def test_a_schedule_that_remembers_is_refused():
     rates = iter([0.1, 0.2, 0.3, 0.4])
     optimizer, params = SGD(lambda step: next(rates)), {"W": np.ones(2)}
-    with pytest.raises(ArgumentError, match="<lambda> gives another rate each time for step 0"):
+    with pytest.raises(ArgumentError, match="<lambda> gives different rates for step 0"):
         optimizer.update(params, {"W": np.ones(2)})
     assert (params["W"] == 1).all()
 

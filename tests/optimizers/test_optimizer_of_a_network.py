@@ -73,7 +73,7 @@ def test_by_hand(flat):
     x = PIXELS[:4] / np.float32(255)
     for _ in range(2):
         optimizer.update(nets[0].params, nets[0].gradient(x, LABELS[:4]))
-    with pytest.raises(ArgumentError, match="belongs to another network, and would go on .* of 2 steps"):
+    with pytest.raises(ArgumentError, match="belongs to another network, and would continue .* of 2 steps"):
         optimizer.update(nets[1].params, nets[1].gradient(x, LABELS[:4]))
     optimizer.update(nets[0].params, nets[0].gradient(x, LABELS[:4]))
     assert optimizer.iter == 3

@@ -627,7 +627,7 @@ ADVICE = [
         lambda n: train(optimizer=n.result),
     ),
     (
-        "for another network, or from before it was laid flat",
+        "for another network, or from before it was flattened",
         lambda: {"trainer": trainer(Network({"First": affine(4, 5), "Last": affine(5, 3)}), optimizer=Adam(lr=0.1))},
         lambda n: [n.trainer.train(), n.trainer.network.freeze("First"), n.trainer.train()],
         lambda n: n.trainer.train(),

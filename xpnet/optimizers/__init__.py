@@ -1,4 +1,4 @@
-"""Optimizers: how a step uses the gradients. Each has the course's ``update(params, grads)``."""
+"""Optimizers with the course's ``update(params, grads)``."""
 
 import inspect
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _BY_NAME = {cls.__name__.lower(): cls for cls in (SGD, Momentum, Nesterov, AdaGr
 
 
 def make_optimizer(optimizer: str | SupportsUpdate, options: Mapping[str, Any]) -> SupportsUpdate:
-    """An optimizer from its name, in any case, and its arguments; one that is made already is returned as it is."""
+    """An optimizer by its name, in any case, and its arguments; an optimizer itself is returned unchanged."""
     if not isinstance(optimizer, str):
         if isinstance(optimizer, type):
             raise ArgumentError(f"Expected an optimizer, got the class. Use `{optimizer.__name__}(lr=0.01)`.")
@@ -36,8 +36,8 @@ def make_optimizer(optimizer: str | SupportsUpdate, options: Mapping[str, Any]) 
             raise ArgumentError(f"An optimizer has a method `update(params, grads)`; {optimizer!r} has none.")
         if options:
             raise ArgumentError(
-                f"optimizer_param={dict(options)} is for an optimizer that is named; {optimizer!r} is made already. "
-                "Give it its arguments when it is made."
+                f"optimizer_param={dict(options)} is for an optimizer given by name; {optimizer!r} is already made. "
+                "Give it its arguments when you create it."
             )
         return optimizer
     if optimizer.lower() not in _BY_NAME:

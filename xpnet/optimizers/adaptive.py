@@ -1,4 +1,4 @@
-"""Optimizers that scale each parameter's step by the size of its own gradients so far."""
+"""Adaptive optimizers: AdaGrad, RMSprop, Adam and AdamW (course row 17)."""
 
 import math
 from typing import ClassVar
@@ -13,7 +13,7 @@ __all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
 
 
 class AdaGrad(Optimizer):
-    """Steps that shrink as gradients add up: h += dW^2; W -= lr * dW / (sqrt(h) + eps).
+    """AdaGrad: h += dW^2; W -= lr * dW / (sqrt(h) + eps).
 
     Duchi, Hazan & Singer 2011, the diagonal form of their section 1.1.
 
@@ -22,7 +22,7 @@ class AdaGrad(Optimizer):
     lr, weight_decay, max_norm
         As for `Optimizer`.
     eps
-        Above 0: what keeps a gradient of 0 from a division by 0; 1e-7, as in the course.
+        Above 0, against a division by 0; 1e-7, as in the course.
     """
 
     slots = ("h",)
@@ -44,7 +44,7 @@ class AdaGrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """AdaGrad that forgets: h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps).
+    """RMSprop: h = decay_rate * h + (1 - decay_rate) * dW^2; W -= lr * dW / (sqrt(h) + eps).
 
     Tieleman & Hinton 2012, Coursera, lecture 6.5.
 
@@ -53,7 +53,7 @@ class RMSprop(Optimizer):
     lr, weight_decay, max_norm
         As for `Optimizer`.
     decay_rate
-        How much of the mean square each step keeps, in [0, 1).
+        The share of the mean square that each step keeps, in [0, 1).
     eps
         As for `AdaGrad`.
     """
@@ -85,7 +85,7 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and RMSprop in one, each corrected for having begun at 0 (Kingma & Ba 2015, Algorithm 1).
+    """Adam: momentum and RMSprop, each corrected for its start at 0 (Kingma & Ba 2015, Algorithm 1).
 
     In step t = 1, 2, ...::
 
@@ -93,19 +93,19 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * dW^2
         W -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    The last is computed as W -= rate * m / (sqrt(v) + eps_t) with rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t) and
-    eps_t = eps * sqrt(1 - beta2^t), two numbers that the host computes: the same, with fewer operations on arrays (the
-    end of the paper's section 2).
+    The last line is computed as W -= rate * m / (sqrt(v) + eps_t) with rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t)
+    and eps_t = eps * sqrt(1 - beta2^t), two scalars from the host, which takes fewer array operations (the end of
+    section 2 of the paper).
 
-    Note: the course adds 1e-7, and adds it to sqrt(v) as it is, without eps_t's correction: in the first step, where
-    sqrt(1 - beta2^t) is 0.03, that is like an eps of 3e-6. ``iter`` counts the steps as the course's does.
+    Note: the course adds 1e-7 to the uncorrected sqrt(v): in the first step, where sqrt(1 - beta2^t) is 0.03, that is
+    like an eps of 3e-6.
 
     Parameters
     ----------
     lr, weight_decay, max_norm
-        As for `Optimizer`. PyTorch's Adam takes `weight_decay` for a term in the loss; its AdamW is like this one.
+        As for `Optimizer`: PyTorch's AdamW decays weights like this, its Adam adds a term to the loss.
     beta1, beta2
-        How much of the two means each step keeps, in [0, 1).
+        The shares of the two means that each step keeps, in [0, 1).
     eps
         Above 0; 1e-8, as in the paper.
     """
@@ -164,14 +164,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decaying weights: W *= 1 - lr * weight_decay before each step (Loshchilov & Hutter 2019, Algorithm 2).
+    """AdamW: Adam with a default weight decay, W *= 1 - lr * weight_decay (Loshchilov & Hutter 2019, Algorithm 2).
 
     Parameters
     ----------
     lr, beta1, beta2, eps, max_norm
         As for `Adam`.
     weight_decay
-        As for every optimizer; here there is some unless one says 0.
+        As for `Optimizer`.
     """
 
     def __init__(

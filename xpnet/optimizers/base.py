@@ -1,4 +1,4 @@
-"""What an optimizer is to a `Trainer`, and what the optimizers here have in common."""
+"""The base class of optimizers, and what a `Trainer` accepts as an optimizer."""
 
 import functools
 import inspect
@@ -29,8 +29,7 @@ __all__ = [
 ]
 
 Rate = float | Callable[[int], float]
-"""A learning rate: a number, or a function that gives the rate of each step (the first is 0),
-as those of `xpnet.optimizers.schedules`."""
+"""A learning rate: a number, or a function of the step (the first is 0), such as `CosineDecay`."""
 
 
 class SupportsUpdate(Protocol):
@@ -67,38 +66,38 @@ def check_rate(name: str, value: Any) -> Rate:
 
 
 def check_share(name: str, value: Any) -> float:
-    """How much of a mean each step keeps: from 0 up to, but not, 1."""
+    """The share of a mean that each step keeps: from 0 to below 1."""
     return check_between(name, value, 0, 1, below=True)
 
 
 class Optimizer(ABC):
-    """An optimizer of which the formula alone is left to write: `update_one`, and in `slots` what it keeps.
+    """Base class of optimizers; a subclass gives the formula `update_one` and the names of its `slots`.
 
     Parameters
     ----------
     lr
-        The learning rate, above 0, or a function that gives the rate of each step, the first being 0.
+        The learning rate, above 0, or a function of the step, the first being 0.
     weight_decay
-        Before each step the parameters are multiplied by 1 - lr * weight_decay: decay as such, not a term in the loss
-        whose gradient the formula would then treat like any other (Loshchilov & Hutter 2019, Algorithms 1 and 2).
+        Decoupled weight decay: before each step the parameters are multiplied by 1 - lr * weight_decay (Loshchilov &
+        Hutter 2019, Algorithms 1 and 2). A network's `weight_decay_lambda` adds a term to the loss instead.
     max_norm
-        Gradients whose norm, taken over all parameters together, is greater are scaled to this norm before the step
-        (Pascanu et al. 2013, Algorithm 1).
+        Gradients are scaled down to this norm, taken over all parameters, if theirs is greater (Pascanu et al. 2013,
+        Algorithm 1).
 
     Attributes
     ----------
     slots
-        The names of what is kept for each parameter: each is an attribute, a dictionary of arrays by the parameters'
-        names, which begin at 0.
+        The names of the arrays kept for each parameter, such as velocities: each is an attribute, a dictionary of
+        arrays by parameter name, which are 0 at the start.
     iter
-        How many steps have been made.
+        The number of steps so far.
 
     Notes
     -----
     An optimizer belongs to the network that it is first used with, in a `Trainer` or by
-    ``optimizer.update(network.params, grads)``: its slots and its step count describe that network's training. It goes
-    on with that network, or with a copy of it if network and optimizer are copied together; another network is an
-    error. Parameters in a plain dictionary are known by their names alone: make an optimizer for each.
+    ``optimizer.update(network.params, grads)``: its slots and its step count describe that training. Another network is
+    an error, unless network and optimizer are copied together. Plain dictionaries of parameters are not told apart:
+    create an optimizer for each.
 
     Examples
     --------
@@ -115,7 +114,7 @@ class Optimizer(ABC):
     slots: tuple[str, ...] = ()
     varying = ("lr", "iter")
     squares_gradients: ClassVar[bool] = False
-    """Whether a slot holds squares of gradients, which overflow where the gradients themselves do not."""
+    """Whether a slot holds squares of gradients, which can overflow even if the gradients do not."""
 
     checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {
         "lr": check_rate,
@@ -123,7 +122,7 @@ class Optimizer(ABC):
         "max_norm": lambda name, value: None if value is None else check_positive(name, value),
         "iter": lambda name, value: check_count(name, value, least=0),
     }
-    """What is checked, and converted, whenever an attribute of that name is assigned."""
+    """The check and conversion of each attribute on assignment."""
 
     lr: Rate
     weight_decay: float
@@ -141,44 +140,44 @@ class Optimizer(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "update_one" in vars(cls) and "fused_update_one" not in vars(cls):
-            # An inherited kernel would compute the formula of the class that it was inherited from.
+            # An inherited kernel would compute the formula of the class that it comes from.
             cls.fused_update_one = Optimizer.fused_update_one  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self.checks.get(name)
         super().__setattr__(name, value if check is None else check(name, value))
 
-    # --- what a subclass gives ----------------------------------------------------------------------------------------
+    # --- implemented by subclasses ------------------------------------------------------------------------------------
 
     @abstractmethod
     def update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
-        """The formula, for one array of parameters.
+        """The formula for one parameter array.
 
         Parameters
         ----------
         W, dW
-            The parameters, to be changed in place, and their gradient, which is only read.
+            The parameters, changed in place, and their gradient, which is only read.
         *slots_and_scalars
-            What is kept for them, in the order of `slots`, also to be changed in place; then the `update_scalars`.
+            Their arrays in the order of `slots`, also changed in place; then the `update_scalars`.
 
         Returns
         -------
         tuple of arrays
-            What W and the slots have become: where arrays cannot be written in place, ``W -= ...`` makes a new one.
+            W and the slots: on immutable arrays ``W -= ...`` makes a new array.
         """
 
     def fused_update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
-        """The same in one kernel, where a subclass has one."""
+        """The same in one kernel, if a subclass has one."""
         return self.update_one(W, dW, *slots_and_scalars)
 
-    def update_scalars(self, lr: float, t: int) -> tuple[float, ...]:  # noqa: ARG002 - here the same at each step
-        """What changes from step to step, for the step number `t` = 1, 2, ... of rate `lr`: here the rate alone."""
+    def update_scalars(self, lr: float, t: int) -> tuple[float, ...]:  # noqa: ARG002
+        """The scalars that `update_one` takes in step `t` = 1, 2, ... with the rate `lr`; by default the rate alone."""
         return (lr,)
 
-    # --- what it gets -------------------------------------------------------------------------------------------------
+    # --- provided -----------------------------------------------------------------------------------------------------
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, the first being 0."""
+        """The learning rate of a step; the first is 0."""
         if not callable(self.lr):
             return self.lr
         try:
@@ -190,17 +189,17 @@ class Optimizer(ABC):
         return rate
 
     def step_scalars(self, first: int, count: int) -> np.ndarray:
-        """What the steps `first` (the very first is 0) to `first + count - 1` need: a row each, (count, m), float64.
+        """The scalars of the steps `first` (the very first is 0) to `first + count - 1`: (count, m), float64.
 
-        The `update_scalars`, and, where weights decay, what they are multiplied by.
+        Each row has the `update_scalars` of a step, followed by the factor of weight decay if there is any.
         """
         if not callable(self.lr) and type(self).update_scalars is Optimizer.update_scalars:
             return np.tile(np.array(self._scalars_of(first), dtype=np.float64), (count, 1))
         rows = np.array([self._scalars_of(step) for step in range(first, first + count)], dtype=np.float64)
         if count and callable(self.lr) and tuple(rows[0]) != self._scalars_of(first):
             raise ArgumentError(
-                f"{_in_short(self.lr)} gives another rate each time for step {first}. A schedule is a function of the "
-                "step alone: compute the rate from its argument, and keep nothing between calls."
+                f"{_in_short(self.lr)} gives different rates for step {first}. A schedule is a function of the step "
+                "alone: compute the rate from its argument, and keep nothing between calls."
             )
         return rows
 
@@ -209,15 +208,15 @@ class Optimizer(ABC):
         return (*self.update_scalars(lr, step + 1), *((1.0 - lr * self.weight_decay,) if self.weight_decay else ()))
 
     def prepare(self, params: Mapping[str, Array]) -> None:
-        """Make the slots that are not there yet; those of parameters that have moved are moved beside them."""
+        """Create missing slots, and move existing ones to the device and dtype of their parameters."""
         bind(self, params)
         for slot in self.slots:
             kept = getattr(self, slot)
             if kept and set(kept) != set(params):
                 raise ArgumentError(
                     f"This {type(self).__name__} keeps arrays for {', '.join(kept)}, not for {', '.join(params)}: for "
-                    "another network, or from before it was laid flat or layers of it were frozen. Make another one, "
-                    f"as with `trainer.optimizer = {_call_that_makes(self)}`."
+                    "another network, or from before it was flattened or layers were frozen. Make another one, such as "
+                    f"`trainer.optimizer = {_call_that_makes(self)}`."
                 )
             for key, W in params.items():
                 if key not in kept:
@@ -233,12 +232,12 @@ class Optimizer(ABC):
     def update(
         self, params: MutableMapping[str, Array], grads: Mapping[str, Array], step_scalars: Sequence[Any] | None = None
     ) -> None:
-        """Make a step.
+        """Make one step.
 
         Parameters
         ----------
         params, grads
-            Parameters, and their gradients, by name: arrays of any backend, the gradients only read.
+            The parameters and their gradients by name, arrays of any backend; gradients are only read.
         step_scalars
             A row of `step_scalars(first, count)`, as floats or as 0-d arrays of the parameters' dtype and device; the
             caller then counts the step, by `advance`. None: those of the step `iter`, which is counted here.
@@ -248,11 +247,11 @@ class Optimizer(ABC):
     def fused_update(
         self, params: MutableMapping[str, Array], grads: Mapping[str, Array], step_scalars: Sequence[Any] | None = None
     ) -> None:
-        """The same, each array's formula in one kernel where there is one."""
+        """The same with one kernel for each array, if there is one."""
         self._update(self.fused_update_one, params, grads, step_scalars)
 
     def advance(self, count: int) -> None:
-        """Count steps that were made with numbers."""
+        """Count steps that were made with step scalars."""
         self.iter += count
 
     def _update(
@@ -294,7 +293,7 @@ class Optimizer(ABC):
             self.iter += 1
 
     def _check_arrays(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
-        """Check parameters and gradients given by hand before any changes; the values of NumPy arrays alone."""
+        """Check parameters and gradients before any changes; values of NumPy arrays only."""
         for key, W in params.items():
             dW = grads[key]
             if not hasattr(W, "dtype"):
@@ -312,7 +311,7 @@ class Optimizer(ABC):
                 self._check_values(key, dW)
 
     def _check_values(self, key: str, dW: np.ndarray) -> None:
-        """Raise for a gradient that is not finite, or whose squares are not and would stay in a slot for good."""
+        """Raise for a gradient that is not finite, or whose squares are not and would stay in a slot."""
         if not np.isfinite(dW).all():
             raise DataError(
                 f"The gradient of {key} has a value that is not finite, so no step is made. Use a lower learning rate "
@@ -338,11 +337,11 @@ def _in_short(value: Any) -> str:
 
 
 def bind(optimizer: Any, params: Mapping[str, Array]) -> None:
-    """Bind an optimizer to the network whose parameters these are; an ArgumentError where it belongs to another.
+    """Bind an optimizer to the network with these parameters; an ArgumentError if it belongs to another.
 
-    The two share a mark. Copies of network and optimizer keep it, so they go on together; each use of an optimizer with
-    a network that it has not used last replaces the mark, so that of several copies of a network only one goes on with
-    the optimizer itself. Plain dictionaries have no marks.
+    The two share a mark, which copies keep, so that copies made together continue together. Each use with a network
+    that was not used last replaces the mark, so that only one copy of a network continues with the optimizer itself.
+    Plain dictionaries have no marks.
     """
     marks = getattr(params, "optimizer_marks", None)
     if marks is None or not hasattr(optimizer, "__dict__"):
@@ -358,27 +357,27 @@ def bind(optimizer: Any, params: Mapping[str, Array]) -> None:
 
 
 def check_bound(optimizer: Any, params: Mapping[str, Array]) -> None:
-    """Raise an ArgumentError where an optimizer has made steps for another network than that of these parameters."""
+    """Raise an ArgumentError if an optimizer has made steps for a network other than that of these parameters."""
     mark, _ = getattr(optimizer, "network_mark", (None, None))
     marks = getattr(params, "optimizer_marks", None)
     if mark is None or marks is None or mark in marks or _is_unused(optimizer):
         return
     steps = f" of {optimizer.iter:,} steps" if isinstance(getattr(optimizer, "iter", None), int) else ""
     raise ArgumentError(
-        f"This {type(optimizer).__name__} belongs to another network, and would go on from that training{steps}. Make "
-        f"an optimizer for each network, where the network is made: `optimizer = {_call_that_makes(optimizer)}`. To go "
-        "on with a copy of a network, copy the optimizer with it: "
+        f"This {type(optimizer).__name__} belongs to another network, and would continue that training{steps}. Make "
+        f"an optimizer for each network: `optimizer = {_call_that_makes(optimizer)}`. To continue "
+        "with a copy of a network, copy the optimizer with it: "
         "`network, optimizer = copy.deepcopy((network, optimizer))`."
     )
 
 
 def _call_that_makes(optimizer: Any) -> str:
-    """The call that makes an optimizer with the same arguments, for messages; they are left out if one has no code."""
+    """The call that creates an optimizer with the same arguments, for messages; ``...`` if one cannot be written."""
     return f"{type(optimizer).__name__}(...)" if "<" in repr(optimizer) else repr(optimizer)
 
 
 def _is_unused(optimizer: Any) -> bool:
-    """Whether an optimizer has made no step, as where a training ended before its first one."""
+    """Whether an optimizer has made no step."""
     return getattr(optimizer, "iter", None) == 0 and not getattr(optimizer, "slots", ())
 
 
@@ -386,13 +385,11 @@ _HEADROOM = 40  # a power of 2: gradients of up to 2e31 times max_norm have a no
 
 
 def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
-    """The gradients times min(1, max_norm / (norm + 1e-6)), the norm being taken over all of them; new arrays.
+    """The gradients times min(1, max_norm / (norm + 1e-6)), with the norm over all of them; new arrays.
 
-    The norm is computed of gradients divided by a power of 2 well above `max_norm`: the same bits, and a large gradient
-    does not overflow when it is squared. What underflows is too small to count beside `max_norm`. A norm that is
-    infinite nevertheless makes the gradients NaN, so that it does not pass for a step of 0.
-
-    Nothing waits for the device: they are multiplied in any case, where their norm is smaller by 1.
+    The norm is computed from gradients divided by a power of 2 well above `max_norm`, which gives the same bits without
+    overflow in the squares; what underflows is negligible. An infinite norm makes the gradients NaN, not 0. Nothing
+    waits for the device: the gradients are multiplied in any case, by 1 if their norm is smaller.
 
     Examples
     --------
@@ -404,13 +401,13 @@ def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     xp = get_array_module(*grads.values())
     unit = 2.0 ** min(math.frexp(max_norm)[1] + _HEADROOM, 100)
     squares = [_squares(dW * (1 / unit)) for dW in grads.values()]
-    norm = xp.sqrt(functools.reduce(operator.add, (xp.sum(square) for square in squares)))  # divided by the unit too
-    # 1e-6 as PyTorch's clip_grad_norm_ has it: no division by 0.
+    norm = xp.sqrt(functools.reduce(operator.add, (xp.sum(square) for square in squares)))  # in units of `unit`
+    # 1e-6 as in PyTorch's clip_grad_norm_, against a division by 0.
     scale = xp.minimum((max_norm / unit) / (norm + 1e-6 / unit), 1.0) + (norm - norm)
     return {key: dW * scale for key, dW in grads.items()}
 
 
 def _squares(x: Array) -> Array:
-    """The squares of an array, which is written over: that takes less memory, and so less time, than another array."""
+    """The squares of an array, in place, which takes less memory and time."""
     x *= x
     return x

@@ -1,7 +1,4 @@
-"""Learning rates that change from step to step: what an optimizer takes as ``lr=`` in the place of a number.
-
-Any function of the step will do; the very first step is 0. After its end a schedule stays at its final rate.
-"""
+"""Learning rate schedules: functions of the step, which starts at 0, that an optimizer takes as ``lr``."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ __all__ = ["CosineDecay", "StepDecay"]
 
 @dataclass(frozen=True)
 class StepDecay:
-    """The rate `lr`, multiplied by `factor` after each `every` steps: lr * factor^(step // every).
+    """A rate that is multiplied by `factor` every `every` steps: lr * factor^(step // every).
 
     Parameters
     ----------
@@ -50,19 +47,19 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """A rate that falls along half a cosine from `lr` to `final`, after it has risen linearly for some steps.
+    """Cosine decay from `lr` to `final` after a linear warm-up.
 
-    In the warm-up, step < warm_up, the rate is lr * (step + 1) / (warm_up + 1), so that no step is lost to a rate of 0
-    and the first step after it has the whole rate `lr` (Goyal et al. 2017, section 2.2). From there on it is
+    In the warm-up, step < warm_up, the rate is lr * (step + 1) / (warm_up + 1), so that it is never 0 and the first
+    step after it has the rate `lr` (Goyal et al. 2017, section 2.2). Then it is
     final + (lr - final) * (1 + cos(pi * share)) / 2, where share = (step - warm_up) / (steps - warm_up)
-    (Loshchilov & Hutter 2017, equation 5, without restarts).
+    (Loshchilov & Hutter 2017, equation 5, without restarts); after `steps` it stays at `final`.
 
     Parameters
     ----------
     lr
         The highest rate, above 0.
     steps
-        The step, counted from 0 and the warm-up included, that has the rate `final`; so have all after it.
+        The first step with the rate `final`, counted from 0 with the warm-up.
     warm_up
         Steps of the warm-up, fewer than `steps`.
     final

@@ -1,4 +1,4 @@
-"""Optimizers that go down the gradient: with no memory, or with a velocity."""
+"""Gradient descent: SGD, momentum and Nesterov momentum (course row 17)."""
 
 from typing import ClassVar
 
@@ -41,18 +41,17 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Descent with a velocity: v = momentum * v + dW; W -= lr * v (Polyak 1964, the heavy ball).
+    """Momentum: v = momentum * v + dW; W -= lr * v (Polyak 1964, the heavy ball).
 
-    Note: the course writes v = momentum * v - lr * dW; W += v. With one rate throughout the parameters are the same.
-    When the rate changes, the course's velocity still has the old one in it; here, as in PyTorch, the new rate takes
-    effect at once.
+    Note: the course writes v = momentum * v - lr * dW; W += v, which is the same at a constant rate. If the rate
+    changes, it takes effect at once here, as in PyTorch; the velocity of the course still contains the old rate.
 
     Parameters
     ----------
     lr, weight_decay, max_norm
         As for `Optimizer`.
     momentum
-        How much of the velocity each step keeps, in [0, 1).
+        The share of the velocity that each step keeps, in [0, 1).
     """
 
     slots = ("v",)
@@ -79,15 +78,15 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Momentum):
-    """Descent with a velocity that looks ahead: v = momentum * v + dW; W -= lr * (dW + momentum * v).
+    """Nesterov momentum: v = momentum * v + dW; W -= lr * (dW + momentum * v).
 
-    Nesterov's accelerated gradient (1983) in the form of Sutskever et al. 2013 (equations 3 and 4), rewritten, as the
-    course and PyTorch do, for parameters that are ahead already: so the gradient is taken where they are.
+    Nesterov's accelerated gradient (1983) in the form of Sutskever et al. 2013 (equations 3 and 4), rewritten, as in
+    the course and in PyTorch, so that the gradient is taken at the parameters themselves.
 
     Parameters
     ----------
     lr, momentum, weight_decay, max_norm
-        As for `Momentum`, and with the same note on the course's velocity.
+        As for `Momentum`; its note on the course's velocity holds here too.
     """
 
     def update_one(self, W: Array, dW: Array, v: Array, lr: float) -> tuple[Array, Array]:
