@@ -1,4 +1,4 @@
-"""Every check of the project, each in an environment of its own: ``nox -s tests``, ``nox --list``."""
+"""The checks of the project, each in its own environment: ``nox -s tests``, ``nox --list``."""
 
 import os
 import shutil
@@ -20,12 +20,12 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the core suite on NumPy and on array-api-strict's three devices; the newcomer's run."""
+    """Run the core suite on NumPy and on the three devices of array-api-strict, as the README says."""
     session.install("-e", ".[plot]", *group("tests"))
     session.run("pytest", "-n", "auto", "--maxprocesses", "8", *session.posargs)
 
 
-# Prints the kernels in use after a product, which ends the program where the processor lacks their instructions.
+# Prints the kernels in use after a matrix product, which ends the program if the processor lacks their instructions.
 KERNELS_IN_USE = """
 import numpy, threadpoolctl
 numpy.ones((99, 99), "f") @ numpy.ones((99, 99), "f")
@@ -35,7 +35,7 @@ print(*(blas["architecture"] for blas in threadpoolctl.threadpool_info() if blas
 
 @nox.session
 def bits(session: nox.Session) -> None:
-    """Run the tests of equal bits with two kernels of OpenBLAS: for any x86-64 of today, and for one with AVX2."""
+    """Run the tests of equal bits with two kernels of OpenBLAS: for any x86-64 processor, and for one with AVX2."""
     session.install("-e", ".[plot]", *group("tests"))
     for kernels in ("Nehalem", "Haswell"):
         env = {"OPENBLAS_CORETYPE": kernels, "XPNET_TEST_BACKENDS": "numpy,strict", "OPENBLAS_NUM_THREADS": "1"}
@@ -49,7 +49,7 @@ def bits(session: nox.Session) -> None:
 
 @nox.session
 def oracles(session: nox.Session) -> None:
-    """Compare with live PyTorch, the core suite's stored arrays included, and the digits with scikit-learn's."""
+    """Compare with live PyTorch, also the arrays stored for the core suite, and the digits with scikit-learn's."""
     session.install("-e", ".", *group("tests"), *group("oracles"))
     tests = ("tests/parity/live", "tests/data/test_digits.py", "tests/benchmarks/test_bench_peers.py")
     session.run("pytest", *tests, *session.posargs)
@@ -65,7 +65,7 @@ def backends(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def gpu(session: nox.Session) -> None:
-    """Run the whole suite on CuPy, which must be there: ``nox -s gpu -- cuda12`` or ``-- cuda13``."""
+    """Run the whole suite on CuPy, which must be available: ``nox -s gpu -- cuda12`` or ``-- cuda13``."""
     extra, *rest = session.posargs or ["cuda12"]
     session.install("-e", f".[plot,{extra}]", *group("tests"))
     session.run("pytest", *rest, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
@@ -73,7 +73,7 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def cupy_names(session: nox.Session) -> None:
-    """Check against CuPy itself, with no GPU, that it has each function that the layers call, with those arguments."""
+    """Check without a GPU that CuPy has each function that the layers call, with those arguments."""
     session.install("-e", ".[cuda12]", *group("tests"))
     names = ("tests/gpu/test_cupy_names.py", "tests/engine/test_cublas.py", "tests/engine/test_cuda_graph.py")
     session.run("pytest", *names, *session.posargs, env={"XPNET_NEEDS_CUPY": "1"})
@@ -81,9 +81,9 @@ def cupy_names(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def nvrtc(session: nox.Session) -> None:
-    """Compile every kernel by NVRTC, with no GPU, for each architecture; ``-- cuda13`` for the other toolkit."""
+    """Compile every kernel with NVRTC for each architecture, without a GPU; ``-- cuda13`` for the other toolkit."""
     toolkit, *rest = session.posargs or ["cuda12"]
-    # The compiler and the headers alone; the extra's whole toolkit is ten times as large.
+    # Only the compiler and the headers; the whole toolkit of the extra is ten times as large.
     wheels = {
         "cuda12": ("cupy-cuda12x==14.2.0", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"),
         "cuda13": ("cupy-cuda13x==14.2.0", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime"),
@@ -100,8 +100,8 @@ def nvrtc(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def cupy_on_cpu(session: nox.Session) -> None:
-    """Run the whole suite on CuPy's own code with no GPU: kernels compiled by g++, CUDA's libraries stood in for."""
-    # The headers of CUDA alone: its runtime's, and those that they include, which come with the compiler's package.
+    """Run the whole suite on CuPy's own code without a GPU, on a substitute for CUDA with kernels compiled by g++."""
+    # Only the headers of CUDA: those of its runtime, and the ones they include, from the compiler's package.
     headers = ("nvidia-cuda-runtime-cu12==12.9.*", "nvidia-cuda-nvcc-cu12==12.9.*")
     session.install("-e", ".[plot]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
     session.run("python", "tests/gpu/cupy_on_cpu/build.py")
@@ -110,7 +110,7 @@ def cupy_on_cpu(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, format, and which file may use which."""
+    """Check style, format and import contracts."""
     session.install("-e", ".", *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -126,7 +126,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, install it, and run the core suite against it with the source out of sight."""
+    """Build the wheel, install it, and run the core suite against it without the source tree."""
     session.install("build", "twine")
     shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", "dist")
@@ -152,13 +152,13 @@ def minimums(session: nox.Session) -> None:
         *("uv", "pip", "install", "--python", python, "--resolution", "lowest-direct", "-e", ".[plot]"),
         *group("tests"),
     )
-    # Old releases use what newer ones of their own requirements have deprecated: no fault of ours.
+    # Old releases use features that newer versions of their requirements deprecate.
     session.run("pytest", "-W", "default::DeprecationWarning", *session.posargs)
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run the examples as a user would, on the bundled digits, and on MNIST where XPNET_DATA_DIR has it."""
+    """Run the examples as a user would, on the bundled digits, and on MNIST if XPNET_DATA_DIR is set."""
     session.install(".[plot]")
     output = Path(session.create_tmp())
     session.run("python", "examples/train_mnist.py", "--dataset", "digits", "--output-dir", str(output / "digits"))
@@ -170,7 +170,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def course(session: nox.Session) -> None:
-    """Run every program of the course on NumPy and on array-api-strict and compare its figures with the notes' own."""
+    """Run every program of the course on NumPy and array-api-strict, and compare its figures with the course notes."""
     session.install("-e", ".[plot]", *group("tests"))
     session.run(
         *("pytest", "tests/course/test_course_programs.py", "tests/course/test_course_convolution.py"),
@@ -181,7 +181,7 @@ def course(session: nox.Session) -> None:
 
 @nox.session
 def notebooks(session: nox.Session) -> None:
-    """Execute the course's notebooks and the exercises, solved and unsolved, and see that none is stale."""
+    """Execute the notebooks and the exercises of the course, and check that they are up to date."""
     session.install("-e", ".[plot]", *group("tests"), *group("notebooks"))
     session.run("pytest", "tests/course/notebooks", "-n", "auto", *session.posargs)
 
@@ -195,7 +195,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Measure every figure of docs/benchmarks.md beside PyTorch, JAX and scikit-learn, and write that page."""
+    """Measure every figure of docs/benchmarks.md, also with PyTorch, JAX and scikit-learn, and write that page."""
     session.install(".", *group("oracles"), *group("jax"))
     session.run("python", "benchmarks/all.py", *session.posargs)
     session.run("python", "benchmarks/table.py")
