@@ -118,11 +118,16 @@ def test_one_number_in_any_form(value):
 @pytest.mark.parametrize(
     ("value", "x", "error", "says"),
     [
-        (None, [1.0], DtypeError, r"gave None \(NoneType\). Does it lack a `return`\?"),
-        ("a", [1.0], DtypeError, "a function that gives a real number, and this one gave 'a'"),
-        (True, [1.0], DtypeError, "this one gave True"),
-        (1j, [1.0], DtypeError, "this one gave 1j"),
-        (np.ones(2), [1.0, 2.0], ShapeError, r"gives one number, and this one gave numpy.ndarray of shape \(2,\)"),
+        (None, [1.0], DtypeError, r"returned None \(NoneType\). Does it lack a `return`\?"),
+        ("a", [1.0], DtypeError, "a function that returns a real number, and this one returned 'a'"),
+        (True, [1.0], DtypeError, "this one returned True"),
+        (1j, [1.0], DtypeError, "this one returned 1j"),
+        (
+            np.ones(2),
+            [1.0, 2.0],
+            ShapeError,
+            r"one number, and this one returned numpy.ndarray of shape \(2,\)",
+        ),
         (np.ones((2, 2)), [[1.0, 2.0]] * 2, ShapeError, r"one for each of the 2 rows of x, .* of shape \(2, 2\)"),
         (np.ones(3), [[1.0, 2.0]] * 2, ShapeError, r"of shape \(3,\)"),
         (np.ones(0), [1.0, 2.0], ShapeError, r"of shape \(0,\)"),

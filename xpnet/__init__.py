@@ -1,7 +1,6 @@
-"""xpnet: neural networks written once, in readable array code, run on NumPy and on CuPy.
+"""xpnet: small neural networks in readable array code, on NumPy and on CuPy.
 
-The public names are listed in ``__init__.pyi``, beside this file. Each is loaded when it is first used, so that
-``import xpnet`` takes no longer than ``import numpy``.
+``__init__.pyi`` lists the public names. Each is loaded when it is first used, which keeps ``import xpnet`` fast.
 """
 
 import importlib
@@ -15,11 +14,11 @@ _public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, or one of xpnet's modules (``xpnet.layers``), loaded now."""
+    """Load a public name, or a module such as ``xpnet.layers``."""
     if name not in __all__ and not name.startswith("_"):
         try:
             return importlib.import_module(f"xpnet.{name}")
         except ModuleNotFoundError as error:
             if error.name != f"xpnet.{name}":
-                raise  # the module is there, and something that it needs is not
+                raise  # a dependency of the module is missing
     return _public_name(name)

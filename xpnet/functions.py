@@ -1,8 +1,7 @@
-"""The functions of the course: activations, their derivatives, losses, and the logic gates of the perceptron.
+"""Functions of the course: activations, their derivatives, losses, and the logic gates of the perceptron.
 
-Pure, stateless, one formula for every backend. Each computes in the dtype of its input. Numbers, lists and integer
-arrays, which the course passes freely, are computed in float64. A vector is one sample; in a two-dimensional array
-each row is one.
+Each computes in the dtype of its input, and in float64 for numbers, lists and integer arrays. A vector is one sample;
+each row of a two-dimensional array is one.
 """
 
 from numbers import Number
@@ -36,7 +35,7 @@ __all__ = [
 
 
 def as_floating(x: Array) -> tuple[Any, Array]:
-    """The array module of `x`, and `x` as a floating array; a number, a list and integers become float64."""
+    """The array module of `x`, and `x` as a floating array; numbers, lists and integers become float64."""
     if not is_array(x):
         x = asarray(x, dtype="float64")
     xp = get_array_module(x)
@@ -44,7 +43,7 @@ def as_floating(x: Array) -> tuple[Any, Array]:
 
 
 def as_targets(t: Array) -> Array:
-    """Plain targets; numbers and lists become NumPy's, whose values are checked."""
+    """Targets as a plain array; numbers and lists become NumPy arrays, whose values are checked."""
     if not is_array(t):
         return asarray(t, backend="numpy")
     check_plain(t, "t")
@@ -52,9 +51,9 @@ def as_targets(t: Array) -> Array:
 
 
 def step_function(x: Array) -> Array:
-    """1 where `x` is positive, else 0; the activation of a perceptron (course row 2).
+    """1 where `x` is positive, else 0: the activation of a perceptron (course row 2).
 
-    Note: the course returns integers, we the dtype of the input, so that the result can go on through a network.
+    Note: the course returns integers; here the result has the dtype of the input, as a network needs it.
 
     Examples
     --------
@@ -68,7 +67,7 @@ def step_function(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), between 0 and 1 (course row 2).
 
-    Computed from exp(-|x|), which cannot overflow, instead of exp(-x), which does for x = -89 in float32.
+    Computed from exp(-|x|), which cannot overflow; exp(-x) does for x = -89 in float32.
 
     Examples
     --------
@@ -108,8 +107,7 @@ def relu(x: Array) -> Array:
 def relu_grad(x: Array) -> Array:
     """The derivative of ReLU at `x`: 1 where x > 0, else 0 (course row 2).
 
-    Note: the book's has 1 at x = 0, its layer has 0. Any slope from 0 to 1 is right there; ours is 0 in both, as in the
-    layer and in PyTorch.
+    Note: at x = 0 the book's function gives 1 and its layer 0; here both give 0, as in PyTorch.
 
     Examples
     --------
@@ -127,9 +125,9 @@ def identity_function(x: Array) -> Array:
 
 
 def softmax(x: Array) -> Array:
-    """exp(x) over the sum of exp(x) along the last axis: scores become probabilities (course row 3).
+    """Softmax: exp(x) / sum(exp(x)) along the last axis, probabilities from scores (course row 3).
 
-    The largest score of each row is taken away first, which changes nothing but keeps exp from overflowing.
+    The largest score of each row is subtracted first, against overflow.
 
     Examples
     --------
@@ -177,21 +175,21 @@ def one_hot(t: Array, classes: int, dtype: Any = "float32") -> Array:
 
 
 def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
-    """Labels as rows, NaN where they stand for no class: for a device, which a look at the values would wait for.
+    """Labels as rows, NaN if invalid, which needs no synchronization with a device.
 
     Parameters
     ----------
     t
-        Class indices (N,) or rows (N, C), as `check_labels` takes them.
+        Class indices (N,) or rows (N, C), as for `check_labels`.
     scores_shape
         (N, C), or (C,) for one sample.
     dtype
-        The result's dtype, as the array module has it (``scores.dtype``).
+        The dtype of the result, as the array module has it (``scores.dtype``).
 
     Returns
     -------
     Array
-        Of the scores' shape. A whole row is NaN where the index is out of range or the row does not sum to 1.
+        Of the shape of the scores. A row is NaN if its index is out of range or it does not sum to 1.
 
     Examples
     --------
@@ -206,7 +204,7 @@ def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def mean_squared_error(y: Array, t: Array) -> Array:
-    """Half the sum of squared differences, 0.5 * sum((y - t)**2), averaged over the rows of a batch (course row 8).
+    """0.5 * sum((y - t)**2), averaged over the rows of a batch (course row 8).
 
     Parameters
     ----------
@@ -236,21 +234,21 @@ def mean_squared_error(y: Array, t: Array) -> Array:
 def cross_entropy_error(y: Array, t: Array) -> Array:
     """-sum(t * log(y + 1e-7)), averaged over the rows of a batch (course row 8).
 
-    The course's own, of probabilities, with its 1e-7 against log(0). A network's loss is computed exactly, from the
-    scores: see `SoftmaxWithLoss`.
+    The course's formula for probabilities, with 1e-7 against log(0). Networks compute the exact loss from scores: see
+    `SoftmaxWithLoss`.
 
     Parameters
     ----------
     y
         Probabilities, (C,) or (N, C).
     t
-        Rows of the shape of `y` that sum to 1, one-hot or probabilities, or class indices with one dimension less. Told
-        apart by the number of dimensions. (Note: the course compares sizes, which a single-column output defeats.)
+        Rows of the shape of `y` that sum to 1, one-hot or probabilities, or class indices with one dimension less.
+        (Note: the course compares sizes, which fails for a single column.)
 
     Returns
     -------
     Array
-        A scalar of the dtype of `y`; NaN where a label on another device than the host's is no class.
+        A scalar of the dtype of `y`; NaN for an invalid label on a device other than the host.
 
     Raises
     ------
@@ -269,7 +267,7 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
 
 
 def sample_count(y: Array) -> int:
-    """How many samples: a vector is one."""
+    """The number of samples; a vector is one."""
     return y.shape[0] if y.ndim > 1 else 1
 
 
@@ -286,9 +284,9 @@ def perceptron(x1: Array, x2: Array, w: tuple[float, float], theta: float) -> An
     Returns
     -------
     int or Array
-        0 or 1 for two numbers; for arrays 0 and 1 in their floating dtype, so that one gate feeds the next.
+        0 or 1 for two numbers; for arrays, 0 and 1 in their floating dtype, as input of the next gate.
     """
-    # A number stays one: beside an array it has no backend of its own.
+    # A Python number stays one, since it has no backend of its own.
     x1, x2 = (x if isinstance(x, int | float) else as_floating(x)[1] for x in (x1, x2))
     total = w[0] * x1 + w[1] * x2
     return int(total > theta) if isinstance(total, float) else step_function(total - theta)
@@ -308,7 +306,7 @@ def AND(x1: Array, x2: Array) -> Any:
 
 
 def NAND(x1: Array, x2: Array) -> Any:
-    """The negation of `AND`: its weights and its threshold with the other sign.
+    """The negation of `AND`: its weights and threshold with the opposite sign.
 
     Examples
     --------
@@ -330,7 +328,7 @@ def OR(x1: Array, x2: Array) -> Any:
 
 
 def XOR(x1: Array, x2: Array) -> Any:
-    """1 where exactly one is 1. No single perceptron can do it; three can: AND of NAND and OR.
+    """1 where exactly one is 1: AND of NAND and OR, since no single perceptron computes it.
 
     Examples
     --------

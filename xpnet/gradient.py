@@ -21,17 +21,16 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
     Parameters
     ----------
     f
-        A function of `x` that gives one number, or one number for each row of `x` (the book's
-        ``numerical_gradient_2d``): then each row of the result is the gradient of that row's number. `x` is changed in
-        place between calls, so `f` may also ignore its argument and read the array from where it lives, as the course
-        does with ``network.W``. `f` must not change `x` itself.
+        A function of `x` that returns one number, or one number for each row of `x` (the book's
+        ``numerical_gradient_2d``); then each row of the result is the gradient of that row's number. `x` is changed in
+        place between calls, so `f` may ignore its argument and read the array itself, as the course does with
+        ``network.W``. `f` must not change `x`.
     x
-        Floats of any shape; restored before this returns, also after an error. A number or a list will do.
+        Floats of any shape, a number or a list; restored at the end, also after an error.
     h
-        The step. By default the course's 1e-4, or the cube root of the dtype's eps times max(1, abs(x)) where that is
-        larger: in float32, and for large numbers, a smaller step would be lost in rounding. The difference is divided
-        by the step as the dtype rounds it. A function that computes in float32 rounds, too: use float64 for more than
-        two or three digits.
+        The step. By default the course's 1e-4, or the cube root of the dtype's eps times max(1, abs(x)) if that is
+        larger, since a smaller step would be lost in rounding. The difference is divided by the rounded step. Use
+        float64 for more than two or three digits.
 
     Returns
     -------
@@ -41,10 +40,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
     Raises
     ------
     DtypeError
-        For an array of integers or of float16, to which h cannot be added, for one that cannot be written in place, and
-        if `f` does not give real numbers.
+        If `x` is an array of integers or float16, or cannot be written in place, or if `f` does not return real
+        numbers.
     ShapeError
-        If `f` gives neither one number nor one for each row.
+        If `f` returns neither one number nor one for each row.
     ArgumentError
         If h is lost in rounding, if `f` changes `x`, or if the number of one row depends on another row.
 
@@ -53,7 +52,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
     >>> numerical_gradient(lambda x: (x**2).sum(), [3.0, 4.0]).round(6)
     array([6., 8.])
 
-    A number a row:
+    One number for each row:
 
     >>> points = np.array([[3.0, 4.0], [0.0, 2.0]])
     >>> numerical_gradient(lambda x: (x**2).sum(axis=1), points).round(6)
@@ -74,7 +73,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
             "`numerical_gradient(lambda x: f(x.copy()), x)`."
         )
     grad = np.empty(kept.shape)
-    # The bar appears only where this takes longer than a second, and only in a terminal or notebook.
+    # The bar appears after a second, in a terminal or notebook.
     places = tqdm(
         np.ndindex(*kept.shape), total=grad.size, delay=1, disable=None, leave=False, desc="numerical gradient"
     )
@@ -89,20 +88,20 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
         if in_rows:
             _check_other_rows(f_above, f_below, place[0])
             f_above, f_below = f_above[place[0]], f_below[place[0]]
-        with np.errstate(all="ignore"):  # where f is not finite, the gradient is not
+        with np.errstate(all="ignore"):  # the gradient is not finite where f is not
             grad[place] = (f_above - f_below) / (np.float64(above[place]) - np.float64(below[place]))
     with np.errstate(over="ignore"):
         return asarray(grad, like=x, dtype=kept.dtype.name)
 
 
 def _changeable(x: Any) -> Array:
-    """`x` itself if it is an array of floats that can be written, a new array if it is a number or a list."""
+    """`x` itself if it is a writable array of floats, a new array if it is a number or a list."""
     if not is_array(x) or isinstance(x, np.generic):
         x = np.array(asarray(x, backend="numpy"))
         if x.dtype.kind in "iub":
             x = x.astype(np.float64)
     check_plain(x)
-    name = x.dtype.name if isinstance(x, np.ndarray) else dtype_name(x)  # NumPy's does not tell the order of bytes
+    name = x.dtype.name if isinstance(x, np.ndarray) else dtype_name(x)  # without the byte order
     if name.startswith("complex"):
         raise DtypeError(f"numerical_gradient expects floats, got {name}. Pass `x.real` and `x.imag` separately.")
     if name == "float16":
@@ -125,7 +124,7 @@ def _changeable(x: Any) -> Array:
 
 
 def _neighbors(x: np.ndarray, h: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """x + h and x - h, as the dtype of `x` rounds them; an ArgumentError where they are `x` itself, or infinite."""
+    """x + h and x - h in the dtype of `x`; an ArgumentError if they equal `x` or are infinite."""
     exact = x.astype(np.float64)
     with np.errstate(all="ignore"):  # an infinite number has no neighbors, and its gradient is NaN
         fitting = np.cbrt(float(np.finfo(x.dtype).eps)) * np.maximum(1, np.abs(exact))
@@ -137,7 +136,7 @@ def _neighbors(x: np.ndarray, h: float | None) -> tuple[np.ndarray, np.ndarray]:
         place = tuple(map(int, np.argwhere(lost)[0]))
         raise ArgumentError(
             f"h={h:g} is lost in rounding: {_element(x, place)} plus or minus h is the same number in {x.dtype.name}. "
-            "Leave `h` out, and a step that fits is taken."
+            "Leave `h` out for a suitable step."
         )
     if too_far.any():
         place = tuple(map(int, np.argwhere(too_far)[0]))
@@ -149,17 +148,17 @@ def _neighbors(x: np.ndarray, h: float | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _element(x: np.ndarray, place: tuple[int, ...]) -> str:
-    """``x[0, 2] = 3.5``; for an array of no dimensions ``x = 3.5``."""
+    """``x[0, 2] = 3.5``, or ``x = 3.5`` for a 0-d array."""
     return f"x{list(place) or ''} = {x[place].item():g}"
 
 
 def _numbers(value: Any, x: Array) -> np.ndarray:
-    """What the function gave at `x` as float64: one number, or one for each row of `x`."""
+    """The result of the function at `x` as float64: one number, or one for each row of `x`."""
     numbers = to_numpy(value) if is_array(value) else np.asarray(value)
     if numbers.dtype.kind not in "fiu":
         hint = " Does it lack a `return`?" if value is None else ""
         raise DtypeError(
-            f"numerical_gradient expects a function that gives a real number, and this one gave {value!r:.60} "
+            f"numerical_gradient expects a function that returns a real number, and this one returned {value!r:.60} "
             f"({type_name(value)}).{hint}"
         )
     if numbers.size == 1:
@@ -168,18 +167,18 @@ def _numbers(value: Any, x: Array) -> np.ndarray:
         return numbers.astype(np.float64)
     rows = f", or one for each of the {x.shape[0]} rows of x" if x.ndim > 1 else ""
     raise ShapeError(
-        f"numerical_gradient expects a function that gives one number{rows}, and this one gave {type_name(value)} of "
-        f"shape {numbers.shape}. Sum what it gives: `numerical_gradient(lambda x: f(x).sum(), x)`."
+        f"numerical_gradient expects a function that returns one number{rows}, and this one returned "
+        f"{type_name(value)} of shape {numbers.shape}. Sum its result: `numerical_gradient(lambda x: f(x).sum(), x)`."
     )
 
 
 def _check_other_rows(above: np.ndarray, below: np.ndarray, row: int) -> None:
-    """An ArgumentError if a number other than that of `row` changed with it: then it is no function of each row."""
+    """Raise an ArgumentError if the number of another row changed with `row`."""
     others = np.flatnonzero(~((above == below) | (np.isnan(above) & np.isnan(below))))
     others = others[others != row]
     if others.size:
         raise ArgumentError(
-            f"The function gives a number for each row of x, but that of row {others[0]} changes with row {row}. For "
+            f"The function returns a number for each row of x, but that of row {others[0]} changes with row {row}. For "
             "the gradient of their sum: `numerical_gradient(lambda x: f(x).sum(), x)`."
         )
 
@@ -187,11 +186,11 @@ def _check_other_rows(above: np.ndarray, below: np.ndarray, row: int) -> None:
 def gradient_descent(f: Callable[[Array], Any], init_x: Array, lr: float = 0.01, step_num: int = 100) -> Array:
     """The point reached from `init_x` by `step_num` steps of -lr times the numerical gradient of `f` (course row 9).
 
-    Where `f` gives a number for each row, each row is a point of its own.
+    If `f` returns a number for each row, each row is a separate point.
 
-    Note: one of the notes returns the last gradient instead of the point, calls the argument ``step_sum``, and the book
-    changes `init_x` in place; here `init_x` is left as it was. With too high a rate, such as 10, the book ends at
-    -2.6e13, where its step of 1e-4 is lost in rounding and the gradient is 0; here the descent goes on.
+    Note: one of the notes returns the last gradient instead of the point and calls the argument ``step_sum``; the book
+    changes `init_x` in place, which is left unchanged here. At too high a rate, such as 10, the book stops at -2.6e13,
+    where its step of 1e-4 is lost in rounding; here the descent continues.
 
     Examples
     --------

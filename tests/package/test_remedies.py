@@ -983,7 +983,7 @@ ELSEWHERE = {
         "Repair or remove them, or load the others with",
     ],
     "package/test_remedies_kernels.py": [
-        "Sum what it gives:",
+        "Sum its result:",
         "The function given to numerical_gradient changes `x`.",
         "Pass `x.astype('float64')`.",
         "Pass floats: `x = x.astype('float64')`.",

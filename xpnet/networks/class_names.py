@@ -1,4 +1,4 @@
-"""The names of a network's classes: labels that are words, and the class indices that they stand for."""
+"""Class names: labels that are words, and their class indices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -49,14 +49,14 @@ def without_words(t: Any, classes: Sequence[str] | None) -> Any:
 
 
 def are_words(t: Any) -> bool:
-    """Whether labels are words: a NumPy array of strings, or of objects of which one is a string."""
+    """Whether labels are words: a NumPy array of strings, or of objects with a string among them."""
     if not isinstance(t, np.ndarray):
         return False
     return t.dtype.kind in "UT" or (t.dtype.kind == "O" and any(isinstance(word, str) for word in t.flat))
 
 
 def check_classes(classes: Any) -> tuple[str, ...]:
-    """The names of classes as a tuple: different words, at least one."""
+    """Class names as a tuple of at least one word; an ArgumentError if two are equal."""
     words = () if isinstance(classes, str) or not hasattr(classes, "__iter__") else tuple(classes)
     if not words or not all(isinstance(word, str) for word in words):
         raise ArgumentError(f"classes must be a list of words, such as `['cat', 'dog']`, got {classes!r:.80}.")
@@ -67,9 +67,9 @@ def check_classes(classes: Any) -> tuple[str, ...]:
 
 
 def classes_in(t: np.ndarray) -> tuple[str, ...]:
-    """The different words in labels, sorted, as scikit-learn numbers them; where all are digits, by their numbers.
+    """The different words in labels, sorted as in scikit-learn, or by number if all are numbers.
 
-    So "0", "1" ... "10", read from a file as text, stand for the class indices 0, 1 ... 10.
+    So "0", "1" ... "10", read from a file as text, have the class indices 0, 1 ... 10.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def classes_in(t: np.ndarray) -> tuple[str, ...]:
 
 
 def class_indices(t: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """The index among `classes` of each word, int64; a LabelError for a word that is not among them.
+    """The index of each word in `classes`, int64; a LabelError for an unknown word.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def class_indices(t: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 
 def _words(t: np.ndarray) -> np.ndarray:
-    """Labels that are words as strings of one length, which NumPy sorts and searches; checked."""
+    """Words as a NumPy array of strings, checked."""
     if t.ndim > 1:
         raise ShapeError(
             f"Expected a word for each sample, shape (N,), got {t.shape}. If these are numbers read as text use "

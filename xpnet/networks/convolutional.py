@@ -1,4 +1,4 @@
-"""Convolutional networks, each as the list of layers that it is (course row 20)."""
+"""Convolutional networks, each as a list of layers (course row 20)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from xpnet.networks.network import Network
 __all__ = ["DeepConvNet", "ResNet", "SimpleConvNet"]
 
 _USUAL: Mapping[str, int] = MappingProxyType({"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1})
-# Two convolutions between two poolings. The fourth has a wider frame, so that 14 x 14 become 16 x 16, and 8, and 4.
+# The fourth convolution has a wider pad, so that images of 14 x 14 become 16 x 16, and then 8 and 4.
 _DEEP: tuple[Mapping[str, int], ...] = tuple(
     MappingProxyType({"filter_num": filters, "filter_size": 3, "pad": pad, "stride": 1})
     for filters, pad in ((16, 1), (16, 1), (32, 1), (32, 2), (64, 1), (64, 1))
@@ -44,17 +44,14 @@ class SimpleConvNet(Network):
     conv_param
         ``filter_num``, ``filter_size``, ``pad`` and ``stride`` of the convolution.
     hidden_size, output_size
-        The numbers of hidden units and of classes.
-    weight_init_std
-        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
-        begin at 0.
-    seed, dtype, backend
+        The numbers of hidden units and classes.
+    weight_init_std, seed, dtype, backend
         As for `TwoLayerNet`.
 
     Notes
     -----
-    It takes images (N, C, H, W), such as those of ``load_mnist(flatten=False)``. The book's own parameters, its file
-    ``ch07/params.pkl``, are read by ``SimpleConvNet().set_params(load_weights("params.pkl"))``.
+    Images have the shape (N, C, H, W), as from ``load_mnist(flatten=False)``. The book's parameters, the file
+    ``ch07/params.pkl``, are loaded by ``SimpleConvNet().set_params(load_weights("params.pkl"))``.
 
     Examples
     --------
@@ -97,9 +94,9 @@ class SimpleConvNet(Network):
 
 
 class DeepConvNet(Network):
-    """The book's deep one: six convolutions of 3 x 3 in pairs, pooling after each pair, two affine layers (chapter 8).
+    """The book's deep network: three pairs of 3 x 3 convolutions with pooling, then two affine layers (chapter 8).
 
-    ReLU after each convolution and after the first affine layer, dropout after each affine layer, He's initial weights.
+    ReLU follows each convolution and the first affine layer, dropout each affine layer. Initial weights are He's.
 
     Parameters
     ----------
@@ -108,16 +105,16 @@ class DeepConvNet(Network):
     conv_params
         For each of the six convolutions ``filter_num``, ``filter_size``, ``pad`` and ``stride``.
     hidden_size, output_size
-        The numbers of hidden units and of classes.
+        The numbers of hidden units and classes.
     dropout_ratio
-        With which probability the outputs of the affine layers are dropped in training.
+        The probability with which outputs of affine layers are dropped in training.
     seed, dtype, backend
         As for `TwoLayerNet`.
 
     Notes
     -----
-    Dropout is the book's: nothing is scaled in training, and everything by 1 - `dropout_ratio` at inference. So the
-    book's own parameters, its file ``ch08/deep_convnet_params.pkl``, give the book's scores:
+    Dropout scales by 1 - `dropout_ratio` at inference, as in the book, so that the book's parameters, the file
+    ``ch08/deep_convnet_params.pkl``, give the book's scores:
     ``DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))``.
 
     Examples
@@ -167,19 +164,18 @@ class DeepConvNet(Network):
 class ResNet(Network):
     """A small residual network: He et al., "Deep Residual Learning for Image Recognition" (2015), section 4.2.
 
-    A convolution; stages of residual blocks, each stage after the first with twice the stride and its own number of
-    channels; the mean of each channel; an affine layer. A block is two convolutions of 3 x 3 beside a way around them,
-    with batch normalisation after each convolution; the way around is the input itself, or a convolution of 1 x 1 where
-    shapes change.
+    A convolution; stages of residual blocks, of which each but the first halves the image; global average pooling; an
+    affine layer. A block is two 3 x 3 convolutions with batch normalization and a shortcut: the input itself, or a
+    1 x 1 convolution if the shape changes.
 
     Parameters
     ----------
     input_dim
         The shape of an image, (channels, height, width).
     filter_nums
-        How many channels each stage has.
+        The number of channels of each stage.
     blocks
-        How many residual blocks each stage has.
+        The number of residual blocks in each stage.
     output_size
         The number of classes.
     seed, dtype, backend
@@ -234,7 +230,7 @@ class ResNet(Network):
 def _normalized(
     channels: int, filters: int, size: int, stride: int, *, rng: Random, **where: Any
 ) -> tuple[Convolution, BatchNormalization]:
-    """A convolution that keeps the image's size but for its stride, and batch normalisation after it."""
+    """A convolution that keeps the size of images, divided by its stride, and batch normalization."""
     convolution = Convolution.create(channels, filters, size, "he", stride=stride, pad=size // 2, rng=rng, **where)
     return convolution, BatchNormalization.create(filters, **where)
 
@@ -242,7 +238,7 @@ def _normalized(
 def _convolution(
     channels: int, conv_param: Mapping[str, int], weight_init_std: float | str, **options: Any
 ) -> Convolution:
-    """A convolution as the book describes one."""
+    """A convolution from the book's dictionary of its sizes."""
     if not isinstance(conv_param, Mapping) or set(conv_param) != set(_USUAL):
         raise ArgumentError(
             f"A convolution is described by {', '.join(_USUAL)}, such as {dict(_USUAL)}, got {conv_param!r}."
@@ -261,7 +257,7 @@ def _image_shape(input_dim: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _size_after(layers: Any, image: tuple[int, ...]) -> int:
-    """How many numbers these layers make of an image."""
+    """The number of values in the output of these layers for an image."""
     shape = image
     for layer in layers:
         try:

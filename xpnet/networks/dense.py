@@ -1,4 +1,4 @@
-"""The course's networks, each as the list of layers that it is."""
+"""The dense networks of the course, each as a list of layers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ _ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {
 
 
 def _activation(name: str) -> Callable[[], Layer]:
-    """What makes the activation layer of that name."""
+    """The class of the activation layer of that name."""
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {name!r}.")
     return _ACTIVATIONS[name]
@@ -47,16 +47,15 @@ class TwoLayerNet(Network):
     Parameters
     ----------
     input_size, hidden_size, output_size
-        The numbers of inputs, of hidden units and of classes.
+        The numbers of inputs, hidden units and classes.
     weight_init_std
-        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
-        begin at 0.
+        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); biases are 0.
     seed
-        A whole number for the same weights each time, on every backend; None for others each time.
+        A whole number for the same weights in each run, on every backend; or None.
     dtype
         ``"float32"`` or ``"float64"``.
     backend
-        Where the parameters are made, as for `get_backend`.
+        The backend of the parameters, as for `get_backend`.
 
     Examples
     --------
@@ -91,20 +90,17 @@ class TwoLayerNet(Network):
 
 
 class ThreeLayerNet(Network):
-    """Two hidden layers and an output layer, with softmax at the end (course rows 5 and 7).
+    """Two hidden layers and an output layer with softmax (course rows 5 and 7).
 
-    The course computes one by hand. The book's pre-trained weights, `load_sample_weight`, are for a 784-50-100-10.
+    The book's pre-trained weights, `load_sample_weight`, are for 784-50-100-10.
 
     Parameters
     ----------
     input_size, hidden_size1, hidden_size2, output_size
-        The numbers of inputs, of units in the two hidden layers, and of classes.
-    weight_init_std
-        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
-        begin at 0.
+        The numbers of inputs, units of the two hidden layers, and classes.
     activation
-        What follows the hidden layers, ``"sigmoid"``, ``"relu"``, ``"tanh"``, ``"leaky_relu"`` or ``"gelu"``.
-    seed, dtype, backend
+        The activation of hidden layers: ``"sigmoid"``, ``"relu"``, ``"tanh"``, ``"leaky_relu"`` or ``"gelu"``.
+    weight_init_std, seed, dtype, backend
         As for `TwoLayerNet`.
 
     Examples
@@ -155,13 +151,12 @@ class ThreeLayerNet(Network):
 
 
 class SimpleNetwork(Network):
-    """The forward-only network: affine, sigmoid, affine, learned by numerical gradient (course row 14).
+    """Affine, sigmoid, affine, trained without backpropagation (course row 14).
 
-    It has no backpropagation: `gradient` is `numerical_gradient`, two forward passes for each parameter, so one step of
-    a 784-50-10 network takes seconds where `TwoLayerNet` takes a fraction of a millisecond. That is what it is for.
+    Its `gradient` is the numerical one, two forward passes for each parameter: a step of a 784-50-10 network takes
+    seconds, and a fraction of a millisecond with `TwoLayerNet`. The parameters are those of `TwoLayerNet`.
 
-    Parameters are those of `TwoLayerNet`. (Note: the course's ``predict`` gives probabilities. As in every
-    network here, they come from ``predict_proba``, and ``predict`` gives the scores.)
+    Note: the course's ``predict`` returns probabilities; here ``predict_proba`` does, and ``predict`` returns scores.
 
     Examples
     --------
@@ -169,7 +164,7 @@ class SimpleNetwork(Network):
     SimpleNetwork(784-50-10, 39,760 parameters, float32 on numpy)
     """
 
-    recordable = False  # the numerical gradient looks at each loss
+    recordable = False  # the numerical gradient reads each loss
 
     def __init__(
         self,
@@ -194,31 +189,30 @@ class SimpleNetwork(Network):
         )
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
-        """The numerical gradient in the place of backpropagation; returns the loss."""
+        """Compute numerical gradients instead of backpropagation; returns the loss."""
         self.state.grads.update(self.numerical_gradient(x, t))
         return self.loss(x, t)
 
 
 class MultiLayerNet(Network):
-    """Any number of hidden layers, with batch normalisation, dropout and weight decay where wanted (course row 20).
+    """Any number of hidden layers, with optional batch normalization, dropout and weight decay (course row 20).
 
-    Each hidden layer is affine, batch normalisation, activation, dropout, in this order; the last one is affine alone.
+    A hidden layer is affine, batch normalization, activation and dropout, in this order; the output layer is affine.
 
     Parameters
     ----------
     input_size, hidden_size_list, output_size
-        The numbers of inputs, of units in each hidden layer, and of outputs: ``784, [100, 100], 10``.
+        The numbers of inputs, units of each hidden layer, and outputs: ``784, [100, 100], 10``.
     activation
         ``"relu"``, ``"sigmoid"``, ``"tanh"``, ``"leaky_relu"`` or ``"gelu"``.
     weight_init_std
-        The standard deviation of the initial weights, or a name such as ``"he"`` (see `initial_weights`); the biases
-        begin at 0. None: He for the kinds of ReLU, Xavier for sigmoid and tanh.
+        As for `TwoLayerNet`; None for ``"xavier"`` with sigmoid and tanh, else ``"he"``.
     weight_decay_lambda
-        0.5 * lambda * sum(W**2) of all weights is added to the loss.
+        The loss is increased by 0.5 * lambda * sum(W**2) over all weights.
     use_dropout, dropout_ratio
-        Whether, and with which probability, the outputs of hidden layers are dropped in training.
+        Whether and with which probability outputs of hidden layers are dropped in training.
     use_batchnorm
-        Whether the inputs of the activations are normalised.
+        Whether the inputs of activations are normalized.
     last_layer
         As for `Network`.
     seed, dtype, backend

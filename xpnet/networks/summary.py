@@ -1,4 +1,4 @@
-"""A network as a table."""
+"""The summary of a network as a table."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ __all__ = ["batch_shape", "summary_table"]
 
 
 def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shape: tuple[int, ...] | None) -> str:
-    """The layers, the shape of what each gives out for N samples of that shape, and how many numbers each learns."""
+    """A table of the layers, their output shapes for N samples of the input shape, and their numbers of parameters."""
     from tabulate import tabulate
 
     rows, shape = [], input_shape
@@ -24,5 +24,5 @@ def _count(layer: Layer) -> str:
 
 
 def batch_shape(shape: tuple[int, ...] | None) -> str:
-    """``"(N, 784)"`` for samples of shape (784,); nothing where the shape is not known."""
+    """``"(N, 784)"`` for samples of shape (784,); ``""`` if the shape is unknown."""
     return "" if shape is None else f"({', '.join(map(str, ('N', *shape)))})"

@@ -1,4 +1,4 @@
-"""Transfer learning: what one network has learned, kept, and a new head on it (course row 20)."""
+"""Transfer learning: a new head on the frozen layers of a trained network (course row 20)."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -19,25 +19,25 @@ def with_new_head(
     last_layer: LossLayer | None = None,
     weight_decay_lambda: float = 0.0,
 ) -> Network:
-    """A network of the first layers of another, copied and frozen, and of new layers after them.
+    """A network of copied, frozen layers of a trained network and a new head.
 
     Parameters
     ----------
     network
-        The trained network, which is left as it is.
+        The trained network, which is not changed.
     head
-        The new layers, by name or in order, of which copies are taken; their parameters must lie beside the network's
-        and have its dtype.
+        The new layers, by name or in order, which are copied; their parameters must have the backend and the dtype of
+        the network.
     keep
         The last layer to keep, by name: ``"Pool1"`` of a `SimpleConvNet`, ``"GlobalAveragePooling1"`` of a `ResNet`.
     last_layer, weight_decay_lambda
-        As for `Network`; those of the trained network are not taken over.
+        As for `Network`; those of the trained network are not used.
 
     Returns
     -------
     Network
-        Training it costs no backward arithmetic in the layers that were kept. To train those as well in the end, with a
-        low rate: ``unfreeze()``, and a new optimizer.
+        Training it takes no backward pass in the frozen layers. To train these too, at a low rate, call ``unfreeze()``
+        and use a new optimizer.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def with_new_head(
         head = dict(list(name_layers([*kept.values(), *head]).items())[len(kept) :])
     if clash := [name for name in head if name in kept]:
         raise ArgumentError(
-            f"The head has a layer {clash[0]!r}, as the layers that are kept have; give it another name."
+            f"The head has a layer {clash[0]!r}, and so do the layers that are kept. Give it another name."
         )
     whole = Network(
         {**kept, **head}, last_layer, weight_decay_lambda=weight_decay_lambda, input_shape=network.input_shape
