@@ -146,7 +146,7 @@ def test_the_numbers_come_from_the_generator_that_is_given():
 def test_a_layer_is_made_from_its_sizes(be):
     where = {"dtype": be.dtype, "backend": be.backend}
     affine = Affine.create(4, 3, "he", rng=2, **where)
-    batch = BatchNormalization.create(3, 0.5, eps=1e-3, **where)
+    batch = BatchNormalization.create(3, momentum=0.5, eps=1e-3, **where)
     rows = LayerNormalization.create(3, **where)
     host = Affine.create(4, 3, "he", rng=2, dtype="float64", backend="numpy")
     be.check(affine.W, host.W.astype(be.dtype), eps=0)
@@ -196,7 +196,7 @@ def test_dropout_between_layers_does_not_change_their_weights():
         (lambda: Affine.create(0, 3), ArgumentError, "a layer's input size must be .* got 0"),
         (lambda: Affine.create(2, 3.5), ArgumentError, "a layer's output size must be .* got 3.5"),
         (lambda: BatchNormalization.create(0), ArgumentError, "a layer's size must be .* got 0"),
-        (lambda: BatchNormalization.create(3, 2), ArgumentError, "momentum must be .* got 2"),
+        (lambda: BatchNormalization.create(3, momentum=2), ArgumentError, "momentum must be .* got 2"),
         (lambda: LayerNormalization.create(-1), ArgumentError, "a layer's size must be .* got -1"),
         (lambda: LayerNormalization.create(2, dtype="int8"), ArgumentError, "dtype must be .* got 'int8'"),
         (lambda: Dropout(1), ArgumentError, "dropout_ratio must be .* got 1"),

@@ -34,7 +34,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.layers import walk_layers
+from xpnet.layers.base import walk_layers
 from xpnet.networks.entry import operations
 
 STRICT = [name for name in BACKENDS if name.startswith("strict")]

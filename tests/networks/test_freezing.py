@@ -33,7 +33,7 @@ from xpnet import (
     with_new_head,
 )
 from xpnet.errors import ArgumentError, ArrayMixError, DtypeError, ShapeError
-from xpnet.layers import walk_layers
+from xpnet.layers.base import walk_layers
 
 RNG = np.random.default_rng(0)
 X, T = RNG.standard_normal((24, 12)), RNG.integers(0, 7, 24)

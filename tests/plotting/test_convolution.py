@@ -22,7 +22,7 @@ from xpnet import (
     to_numpy,
 )
 from xpnet.errors import ArgumentError, LabelError, ShapeError
-from xpnet.layers import walk_layers
+from xpnet.layers.base import walk_layers
 from xpnet.plotting import plot_activations, plot_filters, plot_misclassified
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)

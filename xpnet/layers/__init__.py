@@ -2,22 +2,7 @@
 
 from xpnet.layers.activations import Gelu, LeakyRelu, ReLU, Relu, Sigmoid, Tanh
 from xpnet.layers.affine import Affine
-from xpnet.layers.base import (
-    Layer,
-    check_layer,
-    checked,
-    first_trainable,
-    fixed_input_shape,
-    has_own_methods,
-    inner_layer_names,
-    is_user_class,
-    largest_product,
-    layer_view,
-    methods_of,
-    multiplications,
-    values_per_statistic,
-    walk_layers,
-)
+from xpnet.layers.base import Layer
 from xpnet.layers.convolution import Convolution
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.losses import (
@@ -25,8 +10,6 @@ from xpnet.layers.losses import (
     LossLayer,
     SigmoidWithLoss,
     SoftmaxWithLoss,
-    check_loss_layer,
-    loss_of_checked,
 )
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
 from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, MaxPooling, Pooling
@@ -55,19 +38,4 @@ __all__ = [
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
     "Tanh",
-    "check_layer",
-    "check_loss_layer",
-    "checked",
-    "first_trainable",
-    "fixed_input_shape",
-    "has_own_methods",
-    "inner_layer_names",
-    "is_user_class",
-    "largest_product",
-    "layer_view",
-    "loss_of_checked",
-    "methods_of",
-    "multiplications",
-    "values_per_statistic",
-    "walk_layers",
 ]

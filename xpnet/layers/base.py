@@ -14,23 +14,6 @@ from xpnet._core.checks import call_of, check_flag, check_form, check_given_shap
 from xpnet._core.settings import Setting
 from xpnet.errors import ArgumentError, ShapeError
 
-__all__ = [
-    "Layer",
-    "check_layer",
-    "checked",
-    "first_trainable",
-    "fixed_input_shape",
-    "has_own_methods",
-    "inner_layer_names",
-    "is_user_class",
-    "largest_product",
-    "layer_view",
-    "methods_of",
-    "multiplications",
-    "values_per_statistic",
-    "walk_layers",
-]
-
 _NOWHERE: Mapping[str, Array] = {}
 _METHODS = "forward", "backward", "compute_loss"  # the last one of loss layers
 

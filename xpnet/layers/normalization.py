@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_between, check_positive
@@ -35,6 +35,11 @@ class _Normalization(Layer):
                 f"{tuple(self.gamma.shape)} and beta {tuple(self.beta.shape)}."
             )
         self.eps = eps
+
+    @classmethod
+    def create(cls, size: int, *, dtype: str = "float32", backend: str | Backend | None = None, **options: Any) -> Self:
+        """A layer for `size` columns or channels, with gamma 1 and beta 0; `options` are those of the class."""
+        return cls(constant(1.0, size, dtype, backend), constant(0.0, size, dtype, backend), **options)
 
     def input_shape(self) -> tuple[int, ...]:
         """One vector of D numbers."""
@@ -100,20 +105,6 @@ class BatchNormalization(_Normalization):
         self.momentum = momentum
         self.running_mean = xp.zeros_like(self.gamma)
         self.running_var = xp.ones_like(self.gamma)
-
-    @classmethod
-    def create(
-        cls,
-        size: int,
-        momentum: float = 0.9,
-        *,
-        eps: float = 1e-5,
-        dtype: str = "float32",
-        backend: str | Backend | None = None,
-    ) -> Self:
-        """A layer for `size` columns or channels, with gamma 1 and beta 0; see `Affine.create`."""
-        gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
-        return cls(gamma, beta, momentum, eps=eps)
 
     def forward(self, x: Array) -> Array:
         """gamma * (x - mean) / sqrt(variance + eps) + beta, (N, D) for (N, D), (N, D, H, W) for (N, D, H, W)."""
@@ -217,14 +208,6 @@ class LayerNormalization(_Normalization):
                 "LayerNormalization normalizes each row, and needs at least two columns, got one: every output would "
                 "be `beta`. Use `BatchNormalization`, which normalizes each column, or leave the layer out."
             )
-
-    @classmethod
-    def create(
-        cls, size: int, *, eps: float = 1e-5, dtype: str = "float32", backend: str | Backend | None = None
-    ) -> Self:
-        """A layer for rows of `size` numbers, with gamma 1 and beta 0; see `Affine.create`."""
-        gamma, beta = (constant(value, size, dtype, backend) for value in (1.0, 0.0))
-        return cls(gamma, beta, eps=eps)
 
     def forward(self, x: Array) -> Array:
         """gamma * (x - mean) / sqrt(variance + eps) + beta, of the last axis: (..., D) for (..., D)."""

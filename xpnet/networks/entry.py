@@ -11,7 +11,8 @@ from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_inputs, check_together
 from xpnet._core.threads import SMALL_PRODUCT, blas_threads
 from xpnet.errors import ShapeError
-from xpnet.layers import Layer, first_trainable, largest_product
+from xpnet.layers import Layer
+from xpnet.layers.base import first_trainable, largest_product
 
 __all__ = ["Entry", "Form", "operations"]
 

@@ -17,15 +17,9 @@ from xpnet._core.memory import raise_out_of_memory
 from xpnet.backend import Backend, asarray, backend_of
 from xpnet.data.weights import load_expected_weights, save_weights
 from xpnet.errors import ArgumentError, DataError, ShapeError
-from xpnet.layers import (
-    Layer,
-    LossLayer,
-    SoftmaxWithLoss,
-    check_loss_layer,
-    checked,
-    fixed_input_shape,
-    loss_of_checked,
-)
+from xpnet.layers import Layer, LossLayer, SoftmaxWithLoss
+from xpnet.layers.base import checked, fixed_input_shape
+from xpnet.layers.losses import check_loss_layer, loss_of_checked
 from xpnet.networks.class_names import check_class_count, check_classes, has_exclusive_classes, without_words
 from xpnet.networks.entry import Entry
 from xpnet.networks.gradient_check import numerical_network_gradient

@@ -10,7 +10,8 @@ from xpnet._core.arrays import Array, accepts_out, copied, dtype_name, get_array
 from xpnet._core.checks import check_form
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError
-from xpnet.layers import Layer, walk_layers
+from xpnet.layers import Layer
+from xpnet.layers.base import walk_layers
 
 __all__ = ["FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
 

@@ -7,19 +7,10 @@ from typing import Any, NamedTuple, Self
 from xpnet._core.arrays import Array
 from xpnet._core.checks import check_given_shape
 from xpnet._core.declared import is_fusable
-from xpnet.layers import (
-    Affine,
-    Convolution,
-    Layer,
-    LossLayer,
-    MaxPooling,
-    Relu,
-    Residual,
-    SoftmaxWithLoss,
-    first_trainable,
-    loss_of_checked,
-)
+from xpnet.layers import Affine, Convolution, Layer, LossLayer, MaxPooling, Relu, Residual, SoftmaxWithLoss
+from xpnet.layers.base import first_trainable
 from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
+from xpnet.layers.losses import loss_of_checked
 
 __all__ = ["Plan"]
 

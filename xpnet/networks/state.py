@@ -11,17 +11,9 @@ from xpnet._core.flat import Flat
 from xpnet._core.settings import fixed_setting
 from xpnet.backend import Backend, asarray, get_backend
 from xpnet.errors import ArgumentError, BusyError, DtypeError
-from xpnet.layers import (
-    Layer,
-    LossLayer,
-    check_layer,
-    check_loss_layer,
-    first_trainable,
-    inner_layer_names,
-    is_user_class,
-    layer_view,
-    walk_layers,
-)
+from xpnet.layers import Layer, LossLayer
+from xpnet.layers.base import check_layer, first_trainable, inner_layer_names, is_user_class, layer_view, walk_layers
+from xpnet.layers.losses import check_loss_layer
 from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 
 __all__ = ["NetworkState"]

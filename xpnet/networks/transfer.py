@@ -4,7 +4,8 @@ import copy
 from collections.abc import Mapping, Sequence
 
 from xpnet.errors import ArgumentError
-from xpnet.layers import Layer, LossLayer, check_loss_layer
+from xpnet.layers import Layer, LossLayer
+from xpnet.layers.losses import check_loss_layer
 from xpnet.networks.network import Network, check_network
 from xpnet.networks.params import name_layers
 

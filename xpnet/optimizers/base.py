@@ -17,17 +17,6 @@ from xpnet._core.flat import Flat
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DataError, DtypeError, ShapeError
 
-__all__ = [
-    "Optimizer",
-    "Rate",
-    "SupportsUpdate",
-    "bind",
-    "check_bound",
-    "check_rate",
-    "check_share",
-    "clipped",
-]
-
 Rate = float | Callable[[int], float]
 """A learning rate: a number, or a function of the step (the first is 0), such as `CosineDecay`."""
 

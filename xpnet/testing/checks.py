@@ -8,7 +8,8 @@ import numpy as np
 from xpnet._core.arrays import Array, dtype_name, to_numpy
 from xpnet.backend import Backend, asarray, backend_of, get_backend
 from xpnet.gradient import numerical_gradient
-from xpnet.layers import Layer, walk_layers
+from xpnet.layers import Layer
+from xpnet.layers.base import walk_layers
 from xpnet.testing.counting import COUNTING, count_operations
 
 __all__ = ["assert_array", "check_layer", "error_in_eps"]

@@ -14,7 +14,7 @@ from xpnet._core.arrays import Array, as_inputs, check_plain, copied, dtype_name
 from xpnet._core.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
-from xpnet.layers import values_per_statistic
+from xpnet.layers.base import values_per_statistic
 from xpnet.networks.class_names import (
     are_words,
     check_class_count,

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from xpnet._core.arrays import Array, get_array_module
 from xpnet.engine.state import StateSnapshot
-from xpnet.layers import Layer, loss_of_checked, walk_layers
+from xpnet.layers import Layer
+from xpnet.layers.base import walk_layers
+from xpnet.layers.losses import loss_of_checked
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate
 from xpnet.training.step import TrainingStep

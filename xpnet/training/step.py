@@ -12,7 +12,7 @@ from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
 from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import one_kernel
 from xpnet.errors import CaptureError
-from xpnet.layers import has_own_methods, methods_of, walk_layers
+from xpnet.layers.base import has_own_methods, methods_of, walk_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate, bind
 

@@ -21,7 +21,7 @@ from xpnet._core.threads import blas_threads
 from xpnet.backend import synchronize
 from xpnet.engine.capture import Steps
 from xpnet.errors import ArgumentError
-from xpnet.layers import largest_product
+from xpnet.layers.base import largest_product
 from xpnet.networks.entry import operations
 from xpnet.networks.network import Network, check_network
 from xpnet.optimizers import Optimizer, SupportsUpdate, check_bound, make_optimizer
