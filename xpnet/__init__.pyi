@@ -8,7 +8,6 @@ from .backend import set_backend as set_backend
 from .backend import synchronize as synchronize
 from .backend import to_numpy as to_numpy
 from .backend import use_backend as use_backend
-from .data.array_files import load_weights as load_weights
 from .data.augmentation import Augmentation as Augmentation
 from .data.book_weights import load_sample_weight as load_sample_weight
 from .data.idx import load_idx as load_idx
@@ -16,6 +15,7 @@ from .data.idx import read_idx as read_idx
 from .data.image_folder import load_image_folder as load_image_folder
 from .data.mnist import load_digits as load_digits
 from .data.mnist import load_mnist as load_mnist
+from .data.weights import load_weights as load_weights
 from .errors import XpnetError as XpnetError
 from .functions import AND as AND
 from .functions import NAND as NAND

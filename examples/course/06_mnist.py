@@ -1,7 +1,7 @@
 """MNIST: 60,000 handwritten digits for training and 10,000 for testing (course row 6)."""
 
 from xpnet import load_mnist
-from xpnet.plotting import new_figure, plot_digits, save_figure
+from xpnet.plotting import new_figure, plot_images, save_figure
 
 # %% Images as rows of 784 pixels, labels as numbers
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
@@ -23,5 +23,5 @@ axes.set_title(f"x_train[0], a {t_train[0]}")
 print("Written:", save_figure(figure, "output/course/06_first_image.png"))
 
 # %% The first fifty images with their labels
-figure = plot_digits(x_train[:50], t_train[:50], title="MNIST: the first 50 training images and their labels")
+figure = plot_images(x_train[:50], t_train[:50], title="MNIST: the first 50 training images and their labels")
 print("Written:", save_figure(figure, "output/course/06_mnist.png"))

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, load_mnist
-from xpnet.plotting import plot_grid_of_runs, save_figure
+from xpnet.plotting import plot_run_grid, save_figure
 
 count = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 16
 
@@ -44,5 +44,5 @@ for std in stds:
 for name in ("without", "with batch normalisation"):
     last = np.array([runs[name][-1] for runs in panels.values()])
     print(f"{name}: {np.count_nonzero(last > 0.3)} of {count} learn (are right more than 3 times in 10)")
-figure = plot_grid_of_runs(panels, title="Accuracy in training, by the standard deviation of the initial weights")
+figure = plot_run_grid(panels, title="Accuracy in training, by the standard deviation of the initial weights")
 print("Written:", save_figure(figure, "output/course/22_batch_normalization.png"))

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from xpnet import MultiLayerNet, Trainer, load_mnist, to_numpy
-from xpnet.plotting import plot_grid_of_runs, save_figure
+from xpnet.plotting import plot_run_grid, save_figure
 
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 200
 
@@ -39,5 +39,5 @@ for name, options in ways.items():
     )
 
 # %% By epoch. Both narrow the gap; with so few images, neither improves the test accuracy
-figure = plot_grid_of_runs(panels, columns=3, dashed=["test"], title="300 images, seven layers")
+figure = plot_run_grid(panels, columns=3, dashed=["test"], title="300 images, seven layers")
 print("Written:", save_figure(figure, "output/course/23_overfitting.png"))

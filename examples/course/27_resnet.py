@@ -9,7 +9,7 @@ import numpy as np
 
 from xpnet import Adam, Augmentation, CosineDecay, ResNet, Trainer, asarray, load_mnist, to_numpy
 from xpnet.data.augmentation import add_noise, rotate, shift
-from xpnet.plotting import plot_digits, plot_runs, save_figure
+from xpnet.plotting import plot_images, plot_runs, save_figure
 
 epochs = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 30
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
@@ -26,7 +26,7 @@ for number in range(1, 16):
 same = sum(np.array_equal(to_numpy(image), x_train[:1]) for image in changed.values())
 print(f"{len(changed)} images of a {t_train[0]}; as it was is {same} of them")
 images = np.concatenate([to_numpy(image) for image in changed.values()])
-figure = plot_digits(images, list(changed), columns=5, title="One image, changed on purpose and by chance")
+figure = plot_images(images, list(changed), columns=5, title="One image, changed on purpose and by chance")
 print("Written:", save_figure(figure, "output/course/27_augmented.png"))
 
 # %% The same small residual network and the same thousand images, with and without augmentation
@@ -49,5 +49,5 @@ less = (1 - accuracies["without"]) / (1 - accuracies["with augmentation"])
 print(f"without augmentation there are {less:.1f} times as many errors in the test")
 
 # %% By epoch
-figure = plot_runs(curves, what="accuracy", dashed=dashed, ylim=(0.8, 1.005), title="ResNet, a thousand images")
+figure = plot_runs(curves, quantity="accuracy", dashed=dashed, ylim=(0.8, 1.005), title="ResNet, a thousand images")
 print("Written:", save_figure(figure, "output/course/27_resnet.png"))

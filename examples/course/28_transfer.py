@@ -73,5 +73,5 @@ for images in ("as they are", "augmented"):
 # %% By epoch
 dashed = [name for name in curves if name.startswith("from nothing")]
 title = "250 images of 5 to 9: accuracy on 500 test images"
-figure = plot_runs(curves, what="accuracy", dashed=dashed, ylim=(0.5, 1), title=title)
+figure = plot_runs(curves, quantity="accuracy", dashed=dashed, ylim=(0.5, 1), title=title)
 print("Written:", save_figure(figure, "output/course/28_transfer.png"))

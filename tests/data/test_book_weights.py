@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from xpnet import ThreeLayerNet, load_sample_weight
 from xpnet.data import book_weights
-from xpnet.data.array_files import content_sha256, read_arrays
+from xpnet.data.weights import content_sha256, read_arrays
 from xpnet.errors import DataError, DatasetUnavailableError
 
 SHAPES = {"W1": (784, 50), "b1": (50,), "W2": (50, 100), "b2": (100,), "W3": (100, 10), "b3": (10,)}

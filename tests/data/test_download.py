@@ -38,7 +38,7 @@ import xpnet
 from xpnet import load_mnist, load_sample_weight
 from xpnet.data import _download, book_weights
 from xpnet.data import mnist as datasets
-from xpnet.data.array_files import content_sha256
+from xpnet.data.weights import content_sha256
 from xpnet.errors import DataError, DatasetUnavailableError
 
 

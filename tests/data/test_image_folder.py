@@ -339,7 +339,7 @@ def test_what_is_no_file_of_a_class(tmp_path):
     os.mkfifo(tmp_path / "ant" / "pipe.png")  # would be waited for
     data, message = told(tmp_path)
     expected = {
-        "beside.PNG": "lies beside the classes",
+        "beside.PNG": "is not in the sub-folder of a class",
         "ant/inner": "is a folder inside a class",
         "ant/photo.heic": "has none of the extensions .jpg, .jpeg, .jpe, .jfif, .png",
         "ant/a\nline.gif": "has none of the extensions",
@@ -363,7 +363,7 @@ def test_two_classes_of_nearly_one_name(tmp_path):
     assert data.class_names == ["Ant", "ant", "café"]
     assert np.bincount(np.concatenate([data.train[1], data.test[1]])).tolist() == [1, 1, 2]
     assert data.problems == {
-        "ant": "is another class than Ant, but their names differ in capitals alone",
+        "ant": "is another class than Ant, but their names differ only in capitals",
         "café": "has the name of another folder, written with other Unicode characters; both are one class",
     }
 
@@ -456,7 +456,7 @@ def test_folders_that_are_none(tmp_path):
     with pytest.raises(DataError, match="There is no image to use. Expected sub-folders"):
         load(tmp_path)
     save(tmp_path / "a.png", RED)
-    with pytest.raises(DataError, match=r"There is no image to use(.|\n)*a\.png lies beside the classes"):
+    with pytest.raises(DataError, match=r"There is no image to use(.|\n)*a\.png is not in the sub-folder of a class"):
         load(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         load(tmp_path / "a.png")

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save
 
 from xpnet import TwoLayerNet, load_mnist
-from xpnet.data import array_files
-from xpnet.data.array_files import load_weights
+from xpnet.data import weights as weight_files
+from xpnet.data.weights import load_weights
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.networks.convolutional import DeepConvNet, SimpleConvNet
 
@@ -209,7 +209,7 @@ def test_what_is_no_file_of_parameters_is_refused_with_what_mends_it(tmp_path, m
     refused(path, r"protocol 2, expected was 3, 4 or 5\. .* `pickle\.dump\(params, file, protocol=4\)`\.$")
     path.write_bytes(pickle.dumps([1], 3))
     refused(path, "it has a list.*numpy.savez")
-    monkeypatch.setattr(array_files, "_LARGEST", 3)
+    monkeypatch.setattr(weight_files, "_MAX_BYTES", 3)
     refused(path, r"expected were 3 at most\. `network\.load\('weights\.safetensors'\)` reads larger")
 
 

@@ -24,7 +24,7 @@ from xpnet._core.cupy import installed_cupy_wheels
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "train_mnist.py"
 FILES = ["history.csv", "history.json", "learning_curves.png", "weights.safetensors"]
-ASKING = "MNIST is not on this machine: asking for it on the internet, which may take some seconds.\n"
+ASKING = "MNIST is not on this machine. Downloading it may take some seconds.\n"
 NOWHERE = "http://127.0.0.1:9"  # no proxy listens there
 
 

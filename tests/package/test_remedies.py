@@ -684,7 +684,7 @@ ADVICE = [
         lambda n: xpnet.data.augmentation.add_noise(IMAGES, 0.1, n.result),
     ),
     (
-        "Say how high and wide rows are with",
+        "Give the height and width of flattened images with",
         {"channels": 3, "height": 2, "width": 5},
         lambda n: Augmentation(shift=1)(np.ones((3, 30), "float32")),
         lambda n: [
@@ -845,7 +845,12 @@ ADVICE = [
         lambda n: search(lambda lr: n.result).plot_curves(),
     ),
     ("The space has no parameter", {}, lambda n: search(space={}), lambda n: search(space=n.result)),
-    (" Use `Choice([{", {}, lambda n: xpnet.search.Choice("SGD"), lambda n: search(space={"name": n.result})),
+    (
+        " Use `xpnet.search.Choice([{",
+        {},
+        lambda n: xpnet.search.Choice("SGD"),
+        lambda n: search(space={"name": n.result}),
+    ),
     (" Draw among values with `", {}, lambda n: search(space={"lr": [0.1, 0.2]}), lambda n: search(space=n.result)),
     (" Draw among values with `", {}, lambda n: search(space={"lr": 0.1}), lambda n: search(space=n.result)),
     # --- drawing ---
@@ -856,19 +861,19 @@ ADVICE = [
         lambda n: drawing.plot_filters(n.result),
     ),
     (
-        "which learning has changed in its place",
+        "which training changes in place",
         lambda: {"network": SimpleConvNet((1, 12, 12), seed=0)},
         lambda n: drawing.plot_filters(n.network.params["W1"], n.network.params["W1"]),
         lambda n: drawing.plot_filters(n.before, n.network.params["W1"]),
     ),
     (
-        "One image is drawn",
+        "Expected one image",
         {"x": IMAGES},
         lambda n: drawing.plot_activations(SimpleConvNet((1, 12, 12), seed=0), n.x),
         lambda n: drawing.plot_activations(SimpleConvNet((1, 12, 12), seed=0), n.result),
     ),
     (
-        "the network is right about all",
+        "the network classifies all",
         lambda: {
             "network": SimpleConvNet((1, 12, 12), seed=0),
             "x_test": IMAGES,
@@ -885,22 +890,22 @@ ADVICE = [
         lambda n: drawing.plot_misclassified(net(n.result), X, (net().predict_labels(X) + 1) % 3),
     ),
     (
-        "of which each has one score a class",
+        "with one score per class",
         lambda: {"x": X[0], "network": net()},
         lambda n: drawing.plot_misclassified(n.network, n.x, np.array(2)),
         lambda n: drawing.plot_misclassified(n.network, n.result, (n.network.predict_labels(n.result) + 1) % 3),
     ),
     (
-        "Look where that begins with",
+        "Find the first such layer with",
         lambda: {"network": broken(), "x": IMAGES, "plot_activations": drawing.plot_activations},
         lambda n: drawing.plot_misclassified(n.network, IMAGES, T),
         lambda n: None,
     ),
     (
-        "Give them their shape with",
+        "(N, H*W) with H = W, got",
         {"images": np.ones((3, 10)), "H": 2, "W": 5},
-        lambda n: drawing.plot_digits(n.images),
-        lambda n: drawing.plot_digits(n.result),
+        lambda n: drawing.plot_images(n.images),
+        lambda n: drawing.plot_images(n.result),
     ),
     (
         "There is nothing to draw: no array was given",
@@ -917,7 +922,7 @@ ADVICE = [
     (
         "Name another quantity with",
         {},
-        lambda n: drawing.plot_runs({"a": [1, 2]}, what="seconds"),
+        lambda n: drawing.plot_runs({"a": [1, 2]}, quantity="seconds"),
         lambda n: drawing.plot_runs({"a": [1, 2]}, ylabel=n.ylabel),
     ),
     (
@@ -1019,7 +1024,10 @@ ELSEWHERE = {
     "package/test_example.py": ["The training diverged"],
     "test_backend.py": ["but no CUDA device answers"],
     "engine/test_capture.py": ["A class that makes the same array operations in each step says so with"],
-    "data/test_mnist_download.py": ["is not in {cache} and no mirror gave it", "The book's weights are not in {cache}"],
+    "data/test_mnist_download.py": [
+        "is not in {cache} and no mirror provided it",
+        "The book's weights are not in {cache}",
+    ],
     "data/test_idx.py": ["is not the published file: it is that of", "If the folder holds another set, use"],
 }
 
@@ -1029,7 +1037,7 @@ NOT_RUN = {
     "CuPy wheels are installed, which break each other.": INSTALLS,
     "`pip install '.[cuda12]'` (or cuda13": INSTALLS,
     "which break each other: remove them all with": INSTALLS,
-    "needs matplotlib.": INSTALLS,
+    "Plots need matplotlib.": INSTALLS,
     "needs Pillow.": INSTALLS,
     "Install it with `sudo apt install graphviz`": INSTALLS,
     "The Python package graphviz is not installed.": INSTALLS,

@@ -219,7 +219,7 @@ def test_a_folder_in_the_place_of_a_file(here):
 
 
 def test_a_file_that_is_too_large_for_load_weights(here, monkeypatch):
-    monkeypatch.setattr("xpnet.data.array_files._LARGEST", 100)
+    monkeypatch.setattr("xpnet.data.weights._MAX_BYTES", 100)
     saved, network = (TwoLayerNet(4, 3, 2, seed=seed, backend="numpy") for seed in (0, 1))
     saved.save("weights.safetensors")
     exec(remedy("weights.safetensors"), {"network": network})

@@ -136,7 +136,7 @@ def test_a_parameter_that_has_learned_in_its_place_is_no_before():
     network = small_network()
     before, kept = network.params["W1"], network.state.weights()["W1"]
     network.params["W1"] -= 0.1
-    with pytest.raises(ArgumentError, match="which learning has changed in its place"):
+    with pytest.raises(ArgumentError, match="which training changes in place"):
         plot_filters(before, network.params["W1"])
     assert not np.array_equal(kept, network.params["W1"])
 
@@ -305,7 +305,7 @@ def test_texts_of_activations_do_not_overlap(tmp_path):
 @pytest.mark.parametrize(
     ("x", "options", "error", "message"),
     [
-        (IMAGES[:2], {}, ShapeError, r"One image is drawn, got x of shape \(2, 64\).*x\[0\]"),
+        (IMAGES[:2], {}, ShapeError, r"Expected one image, got x of shape \(2, 64\).*x\[0\]"),
         (IMAGES[0, :60], {}, ShapeError, "Convolution1 expects images"),
         (IMAGES[0], {"label": 10}, LabelError, "Expected labels from 0 to 9, got 10"),
         (IMAGES[0], {"class_names": ["one"]}, ArgumentError, "class_names has 1 names, but the network has 10 classes"),

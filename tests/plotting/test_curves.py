@@ -8,7 +8,7 @@ from drawn_texts import drawn, legend, outside, overlaps
 
 from xpnet import History
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.plotting import plot_grid_of_runs, plot_learning_curves, plot_runs, smooth_curve
+from xpnet.plotting import plot_learning_curves, plot_run_grid, plot_runs, smooth_curve
 
 
 def test_learning_curves_have_validation_as_a_third_curve(tmp_path):
@@ -64,12 +64,12 @@ def test_runs_are_curves_over_one_axis(tmp_path):
 
 def test_runs_of_accuracies_go_from_0_to_1_by_epoch(tmp_path):
     runs = {"train": [0.1, 0.9], "test": [0.1, 0.7]}
-    axes = plot_runs(runs, what="accuracy", dashed=["test"], path=tmp_path / "r.png").axes[0]
+    axes = plot_runs(runs, quantity="accuracy", dashed=["test"], path=tmp_path / "r.png").axes[0]
     assert drawn(axes) == {"train": ([0, 1], [0.1, 0.9]), "test": ([0, 1], [0.1, 0.7])}
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("epoch", "accuracy", (0, 1))
     options = {"xlabel": "step", "ylabel": "norm", "ylim": (0.5, 2), "x": [0, 1.5]}
-    axes = plot_runs(runs, what="accuracy", path=tmp_path / "r.png", **options).axes[0]
+    axes = plot_runs(runs, quantity="accuracy", path=tmp_path / "r.png", **options).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("step", "norm", (0.5, 2))
     assert drawn(axes)["test"] == ([0, 1.5], [0.1, 0.7])
 
@@ -78,14 +78,14 @@ def test_runs_of_accuracies_go_from_0_to_1_by_epoch(tmp_path):
     ("runs", "options", "error", "message"),
     [
         ({}, {}, ArgumentError, "no curve was given"),
-        ({"a": [1.0]}, {"what": "speed"}, ArgumentError, "what must be 'loss' or 'accuracy', got 'speed'"),
+        ({"a": [1.0]}, {"quantity": "speed"}, ArgumentError, "quantity must be 'loss' or 'accuracy', got 'speed'"),
         ({"a": [1.0]}, {"x": [1, 2]}, ShapeError, "x has 2 numbers, the longest curve 1"),
         ({"a": [1.0]}, {"dashed": ["b"]}, ArgumentError, r"dashed names \['b'\]"),
         ({"a": [[1.0]]}, {}, ShapeError, r"'a' must be a sequence of numbers, \(N,\), got shape \(1, 1\)"),
     ],
 )
 def test_what_are_no_runs_is_an_error(runs, options, error, message, tmp_path):
-    for draw in (lambda: plot_runs(runs, **options), lambda: plot_grid_of_runs({"W": runs}, **options)):
+    for draw in (lambda: plot_runs(runs, **options), lambda: plot_run_grid({"W": runs}, **options)):
         with pytest.raises(error, match=message):
             draw()
 
@@ -94,7 +94,7 @@ def test_a_grid_of_runs_has_one_legend_and_one_colour_a_name(tmp_path):
     panels = {f"W: {i}": {"with": [0.1, i / 5], "without": [0.1, i / 10]} for i in range(1, 4)}
     panels["W: 4"] = {"without": [0.1, 0.4]}
     panels["W: 5"] = {"without": [0.1, 0.5], "with": [0.1, 1.0]}
-    figure = plot_grid_of_runs(
+    figure = plot_run_grid(
         panels, columns=3, dashed=["without"], title="With and without it, five times", path=tmp_path / "g.png"
     )
     assert [axes.get_title() for axes in figure.axes] == list(panels)
@@ -155,7 +155,7 @@ def test_runs_with_points_that_are_not_finite_say_how_many(tmp_path):
     runs = {"a": [1.0, math.nan, 3.0], "b": [1.0, 2.0, 3.0]}
     [axes] = plot_runs(runs, path=tmp_path / "r.png").axes
     assert legend(axes) == ["a (1 of 3 not finite)", "b"]
-    figure = plot_grid_of_runs({"p": runs, "q": {"b": [1.0]}}, path=tmp_path / "r.png")
+    figure = plot_run_grid({"p": runs, "q": {"b": [1.0]}}, path=tmp_path / "r.png")
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["a (1 of 3 not finite)", ""]
     assert legend(figure) == ["a", "b"]
 
@@ -163,7 +163,7 @@ def test_runs_with_points_that_are_not_finite_say_how_many(tmp_path):
 @pytest.mark.parametrize("count", [20, 26, 1000])
 def test_a_legend_of_many_runs_fits_into_the_picture(count, tmp_path):
     runs = {f"run {i}": [0.1, 0.2] for i in range(count)}
-    for figure in (plot_runs(runs, path=tmp_path / "r.png"), plot_grid_of_runs({"p": runs}, path=tmp_path / "r.png")):
+    for figure in (plot_runs(runs, path=tmp_path / "r.png"), plot_run_grid({"p": runs}, path=tmp_path / "r.png")):
         [made] = figure.legends or [figure.axes[0].get_legend()]
         assert len(made.get_texts()) == 20
         assert made.get_title().get_text() == ("" if count == 20 else f"the first 20 of {count:,}")

@@ -46,7 +46,7 @@ def test_few_values_outside_are_counted_and_nan_is_told(tmp_path):
     [
         ({}, {}, "no array was given"),
         ({"row": {}}, {}, "no array was given"),
-        ({"1": np.ones(2), "row": {"1": np.ones(2)}}, {}, "not both"),
+        ({"1": np.ones(2), "row": {"1": np.ones(2)}}, {}, "got both in one mapping"),
         ({"1": np.ones(2)}, {"range": (1, 0)}, "low < high, got \\(1, 0\\)"),
         ({"1": np.ones(2)}, {"bins": 0}, "bins must be a whole number"),
     ],

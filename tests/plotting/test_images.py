@@ -10,7 +10,7 @@ from pictured import Hinge, pictures, smallest_network
 
 from xpnet import Affine, Flatten, IdentityWithLoss, Network, SigmoidWithLoss, SoftmaxWithLoss, load_digits
 from xpnet.errors import ArgumentError, DataError, DtypeError, LabelError, ShapeError
-from xpnet.plotting import plot_activations, plot_confusions, plot_digits, plot_misclassified, plot_scores
+from xpnet.plotting import plot_activations, plot_confusion_grid, plot_images, plot_misclassified, plot_scores
 
 (IMAGES, LABELS), _ = load_digits(normalize=False)
 
@@ -22,7 +22,7 @@ def shown(axes):
 
 @pytest.mark.parametrize("shape", [(-1, 64), (-1, 8, 8), (-1, 1, 8, 8)])
 def test_digits_are_shown_in_order_with_their_captions(shape, tmp_path):
-    figure = plot_digits(IMAGES[:7].reshape(shape), LABELS[:7], columns=3, title="Digits", path=tmp_path / "d.png")
+    figure = plot_images(IMAGES[:7].reshape(shape), LABELS[:7], columns=3, title="Digits", path=tmp_path / "d.png")
     assert len(figure.axes) == 9
     for i in range(7):
         [picture] = shown(figure.axes[i])
@@ -34,7 +34,7 @@ def test_digits_are_shown_in_order_with_their_captions(shape, tmp_path):
 
 
 def test_digits_of_every_backend_and_without_captions(be, tmp_path):
-    figure = plot_digits(be.put(IMAGES[:2]), path=tmp_path / "d.svg")
+    figure = plot_images(be.put(IMAGES[:2]), path=tmp_path / "d.svg")
     assert all(np.array_equal(shown(axes)[0].ravel(), IMAGES[i]) for i, axes in enumerate(figure.axes))
     assert [axes.get_title() for axes in figure.axes] == ["", ""]  # two of them
     assert b"<svg" in (tmp_path / "d.svg").read_bytes()
@@ -43,7 +43,7 @@ def test_digits_of_every_backend_and_without_captions(be, tmp_path):
 @pytest.mark.parametrize("shape", [(2, 32), (2, 3, 4, 4), (16,)])
 def test_what_is_no_image_is_an_error(shape, tmp_path):
     with pytest.raises(ShapeError, match="Expected images of shape"):
-        plot_digits(np.zeros(shape), path=tmp_path / "d.png")
+        plot_images(np.zeros(shape), path=tmp_path / "d.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,7 +80,7 @@ def confusions(figure):
 def test_confusions_show_an_image_of_each_kind_and_how_many_there_are(tmp_path):
     labels = np.array([0, 0, 0, 1, 1, 2])
     predicted = np.array([0, 2, 2, 1, 0, 2])
-    seen = confusions(plot_confusions(IMAGES[:6], labels, predicted, classes=3, path=tmp_path / "c.png"))
+    seen = confusions(plot_confusion_grid(IMAGES[:6], labels, predicted, classes=3, path=tmp_path / "c.png"))
     kinds = {(0, 0): (0, 1), (0, 2): (1, 2), (1, 1): (3, 1), (1, 0): (4, 1), (2, 2): (5, 1)}
     assert seen.keys() == kinds.keys()
     for (is_, said), (first, count) in kinds.items():
@@ -98,7 +98,7 @@ def test_the_confusions_of_any_number_of_classes(classes, tmp_path):
     labels[-1] = classes - 1
     expected = {(i, j): np.sum((labels == i) & (predicted == j)) for i in range(classes) for j in range(classes)}
     for options in ({}, {"classes": classes}):
-        figure = plot_confusions(rng.random((200, 16)), labels, predicted, **options, path=tmp_path / "c.png")
+        figure = plot_confusion_grid(rng.random((200, 16)), labels, predicted, **options, path=tmp_path / "c.png")
         seen = {kind: int(text) for kind, (_, text, _) in confusions(figure).items()}
         assert seen == {kind: count for kind, count in expected.items() if count}
         assert overlaps(figure) == []
@@ -110,7 +110,7 @@ def test_the_confusions_of_a_thousand_classes_are_the_most_frequent(tmp_path):
     for error, (is_, said) in enumerate([(999, 17), (3, 500), (500, 3), *((i, i + 1) for i in range(100, 130, 2))]):
         times = max(1, 10 - error)
         labels, predicted = np.append(labels, [is_] * times), np.append(predicted, [said] * times)
-    figure = plot_confusions(np.ones((len(labels), 16)), labels, predicted, path=tmp_path / "c.png")
+    figure = plot_confusion_grid(np.ones((len(labels), 16)), labels, predicted, path=tmp_path / "c.png")
     seen = confusions(figure)
     errors = {kind: text for kind, (_, text, _) in seen.items() if kind[0] != kind[1]}
     first = {(999, 17): "10", (3, 500): "9", (500, 3): "8"}
@@ -120,7 +120,7 @@ def test_the_confusions_of_a_thousand_classes_are_the_most_frequent(tmp_path):
     told = " ".join(figure.get_supxlabel().split())
     hidden, total = 7, 10 + 9 + 8 + sum(max(1, 7 - i) for i in range(15))
     assert told.endswith(
-        "Here are the 20 of 1,000 classes with the most frequent errors; "
+        "Shown are the 20 of 1,000 classes with the most frequent errors; "
         f"{hidden} of {total} errors have other classes."
     )
     assert outside(figure) == []
@@ -128,7 +128,7 @@ def test_the_confusions_of_a_thousand_classes_are_the_most_frequent(tmp_path):
 
 def test_confusions_in_color(tmp_path):
     images = np.random.default_rng(0).random((2, 3, 4, 6))
-    seen = confusions(plot_confusions(images, np.array([0, 1]), np.array([0, 0]), path=tmp_path / "c.png"))
+    seen = confusions(plot_confusion_grid(images, np.array([0, 1]), np.array([0, 0]), path=tmp_path / "c.png"))
     assert np.array_equal(seen[1, 0][0], images[1].transpose(1, 2, 0))
 
 
@@ -144,7 +144,7 @@ def test_confusions_in_color(tmp_path):
 )
 def test_labels_that_confusions_cannot_have(labels, predicted, error, tmp_path):
     with pytest.raises(error):
-        plot_confusions(IMAGES[:2], np.array(labels), np.array(predicted), classes=10, path=tmp_path / "c.png")
+        plot_confusion_grid(IMAGES[:2], np.array(labels), np.array(predicted), classes=10, path=tmp_path / "c.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +209,7 @@ def test_misclassified_images_come_the_surest_first(be, tmp_path):
         assert [text.get_text() for text in named] == ["0", "1", "2", "3"]
         assert [to_rgba(text.get_color()) for text in named].index(GREEN) == T[i]
         assert bars.get_xlim() == pytest.approx((0, 1.4))  # of all alike: the lengths can be compared
-    assert figure.get_supxlabel().startswith("Wrong: 4 of 6 images, the surest first. Bars: probability")
+    assert figure.get_supxlabel().startswith("Wrong: 4 of 6 images, the most confident first. Bars: probability")
 
 
 def test_a_few_of_them_are_the_surest_and_that_is_said(tmp_path):
@@ -227,7 +227,7 @@ def test_a_few_of_them_are_the_surest_and_that_is_said(tmp_path):
     assert [title for title, _, _ in cells(figure)] == ["bee, taken for cat", "dog, taken for ant"]
     assert [text.get_text() for text in cells(figure)[0][2].get_yticklabels()] == ["ant", "bee", "cat", "dog"]
     told = figure.get_supxlabel().replace("\n", " ")
-    assert told.startswith("Wrong: 4 of 6 images, here the 2 of which the network is surest.")
+    assert told.startswith("Wrong: 4 of 6 images, the 2 most confident are shown.")
     assert figure.get_suptitle() == "Animals"
     assert overlaps(figure) == []
     below = figure.findobj(lambda artist: getattr(artist, "get_text", str)() == figure.get_supxlabel())[0]
@@ -248,7 +248,7 @@ def test_they_are_those_of_a_trained_network_and_pixels_may_be_bytes(shape, inpu
     figure = plot_misclassified(network, IMAGES.reshape(shape), LABELS, limit=10, path=tmp_path / "m.png")
     shown = [pictures([image])[0].get_array().ravel().tolist() for _, image, _ in cells(figure)]
     assert shown == IMAGES[wrong[:10]].tolist()
-    assert figure.get_supxlabel().startswith(f"Wrong: {len(wrong)} of {len(IMAGES):,} images, here the 10")
+    assert figure.get_supxlabel().startswith(f"Wrong: {len(wrong)} of {len(IMAGES):,} images, the 10 most")
 
 
 def test_arrays_of_another_backend_than_the_network_are_taken(be, tmp_path):
@@ -290,9 +290,15 @@ NAN = np.where(np.arange(6)[:, None] == 3, np.nan, X)
 @pytest.mark.parametrize(
     ("last_layer", "x", "t", "error", "message"),
     [
-        (SoftmaxWithLoss(), X, X.argmax(axis=1), ArgumentError, "There is nothing to draw: .*right about all 6 images"),
-        (SigmoidWithLoss(), X, T, ArgumentError, r"SigmoidWithLoss\(\) has no classes that exclude each other"),
-        (IdentityWithLoss(), X, T, ArgumentError, r"IdentityWithLoss\(\) has no classes"),
+        (
+            SoftmaxWithLoss(),
+            X,
+            X.argmax(axis=1),
+            ArgumentError,
+            "There is nothing to draw: .*classifies all 6 images correctly",
+        ),
+        (SigmoidWithLoss(), X, T, ArgumentError, r"SigmoidWithLoss\(\) has no mutually exclusive classes"),
+        (IdentityWithLoss(), X, T, ArgumentError, r"IdentityWithLoss\(\) has no mutually exclusive classes"),
         (SoftmaxWithLoss(), NAN, T, DataError, r"not finite, in 1 of 6 samples; the first is at index \(3"),
         (SoftmaxWithLoss(), X[:5], T, ShapeError, r"Expected labels of shape \(5,\)"),
         (SoftmaxWithLoss(), X[0], T[:1], ShapeError, r"Expected images \(N, ...\).*x\[None\]"),

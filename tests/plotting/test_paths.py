@@ -34,7 +34,7 @@ def test_contour_lines_of_a_quadratic_are_equally_far_apart(tmp_path):
     [
         (np.hypot, {}, ArgumentError, "no path was given"),
         (np.hypot, {"SGD": [1, 2]}, ShapeError, r"'SGD' to be points .*got shape \(2,\)"),
-        (lambda x, y: 1.0, {"SGD": [(1, 2)]}, ShapeError, "f must give a number a point"),
+        (lambda x, y: 1.0, {"SGD": [(1, 2)]}, ShapeError, "f must return one number per point"),
     ],
 )
 def test_what_is_no_path_is_an_error(f, paths, error, message):

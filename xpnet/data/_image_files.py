@@ -1,6 +1,6 @@
-"""The files of a folder of images, and how one of them is read.
+"""List the files of a folder of images, and read one of them.
 
-The header of a file is read before its pixels, so that no file takes more memory than `most_pixels` allows.
+The header is read before the pixels, so that no file takes more memory than `most_pixels` allows.
 """
 
 import os
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.PngImagePlugin import PngImageFile
 
-__all__ = ["File", "Listing", "differing_neighbors", "list_files", "read_image"]
-
 _EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
-# What Windows, macOS and a Synology server put into folders; names that begin with a dot are passed over anyway.
+# Files that Windows, macOS and Synology servers add; names that begin with a dot are ignored anyway.
 _SYSTEM_FILES = {
     *("desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "$recycle.bin", "system volume information"),
     *("icon\r", "__macosx", "@eadir"),
 }
-# Folders under these names, next to each other, hold the parts of one data set.
+# Neighboring folders with these names are the parts of one data set.
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 class File(NamedTuple):
-    """A file that may be an image: its path inside the folder, its class, what tells whether it has changed."""
+    """A possible image: its path inside the folder, its class, and its size and time, to detect changes."""
 
     name: str
     label: int
@@ -42,7 +40,7 @@ class File(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The classes of a folder, the files in them, and what is neither."""
+    """The classes of a folder, their files, and the problems with anything else."""
 
     class_names: list[str]
     files: list[File]
@@ -50,10 +48,10 @@ class Listing(NamedTuple):
 
 
 def list_files(folder: Path, classes: Sequence[str] | None = None) -> Listing:
-    """List the files of each class, sorted by name; no file is opened.
+    """List the files of each class, sorted by name, without opening them.
 
-    A class is a sub-folder, with or without images, or, where `classes` is given, one of those names. Names that
-    Unicode writes in two ways are one name: macOS keeps accents and Korean syllables in parts.
+    The classes are the sub-folders, or `classes`. Names are compared in NFC, because macOS decomposes accents and
+    Korean syllables.
     """
     try:
         os.listdir(folder)
@@ -67,7 +65,7 @@ def list_files(folder: Path, classes: Sequence[str] | None = None) -> Listing:
         if stat.S_ISDIR(status.st_mode):
             folders[name] = path
         elif path.suffix.lower() in _EXTENSIONS:
-            problems[name] = "lies beside the classes; put it into the sub-folder of its class"
+            problems[name] = "is not in the sub-folder of a class; put it into the sub-folder of its class"
     class_names = sorted(set(map(_composed, folders))) if classes is None else list(classes)
     labels = {_composed(name): label for label, name in enumerate(class_names)}
     problems |= _doubtful_names(list(folders), class_names, labels)
@@ -84,7 +82,6 @@ def _composed(name: str) -> str:
 
 
 def _doubtful_names(folders: list[str], class_names: list[str], labels: dict[str, int]) -> dict[str, str]:
-    """The classes without a folder, and the folders that are no class or nearly the name of another."""
     doubtful = dict.fromkeys(class_names, "is one of `classes`, but not a folder")
     seen: dict[str, str] = {}
     for name in folders:
@@ -97,7 +94,7 @@ def _doubtful_names(folders: list[str], class_names: list[str], labels: dict[str
         doubtful.pop(class_names[labels[composed]], None)
         other = seen.setdefault(composed.casefold(), name)
         if _composed(other) != composed:
-            doubtful[name] = f"is another class than {other}, but their names differ in capitals alone"
+            doubtful[name] = f"is another class than {other}, but their names differ only in capitals"
         elif other != name:
             doubtful[name] = "has the name of another folder, written with other Unicode characters; both are one class"
     return doubtful
@@ -106,7 +103,7 @@ def _doubtful_names(folders: list[str], class_names: list[str], labels: dict[str
 def _files_of_class(name: str, folder: Path, label: int, problems: dict[str, str]) -> Iterator[File]:
     for inside, path, found in _entries(folder, f"{name}/", problems):
         if stat.S_ISDIR(found.st_mode):
-            problems[inside] = "is a folder inside a class, which is not looked into"
+            problems[inside] = "is a folder inside a class, which is not searched"
         elif not stat.S_ISREG(found.st_mode):
             problems[inside] = "is no regular file"
         elif path.suffix.lower() not in _EXTENSIONS:
@@ -116,7 +113,7 @@ def _files_of_class(name: str, folder: Path, label: int, problems: dict[str, str
 
 
 def _entries(folder: Path, prefix: str, problems: dict[str, str]) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """The visible contents of a folder, sorted; what cannot be looked at, such as a loop of links, is a problem."""
+    """The sorted visible contents of a folder; unreadable entries, such as loops of links, become problems."""
     try:
         names = sorted(name for name in os.listdir(folder) if not _is_hidden(name))
     except OSError as error:
@@ -136,7 +133,7 @@ def _is_hidden(name: str) -> bool:
 def differing_neighbors(folder: Path, class_names: Sequence[str]) -> dict[str, str]:
     """The other parts of a data set in ``train/``, ``test/``, ``val/`` that have these classes and more.
 
-    The labels of each part count its own folders, so that those of two such parts do not mean the same.
+    Each part numbers its own folders, so the labels of two such parts would not agree.
     """
     folder = Path(os.path.abspath(folder))
     if folder.name.lower() not in _PARTS:
@@ -155,14 +152,14 @@ def differing_neighbors(folder: Path, class_names: Sequence[str]) -> dict[str, s
 def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels: int) -> np.ndarray:
     """Read one image, uint8 (C, H, W).
 
-    A DataError says what is wrong with the file. An OSError or a MemoryError is not the file's fault: another time, or
-    on another computer, it may be read.
+    Raises a DataError, with a predicate, if the file is wrong. After an OSError or a MemoryError another attempt may
+    succeed.
     """
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 
     try:
-        # Pillow's warnings are of things that do not matter here.
+        # Pillow warns of things that do not matter here.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             if os.fstat(file.fileno()).st_size > 8 * most_pixels + 2**20:
                 raise DataError(f"has more bytes than an image of {most_pixels:,} pixels can have")
@@ -170,19 +167,19 @@ def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels:
             file.seek(0)
             if start not in (b"\xff\xd8", b"\x89P"):
                 raise DataError("is no JPEG or PNG image, whatever its name says")
-            # Not by Image.open(), which has a limit of its own, one for all programs.
+            # Not Image.open(), which has its own global limit.
             image = JpegImageFile(file) if start == b"\xff\xd8" else PngImageFile(file)
-            width, height = image.size  # of the header; nothing is decoded yet
+            width, height = image.size  # from the header, before decoding
             if width * height > most_pixels:
                 raise DataError(f"has {width:,} x {height:,} pixels, more than most_pixels={most_pixels:,}")
-            # Of a JPEG an eighth, a quarter or half of the width is decoded, where that is enough.
+            # Decodes a JPEG at 1/8, 1/4 or 1/2 of its size if that is enough.
             image.draft("RGB" if shape[0] == 3 else "L", (2 * max(shape[1:]),) * 2)
             opaque = _opaque_pixels(image, file) if isinstance(image, PngImageFile) else None
             return _as_array(image, opaque, shape, crop)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # Pillow raises what it likes for what is damaged
-        if isinstance(error, OSError) and error.errno is not None:  # of the system, and not of Pillow
+    except Exception as error:  # Pillow raises any error for damaged files
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system
             raise
         if "out of memory" in str(error):
             raise MemoryError from error
@@ -190,17 +187,17 @@ def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels:
 
 
 def _opaque_pixels(image: "PngImageFile", file: BinaryIO) -> "PillowImage | None":
-    """Where a PNG does not have its one transparent color (of a tRNS chunk): 255, else 0. None for no such color.
+    """The mask of the transparent color of a PNG (tRNS chunk): 0 at this color, else 255. None without such a color.
 
-    The color is written in the file's 1 to 16 bits, of which only the lowest count (PNG 3rd edition, 11.3.1.1). Pillow
-    compares it with the 8 bits that it makes of each sample, which is wrong for 2, 4 and 16.
+    The color has the file's 1 to 16 bits, of which only the lowest count (PNG 3rd edition, 11.3.1.1). Pillow compares
+    it with samples of 8 bits, which is wrong for 2, 4 and 16.
     """
     from PIL import Image, ImageChops
     from PIL.PngImagePlugin import PngImageFile
 
     if image.mode not in ("1", "L", "I;16", "RGB") or "transparency" not in image.info:
         return None
-    form = str(image.tile[0].args)  # how the samples of the file become those of Pillow
+    form = str(image.tile[0].args)  # how Pillow converts the samples
     color = image.info.pop("transparency")
     if form == "I;16B":
         return Image.fromarray((np.asarray(image) != color) * np.uint8(255))
@@ -215,7 +212,7 @@ def _opaque_pixels(image: "PngImageFile", file: BinaryIO) -> "PillowImage | None
             image.load()
             file.seek(0)
             low = PngImageFile(file)
-            low.tile = [low.tile[0]._replace(args="RGB;16L")]  # read as if the lower byte came last
+            low.tile = [low.tile[0]._replace(args="RGB;16L")]  # reads the lower byte
             high = [(image, channel, value >> 8) for channel, value in enumerate(color)]
             samples = [(low, channel, value) for _, channel, value in samples] + high
     for part, channel, value in samples:
@@ -230,7 +227,7 @@ def _as_array(
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    if image.mode == "I;16":  # which Pillow would cut off at 255
+    if image.mode == "I;16":  # Pillow would clip it at 255
         info = image.info
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         image.info = info

@@ -1,13 +1,12 @@
-"""Reading pickles of NumPy arrays, and running nothing: the book's files of weights (course row 7).
+"""Read pickles of NumPy arrays without running anything in them: the book's files of weights (course row 7).
 
-Loading a pickle may run any program; that is what pickles are. So a file is looked through, operation by operation,
-before anything of it is loaded, and may hold only what NumPy writes for a dictionary of arrays. And then not even
-NumPy's own functions are called on its behalf: the names that it may ask for stand for the small classes below, which
-check what they are given and make arrays of the file's own bytes.
+Loading a pickle may run any program. So all operations of a file are checked before it is loaded: only those that NumPy
+writes for a dictionary of arrays are allowed. Not even NumPy's own functions are called: the names in the file stand
+for the small classes below, which check their arguments and make arrays of the file's bytes.
 
-It is strict. What departs from what `pickle` and NumPy write is refused, be it harmless or not: then it is another
-file, or a damaged one. Of the book's sample_weight.pkl no byte but its numbers' can be changed and still give the same
-numbers.
+Everything that `pickle` and NumPy would write differently is refused, even if harmless, as another or a damaged file.
+In the book's sample_weight.pkl no byte outside the numbers can change without an error. Errors are predicates ("holds a
+list ..."), to which `xpnet.data.weights` adds the file.
 """
 
 import io
@@ -20,9 +19,7 @@ import numpy as np
 
 from xpnet.errors import DamagedFileError, DataError
 
-__all__ = ["read_pickled_arrays"]
-
-_MOST_OPERATIONS = 20_000  # an array takes some thirty; so memory is bounded by the size of the file
+_MAX_OPERATIONS = 20_000  # an array takes about thirty; bounds the memory
 
 _ALLOWED = {
     *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
@@ -30,21 +27,21 @@ _ALLOWED = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8"),
     *("BININT", "BININT1", "BININT2", "NONE", "NEWTRUE", "NEWFALSE", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
 }
-# What an operation that is not allowed makes, where people write it.
+# What common operations that are not allowed would make.
 _MADE = {
     **dict.fromkeys(("EMPTY_LIST", "LIST", "APPEND", "APPENDS"), "a list"),
     **dict.fromkeys(("EMPTY_SET", "ADDITEMS", "FROZENSET"), "a set"),
     **dict.fromkeys(("BINFLOAT", "FLOAT"), "a Python float"),
     **dict.fromkeys(("LONG", "LONG1", "LONG4"), "a large whole number"),
 }
-_BYTES_BEFORE_PROTOCOL_3 = ("_codecs encode", "__builtin__ bytes")  # such pickles have no operation for them
+_BYTES_BEFORE_PROTOCOL_3 = ("_codecs encode", "__builtin__ bytes")  # those protocols have no operation for bytes
 _PUTS, _GETS = ("BINPUT", "LONG_BINPUT", "MEMOIZE"), ("BINGET", "LONG_BINGET")
 
 
 class _StandIn:
-    """What a name in the file stands for.
+    """Base class of what a name in the file stands for.
 
-    Each has a ``__setstate__``: without one, the file could set attributes of the very class, for `pickle` lets it.
+    Without a ``__setstate__``, `pickle` would let the file set attributes of the class.
     """
 
     __slots__ = ()
@@ -54,7 +51,7 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    """What the file says of a dtype: floats, or the int64 of PyTorch's counters; and its byte order."""
+    """A dtype: floats, or the int64 of PyTorch's counters; and its byte order."""
 
     __slots__ = ("dtype",)
 
@@ -62,7 +59,7 @@ class _Dtype(_StandIn):
         code, *rest = arguments
         if (
             type(code) is not str or code not in ("f2", "f4", "f8", "i8") or rest != [0, 1]
-        ):  # or False, True, as newer NumPy writes
+        ):  # newer NumPy writes False, True
             raise DataError(
                 f"holds an array of dtype {code[:20] if type(code) is str else '?'}, expected were floats: f2, f4 or f8"
             )
@@ -76,7 +73,7 @@ class _Dtype(_StandIn):
 
 
 class _ArrayType(_StandIn):
-    """NumPy's class of arrays, which is handed over and never called."""
+    """NumPy's class of arrays, which is an argument and never called."""
 
     __slots__ = ()
 
@@ -85,7 +82,7 @@ class _ArrayType(_StandIn):
 
 
 class _Array(_StandIn):
-    """An array of the file: a view of the file's own bytes."""
+    """An array: a view of the file's bytes."""
 
     __slots__ = ("array",)
 
@@ -104,7 +101,7 @@ class _Array(_StandIn):
 
 
 class _FromBuffer(_Array):
-    """The same, as NumPy writes it since protocol 5."""
+    """An array, as NumPy writes it in protocol 5."""
 
     __slots__ = ()
 
@@ -123,30 +120,17 @@ _NAMES: dict[tuple[str, str], type] = {
 
 
 def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays in a pickle of a dictionary of names to floating NumPy arrays.
+    """Read a pickle (protocol 3, 4 or 5) of a dictionary of names to floating NumPy arrays.
 
-    Parameters
-    ----------
-    content
-        The whole file, a pickle of protocol 3, 4 or 5. The reader needs a few times its size of memory, whatever is in
-        it.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        New arrays, float16, float32, float64 or int64, in this machine's byte order.
-
-    Raises
-    ------
-    DataError
-        When it is anything else: with what is wrong as a predicate, so that the caller can put the file before it.
+    Needs a few times the memory of `content`, whatever is in it. Returns new arrays, float16, float32, float64 or
+    int64, in this machine's byte order; anything else raises a DataError.
     """
-    _look_through(content)
+    _check_operations(content)
     try:
         loaded = _Unpickler(io.BytesIO(content)).load()
     except DataError:
         raise
-    except Exception as error:  # pickle's documentation names no complete list
+    except Exception as error:  # the documentation of pickle has no complete list
         raise DamagedFileError(
             f"is damaged: it cannot be unpickled ({type(error).__name__}: {str(error)[:100]})"
         ) from error
@@ -166,8 +150,6 @@ def read_pickled_arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """One that knows the names of `_NAMES`, and no others."""
-
     def find_class(self, module: str, name: str) -> type:
         return _find(module, name)
 
@@ -181,8 +163,8 @@ def _find(module: str, name: str) -> type:
         ) from None
 
 
-def _look_through(content: bytes) -> None:
-    """Raise unless it holds only such operations as pickle writes for a dictionary of arrays, and as it writes them."""
+def _check_operations(content: bytes) -> None:
+    """Raise unless all operations are those that pickle writes for a dictionary of arrays."""
     operations = _operations(content)
     first, _, version, _ = operations[0]
     old = first != "PROTO" or version < 3
@@ -196,7 +178,7 @@ def _look_through(content: bytes) -> None:
         )
     _check_frames(operations, len(content))
     protocol, before = 0, ""
-    kept: list[str] = []  # the operations that made what is kept to be used again
+    kept: list[str] = []  # the operations before each memoized object
     for count, (name, since, argument, position) in enumerate(operations):
         if name not in _ALLOWED:
             what = f"{_MADE[name]}, by " if name in _MADE else ""
@@ -208,14 +190,14 @@ def _look_through(content: bytes) -> None:
                 f"is damaged: {name} at byte {position:,} has no place in a pickle of protocol {protocol}"
             )
         if name in _PUTS:
-            # Pickle numbers them 0, 1, 2, ...; another number might make the unpickler reserve gigabytes.
+            # Pickle numbers them 0, 1, 2, ...; another number might make the unpickler allocate gigabytes.
             if name != "MEMOIZE" and (argument != len(kept) or protocol >= 4):
                 raise DamagedFileError(
                     f"is damaged: {name} at byte {position:,} keeps number {argument}, not {len(kept)}"
                 )
             kept.append(before)
         if name in _GETS and (argument >= len(kept) or "TUPLE" in kept[argument]):
-            # A tuple of twice the same tuple, of twice the same tuple ...: two hundred would take for ever to compare.
+            # Tuples of twice the same tuple, nested two hundred times, would take forever to compare.
             raise DataError(f"is no pickle of arrays: {name} at byte {position:,} takes what NumPy takes once at most")
         before = name
     if position + 1 != len(content):
@@ -223,12 +205,12 @@ def _look_through(content: bytes) -> None:
 
 
 def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> None:
-    """Raise unless, from protocol 4 on, each operation lies in one frame as a whole, or is too large for any.
+    """Raise unless, from protocol 4 on, each operation lies in one frame, or is too large for any.
 
-    The unpickler reads frame by frame: where these do not fit the operations, it reads others than were looked at.
+    The unpickler reads frame by frame, so with other frames it would read other operations than were checked.
     """
     if operations[0][0] != "PROTO" or operations[0][2] < 4:
-        return  # without frames: FRAME itself has no place below protocol 4
+        return  # earlier protocols have no frames
     ends = [place for *_, place in operations[1:]] + [size]
     frame_end = 0
     for (name, _, argument, start), end in list(zip(operations, ends, strict=True))[1:]:
@@ -242,22 +224,22 @@ def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> Non
 
 
 def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
-    """The operations of a pickle: name, first protocol that has it, argument, place; none is carried out."""
+    """The operations of a pickle: name, first protocol that has it, argument, position. None is executed."""
     operations = []
     try:
         for operation, argument, position in pickletools.genops(content):
             operations.append((operation.name, operation.proto, argument, int(position or 0)))
-            if len(operations) > _MOST_OPERATIONS:
+            if len(operations) > _MAX_OPERATIONS:
                 break
-    except Exception as error:  # genops raises ValueError, and what decoding the arguments raises
+    except Exception as error:  # genops raises ValueError, and errors of decoding
         raise DamagedFileError(f"is damaged, or no pickle: {str(error)[:100]}") from error
-    if len(operations) > _MOST_OPERATIONS:
-        raise DataError(f"is no pickle of arrays: it has more than {_MOST_OPERATIONS:,} operations")
+    if len(operations) > _MAX_OPERATIONS:
+        raise DataError(f"is no pickle of arrays: it has more than {_MAX_OPERATIONS:,} operations")
     return operations
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    """The array of these bytes, not a copy of them."""
+    """An array on these bytes, without a copy."""
     if not isinstance(dtype, _Dtype) or type(data) not in (bytes, bytearray) or order not in ("C", "F"):
         raise DataError("holds an array that is not made of bytes and a floating dtype")
     if type(shape) is not tuple or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
@@ -265,6 +247,6 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise DataError(f"holds an array of shape {shape} of {dtype.dtype} in {len(data):,} bytes, which do not fit")
     array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
-    if array.flags.fnc != (order == "F"):  # NumPy says F only where it is not C as well, as a vector is
+    if array.flags.fnc != (order == "F"):  # NumPy writes F only if the array is not C-contiguous as well
         raise DataError(f"holds an array of shape {shape} in an order that NumPy does not write")
     return array

@@ -1,10 +1,10 @@
-"""Data augmentation: images shifted, rotated, mirrored and made noisy at random, in other ways in each step.
+"""Data augmentation: random shifts, rotations, mirroring and noise, different in each step.
 
-All of it is array code: positions are computed, pixels are gathered by `take`, and random numbers come from the hash of
-`xpnet._core.random`, whose key is the only state. So it runs on the network's device, it can be recorded with a step,
-and one seed gives the same images on every backend, up to rounding.
+All of it is array code: positions are computed, pixels gathered by `take`, and random numbers come from the hash of
+`xpnet._core.random`, whose key is the only state. So it runs on the network's device, can be captured with a step, and
+gives the same images on every backend for the same seed, up to rounding.
 
-An image is a row of pixels, (N, H*W), a plane, (N, H, W), or planes, (N, C, H, W). It is uint8 or floats, and stays so.
+Images have shape (N, H*W), (N, H, W) or (N, C, H, W), and are uint8 or floats; the result has the same shape and dtype.
 """
 
 import math
@@ -21,36 +21,36 @@ from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
 __all__ = ["Augmentation", "add_noise", "rotate", "shift"]
 
-_MAX_CHANNELS = 4  # of an image: red, green, blue and opacity. Larger first axes of images are taken for heights.
+_MAX_CHANNELS = 4  # red, green, blue and opacity; larger first axes are taken for heights
 
 
 class Augmentation:
-    """Shifts, rotates and mirrors each image of a batch at random, and adds noise; others at each call.
+    """Shift, rotate and mirror each image of a batch at random, and add noise; differently at each call.
 
     Parameters
     ----------
     shift
-        How many pixels at most, up or down and left or right; a fraction of a pixel is interpolated.
+        Maximum shift in pixels, vertically and horizontally; fractions are interpolated.
     rotate
-        How many degrees at most, either way.
+        Maximum rotation in degrees, in either direction.
     noise
-        The standard deviation of normal noise, where a pixel reaches from 0 to 1.
+        Standard deviation of normal noise, for pixels from 0 to 1.
     flip
         Mirror half of the images, left to right. Not for digits.
     image_shape
-        Height and width, or channels, height and width, of images that are rows; None where they are square. Also to
-        confirm that images such as (N, 8, 100, 1) do not have their channels last.
+        Height and width, or channels, height and width, of flattened images; None for squares. Also confirms that
+        images such as (N, 8, 100, 1) do not have their channels last.
     seed
-        A whole number for the same changes each time, on every backend; None for others. A second training with the
-        same object goes on with its random numbers: make one for each where the changes are to be the same.
+        Seed of the changes, the same on every backend; None for different ones each time. A second training with the
+        same object continues its random numbers.
 
     Attributes
     ----------
     key
-        int32, (1,): what the random numbers are made from. It moves beside the images, and on at each call.
+        int32, (1,): the state of the random numbers. It moves to the images' device, and advances at each call.
     recordable
-        Whether each call makes the same array operations, so that it can be recorded with a training step; a subclass
-        with a ``__call__`` of its own says so if it does.
+        Whether each call makes the same array operations, so that it can be captured with a training step. A subclass
+        with its own ``__call__`` must set it to True.
 
     Examples
     --------
@@ -87,11 +87,11 @@ class Augmentation:
             cls.recordable = False
 
     def __call__(self, x: Array) -> Array:
-        """The changed images, of the shape and dtype of `x`, which is left as it is."""
+        """The changed images; `x` is not modified."""
         n = _batch_shape(x, self.image_shape)[0]
         if self.shift or self.rotate or self.flip:
             u = _uniform((4, n), self._next_key(x), _precision(x))
-            # The four are drawn whichever are used, so that one more does not change the others.
+            # All four are always drawn, so that using one more does not change the others.
             dy, dx, degrees = 2 * self.shift * u[0, :], 2 * self.shift * u[1, :], 2 * self.rotate * u[2, :]
             xp = get_array_module(x)
             side = 1 - 2 * xp.astype(u[3, :] < 0, u.dtype) if self.flip else 1.0
@@ -107,22 +107,16 @@ class Augmentation:
 
 
 def shift(x: Array, dy: Any, dx: Any, *, image_shape: tuple[int, ...] | None = None) -> Array:
-    """Images moved `dy` pixels down and `dx` to the right; what comes in from outside is 0.
+    """Move images `dy` pixels down and `dx` to the right, filling with 0.
 
     Parameters
     ----------
     x
         Images: (N, C, H, W), (N, H, W) or (N, H*W), uint8 or floats.
     dy, dx
-        A number, or one for each image, (N,). By whole numbers pixels are moved as they are, by others they are
-        interpolated (bilinear).
+        One number, or one per image, (N,). Fractions are interpolated (bilinear).
     image_shape
-        Height and width, or channels, height and width, of images that are rows; None where they are square.
-
-    Returns
-    -------
-    Array
-        A new array, of the shape and dtype of `x`.
+        Height and width, or channels, height and width, of flattened images; None for squares.
 
     Examples
     --------
@@ -134,22 +128,16 @@ def shift(x: Array, dy: Any, dx: Any, *, image_shape: tuple[int, ...] | None = N
 
 
 def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None) -> Array:
-    """Images turned to the left about their middle; what comes in from outside is 0, what goes out is lost.
+    """Rotate images counterclockwise about their center, filling with 0.
 
     Parameters
     ----------
     x
         Images: (N, C, H, W), (N, H, W) or (N, H*W), uint8 or floats.
     degrees
-        A number, or one for each image, (N,). By quarter turns pixels are moved as they are, by others they are
-        interpolated (bilinear).
+        One number, or one per image, (N,). Quarter turns are exact, others are interpolated (bilinear).
     image_shape
-        Height and width, or channels, height and width, of images that are rows; None where they are square.
-
-    Returns
-    -------
-    Array
-        A new array, of the shape and dtype of `x`.
+        Height and width, or channels, height and width, of flattened images; None for squares.
 
     Examples
     --------
@@ -161,23 +149,18 @@ def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None
 
 
 def add_noise(x: Array, std: float, key: Array) -> Array:
-    """Images with normal noise added, of the standard deviation `std`, where a pixel reaches from 0 to 1.
+    """Add normal noise of standard deviation `std`, for pixels from 0 to 1.
 
-    So a float is changed by `std`, and a uint8 pixel by 255 times as much; it is then rounded, and kept from 0 to 255.
+    The noise of uint8 pixels is 255 times as large; they are rounded and clipped to 0 to 255.
 
     Parameters
     ----------
     x
         uint8 or floats, of any shape.
     std
-        The standard deviation.
+        Standard deviation.
     key
         int32, (1,): the same noise for the same key (see `xpnet._core.random`).
-
-    Returns
-    -------
-    Array
-        A new array, of the shape and dtype of `x`.
 
     Examples
     --------
@@ -199,18 +182,18 @@ def add_noise(x: Array, std: float, key: Array) -> Array:
     return xp.astype(xp.round(xp.clip(noise, 0, 255)), x.dtype)
 
 
-# --- pixels from elsewhere ------------------------------------------------------------------------------------------
+# --- moving pixels --------------------------------------------------------------------------------------------------
 
 
 def _moved(x: Array, dy: Any, dx: Any, degrees: Any, side: Any, image_shape: tuple[int, ...] | None) -> Array:
-    """Images mirrored where `side` is -1 and not where it is 1, then turned, then moved; interpolated once."""
+    """Mirror images where `side` is -1, then rotate, then move; interpolated once."""
     xp, (n, c, h, w), dtype = get_array_module(x), _batch_shape(x, image_shape), _precision(x)
     options = {"dtype": getattr(xp, dtype), **creation_device(x)}
     dy, dx, degrees, side = (
         _for_each_image(name, value, n, x, dtype)
         for name, value in {"dy": dy, "dx": dx, "degrees": degrees, "side": side}.items()
     )
-    # Where each pixel comes from, as seen from the middle: the way back of a turn to the left, y pointing down.
+    # The origin of each pixel relative to the center: the inverse of a counterclockwise rotation, y pointing down.
     cos, sin = _cos_sin(degrees)
     rows = xp.reshape(xp.arange(h, **options), (1, h, 1)) - (h - 1) / 2 - dy
     columns = xp.reshape(xp.arange(w, **options), (1, 1, w)) - (w - 1) / 2 - dx
@@ -231,9 +214,9 @@ def _moved(x: Array, dy: Any, dx: Any, degrees: Any, side: Any, image_shape: tup
 
 
 def _between(position: Array, length: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """The two pixels of a line that each position, seen from its middle, lies between, and how much counts of each.
+    """The two neighboring pixels, 0 to length - 1, of positions relative to the center of a line, and their weights.
 
-    Pixels are whole numbers 0 to length - 1; of one that would lie outside, where all is 0, nothing counts.
+    Pixels outside have weight 0.
     """
     xp = get_array_module(position)
     position = position + (length - 1) / 2
@@ -245,7 +228,7 @@ def _between(position: Array, length: int) -> tuple[tuple[Array, Array], tuple[A
 
 
 def _cos_sin(degrees: Array) -> tuple[Array, Array]:
-    """Cosine and sine, exact for quarter turns: those are taken away first and come back as 0, 1 and -1."""
+    """Cosine and sine, exact for quarter turns."""
     xp = get_array_module(degrees)
     quarters = xp.round(degrees / 90)
     rest = (degrees - 90 * quarters) * (math.pi / 180)
@@ -255,18 +238,17 @@ def _cos_sin(degrees: Array) -> tuple[Array, Array]:
 
 
 def _for_each_image(name: str, value: Any, n: int, x: Array, dtype: str) -> Array:
-    """A number for all images or one for each, so that it fits (N, H, W)."""
+    """One number for all images or one for each, to be broadcast to (N, H, W)."""
     xp = get_array_module(x)
     if not is_array(value):
         return xp.full((1, 1, 1), float(value), dtype=getattr(xp, dtype), **creation_device(x))
     if tuple(value.shape) not in ((), (n,)):
         raise ShapeError(f"{name} must be a number, or one for each of the {n} images; got shape {tuple(value.shape)}.")
-    # In one go: the device of `x` may not know the dtype that the numbers come in.
+    # In one call, because the device of `x` may not support the dtype of `value`.
     return xp.reshape(asarray(value, like=x, dtype=dtype), (-1, 1, 1))
 
 
 def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
-    """Height and width, or channels, height and width; None for neither."""
     if image_shape is None:
         return None
     if not isinstance(image_shape, tuple | list) or len(image_shape) not in (2, 3):
@@ -284,12 +266,12 @@ def _check_image_shape(image_shape: Any) -> tuple[int, ...] | None:
 
 
 def _has_channels_last(shape: Sequence[int]) -> bool:
-    """Whether the shape of a sample is rather (H, W, C) than (C, H, W)."""
+    """Whether the shape of a sample is probably (H, W, C)."""
     return len(shape) == 3 and shape[2] <= _MAX_CHANNELS < min(shape[0], shape[1])
 
 
 def _surely_has_channels_last(shape: Sequence[int]) -> bool:
-    """Not so (8, 100, 1), which may be the signals of eight sensors."""
+    """Not (8, 100, 1), which may be the signals of eight sensors."""
     return _has_channels_last(shape) and (shape[2] in (3, 4) or shape[0] == shape[1])
 
 
@@ -306,7 +288,7 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
         )
     if image_shape is not None and len(shape) > 1 and (1, *shape)[-3:] != (1, *image_shape)[-3:]:
         raise ShapeError(
-            f"image_shape={image_shape} is for images that are rows; x of shape {tuple(x.shape)} has its own height "
+            f"image_shape={image_shape} is for flattened images; x of shape {tuple(x.shape)} has its own height "
             "and width. Leave `image_shape` out."
         )
     if image_shape is not None:
@@ -316,8 +298,8 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
     if len(shape) not in (2, 3) or math.prod(shape) != width:
         said = "" if image_shape is None else f" with image_shape={image_shape}"
         raise ShapeError(
-            f"Images have shape (N, C, H, W), (N, H, W) or (N, H*W), got {tuple(x.shape)}{said}. Say how high and wide "
-            "rows are with `image_shape=(height, width)` or `image_shape=(channels, height, width)`."
+            f"Images have shape (N, C, H, W), (N, H, W) or (N, H*W), got {tuple(x.shape)}{said}. Give the height and "
+            "width of flattened images with `image_shape=(height, width)` or `image_shape=(channels, height, width)`."
         )
     c, h, w = shape if len(shape) == 3 else (1, *shape)
     return n, c, h, w
@@ -327,12 +309,12 @@ def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, in
 
 
 def _precision(x: Array) -> str:
-    """The dtype to compute in: float64 for float64, else float32, in which 16 bits or pixels lose nothing."""
+    """The dtype to compute in: float64 for float64, else float32."""
     return "float64" if dtype_name(x) == "float64" else "float32"
 
 
 def _uniform(shape: tuple[int, ...], key: Array, dtype: str) -> Array:
-    """Numbers spread evenly between -1/2 and 1/2, neither met: of 24 bits each, and so exact in float32 too."""
+    """Uniform numbers between -1/2 and 1/2, both excluded, of 24 bits each, which float32 represents exactly."""
     xp = get_array_module(key)
     u = xp.astype(random_bits(shape, key) >> 8, getattr(xp, dtype))
     u += 0.5
@@ -341,7 +323,7 @@ def _uniform(shape: tuple[int, ...], key: Array, dtype: str) -> Array:
 
 
 def _normal(shape: tuple[int, ...], key: Array, dtype: str) -> Array:
-    """Normal numbers of mean 0 and standard deviation 1, each from two even ones (G. Box and M. Muller, 1958)."""
+    """Standard normal numbers, each from two uniform ones (G. Box and M. Muller, 1958)."""
     xp = get_array_module(key)
     u = _uniform((2, *shape), key, dtype)
     return xp.sqrt(-2 * xp.log(0.5 - u[0, ...])) * xp.cos(2 * math.pi * u[1, ...])

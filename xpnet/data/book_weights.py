@@ -1,4 +1,4 @@
-"""The book's pre-trained weights (course row 7), read without running anything that their file might hold."""
+"""The book's pre-trained weights (course row 7)."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from xpnet._core.files import check_path
-from xpnet.data.array_files import content_sha256, read_arrays
+from xpnet.data.weights import content_sha256, read_arrays
 from xpnet.errors import DataError, DatasetUnavailableError
 
 __all__ = ["load_sample_weight"]
@@ -17,47 +17,45 @@ _MIRRORS = (
     "https://raw.githubusercontent.com/oreilly-japan/deep-learning-from-scratch/master/ch03/",
     "https://raw.githubusercontent.com/WegraLee/deep-learning-from-scratch/master/ch03/",
 )
-_AT_MOST = 2**20  # bytes; the file has 181,853
+_MAX_BYTES = 2**20  # the file has 181,853
 _PARAMETERS = ("W1", "b1", "W2", "b2", "W3", "b3")
-# Of its arrays, as `content_sha256` has it.
+# The `content_sha256` of its arrays.
 _SHA256 = "0a4fc810420ea3dbef9a75b5fe8a49eac1a8c26b10ac03d6d513f447af5a1ff8"
 
 _log = logging.getLogger("xpnet")
 
 
 def load_sample_weight(path: str | os.PathLike[str] | None = None, *, verify: bool = True) -> dict[str, np.ndarray]:
-    """The weights of the book's pre-trained network, 784-50-100-10 with sigmoids; for a `ThreeLayerNet`.
+    """Load the weights of the book's pre-trained network, 784-50-100-10 with sigmoids, for a `ThreeLayerNet`.
 
-    The book keeps them in a pickle, and loading a pickle can run any program. This reader admits NumPy arrays and
-    nothing else: a file with anything else in it is refused, by the name of what it wants to use, before any of it
-    runs.
+    The book's file is a pickle; as in `load_weights`, nothing in it is run.
 
     Parameters
     ----------
     path
-        The book's ``sample_weight.pkl``, or the same weights as a safetensors or npz file. None: the folder that
-        ``XPNET_DATA_DIR`` names, or its sub-folder ``book``; else the user's cache; else the book's own repository,
-        from where it goes into the cache.
+        The book's ``sample_weight.pkl``, or the same weights as a safetensors or npz file. None: the folder
+        ``XPNET_DATA_DIR`` or its sub-folder ``book``; else the user's cache; else the file is downloaded from the
+        book's repository into the cache.
     verify
-        Whether the weights must be the book's, number by number. False reads weights of one's own.
+        Whether to verify that the weights are the book's. False accepts any weights.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        ``W1 b1 W2 b2 W3 b3``, float32, the caller's own.
+        ``W1 b1 W2 b2 W3 b3``, new float32 arrays.
 
     Raises
     ------
     DataError
-        When the file is missing, damaged, holds anything but arrays of floats, or, with `verify`, other weights.
+        If the file is missing, damaged, holds anything but arrays of floats, or, with `verify`, other weights.
     DatasetUnavailableError
-        Where no path is given, the file is not on this machine, and nobody gave it.
+        If no path is given, the file is not on this machine, and no mirror provided it.
 
-    Source: K. Saitoh, *Deep Learning from Scratch*, ``ch03/sample_weight.pkl``, MIT licence.
+    Source: K. Saitoh, *Deep Learning from Scratch*, ``ch03/sample_weight.pkl``, MIT license.
 
     Examples
     --------
-    On the test images of MNIST these weights are right 9,352 times of 10,000::
+    These weights classify 9,352 of the 10,000 test images of MNIST correctly::
 
         network = ThreeLayerNet(784, 50, 100, 10).set_params(load_sample_weight())
     """
@@ -73,14 +71,14 @@ def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
     if found != _SHA256:
         raise DataError(
             f"{path} does not hold the book's weights: the SHA-256 of its arrays is {found}, expected was {_SHA256}. "
-            f"It has been left as it is. If they are weights of your own, use `load_sample_weight({str(path)!r}, "
+            f"It was not changed. If they are your own weights, use `load_sample_weight({str(path)!r}, "
             "verify=False)`."
         )
     return {name: arrays[name] for name in _PARAMETERS}
 
 
 def _own_file() -> Path | None:
-    """The file in the folder that the environment names, if it is there."""
+    """The file in the folder `XPNET_DATA_DIR`, if it is there."""
     folder = os.environ.get("XPNET_DATA_DIR")
     if not folder:
         return None
@@ -92,7 +90,7 @@ def _own_file() -> Path | None:
 
 
 def _from_cache() -> dict[str, np.ndarray]:
-    """The weights in the user's cache, where a file that is missing or wrong is downloaded first."""
+    """Read the weights from the user's cache, downloading a missing or wrong file first."""
     import pooch
 
     from xpnet.data._download import discard, download
@@ -106,12 +104,12 @@ def _from_cache() -> dict[str, np.ndarray]:
             _log.warning("%s It will be downloaded again.", error)
             discard(cached, "the book's file")
     try:
-        path = download(_NAME, cache, list(_MIRRORS), at_most=_AT_MOST, verify=lambda part: _read(part, verify=True))
+        path = download(_NAME, cache, list(_MIRRORS), at_most=_MAX_BYTES, verify=lambda part: _read(part, verify=True))
         return _read(path, verify=True)
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
         raise DatasetUnavailableError(
-            f"The book's weights are not in {cache} and nobody gave them:{reasons}\n"
+            f"The book's weights are not in {cache} and no mirror provided them:{reasons}\n"
             f"Put {_NAME} from the book's ch03 into a folder, and name it with `export XPNET_DATA_DIR=that-folder` "
             f"or `load_sample_weight('that-folder/{_NAME}')`."
         ) from None  # the reasons are all in the message

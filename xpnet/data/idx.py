@@ -1,22 +1,36 @@
-"""Sets of images in IDX files, the format of MNIST: Fashion-MNIST, KMNIST, EMNIST, QMNIST, and sets of one's own."""
+"""IDX files, the format of MNIST: single arrays, and sets of images such as Fashion-MNIST, EMNIST and QMNIST."""
 
+import gzip
+import hashlib
+import math
 import os
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._core.arrays import as_inputs
 from xpnet._core.checks import check_count, check_flag
-from xpnet._core.files import check_path
-from xpnet.data._idx import read_idx_file
+from xpnet._core.files import check_path, open_regular
 from xpnet.errors import ArgumentError, DataError
 from xpnet.functions import one_hot
 
-__all__ = ["Dataset", "as_asked", "check_switches", "find_idx_files", "folder_content", "load_idx", "read_idx"]
+__all__ = [
+    "Dataset",
+    "check_switches",
+    "describe_folder",
+    "find_idx_files",
+    "idx_sha256",
+    "list_folder",
+    "load_idx",
+    "read_idx",
+    "read_idx_file",
+    "transform",
+]
 
 Images: TypeAlias = NDArray[Any]
 Labels: TypeAlias = NDArray[Any]
@@ -24,10 +38,15 @@ Dataset: TypeAlias = tuple[tuple[Images, Labels], tuple[Images, Labels]]
 
 FileKind: TypeAlias = tuple[str, str, str]  # ("emnist-letters", "train", "images"): set, part, content
 
-# The names of the published files, dots and underscores in them having become dashes.
+# The names of the published files, with dots and underscores replaced by dashes.
 _NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<part>train|test|t10k)-(?P<content>images|labels)-idx\d(?:-[a-z0-9]+)?")
 _PARTS = [(part, content) for part in ("train", "test") for content in ("images", "labels")]
 _MAX_SHOWN = 8  # entries of a folder in a message
+
+# By the third byte of a file; the numbers are big-endian.
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MAX_DIMENSIONS = 32
+_MAX_GZIP_RATIO = 1032  # the most bytes that a byte of a gzip file can unpack to
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -36,21 +55,21 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path
-        The file. The format has uint8, int8, int16, int32, float32 and float64, in up to 32 dimensions.
+        The file: uint8, int8, int16, int32, float32 or float64, in up to 32 dimensions.
 
     Returns
     -------
     numpy.ndarray
-        The numbers as they are in the file, in this machine's byte order; the caller's own.
+        A new array with the dtype of the file, in this machine's byte order.
 
     Raises
     ------
     DataError
-        When the file is missing, is no IDX file, or has not as many numbers as its header says.
+        If the file is missing, is no IDX file, or does not have the size that its header states.
 
     Examples
     --------
-    The labels of QMNIST have eight numbers each, the first of which is the class::
+    The labels of QMNIST are rows of eight numbers, the first of which is the class::
 
         t_train = read_idx("qmnist-train-labels-idx2-int.gz")[:, 0]
     """
@@ -67,42 +86,40 @@ def load_idx(
     transposed: bool | None = None,
     first_label: int | None = None,
 ) -> Dataset:
-    """Load a set of images in the form of MNIST: four IDX files, whatever is in them, each gzipped or not.
+    """Load a set of images in the form of MNIST: four IDX files, each gzipped or not.
 
-    It reads Fashion-MNIST, KMNIST, the sets of EMNIST, and one's own. `load_mnist` compares MNIST, Fashion-MNIST and
-    KMNIST with what was published; here that the files fit one another is all that is verified.
+    Reads Fashion-MNIST, KMNIST, the sets of EMNIST, and your own. Only the consistency of the files is verified;
+    `load_mnist` compares MNIST, Fashion-MNIST and KMNIST with the published files.
 
     Parameters
     ----------
     source
-        A folder that holds the files, itself or in a sub-folder ``raw`` or ``gzip``, under such names as
+        A folder with the files, or with a sub-folder ``raw`` or ``gzip`` of them, with names such as
         ``train-images-idx3-ubyte``, ``t10k-labels.idx1-ubyte.gz`` or ``emnist-letters-test-images-idx3-ubyte``. Or the
-        four files themselves: training images, training labels, test images, test labels.
+        four files: training images, training labels, test images, test labels.
     normalize
-        Pixels as float32 from 0 to 1 (each times 1/255) if true, which needs uint8; as they are in the file if not.
+        True: pixels as float32 from 0 to 1 (uint8 times 1/255); False: pixels as in the file.
     flatten
-        Images of shape (N, H W) if true, (N, 1, H, W) if not.
+        True: images of shape (N, H*W); False: (N, 1, H, W).
     one_hot_label
-        Labels as float32 of shape (N, classes) if true, as int64 of shape (N,) if not. There are as many classes as
-        the largest label says.
+        True: labels as float32 of shape (N, classes), up to the largest label; False: int64 of shape (N,).
     name
-        Which set, where the folder holds several: ``"emnist-letters"``, the beginning of its files' names.
+        Set to load if the folder holds several: ``"emnist-letters"``, the beginning of its files' names.
     transposed
-        Whether the files hold the columns of the images as rows. None: those of EMNIST do, known by their names.
+        Whether the files hold the columns of the images as rows; None: if their names are those of EMNIST.
     first_label
-        The label of the first class, which becomes 0. None: 1 for ``emnist-letters``, known by its name; else 0, and
-        labels that begin at another are an error.
+        Label of the first class, which becomes 0. None: 1 for ``emnist-letters``, else 0; labels that begin at another
+        number are then an error.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test)
-        NumPy arrays of the caller's own.
+        New NumPy arrays.
 
     Raises
     ------
     DataError
-        When a file is missing or damaged, the files do not fit one another, or the labels do not begin at
-        `first_label`.
+        If a file is missing or damaged, the files do not belong together, or the labels do not begin at `first_label`.
 
     Examples
     --------
@@ -134,21 +151,21 @@ def load_idx(
         )
     classes = int(max(t_train.max(), t_test.max())) + 1
     return (
-        as_asked(x_train, t_train, normalize, flatten, classes if one_hot_label else None),
-        as_asked(x_test, t_test, normalize, flatten, classes if one_hot_label else None),
+        transform(x_train, t_train, normalize, flatten, classes if one_hot_label else None),
+        transform(x_test, t_test, normalize, flatten, classes if one_hot_label else None),
     )
 
 
 def check_switches(normalize: Any, flatten: Any, one_hot_label: Any) -> None:
-    """Raise an ArgumentError where one of a loader's switches is neither True nor False."""
+    """Raise an ArgumentError unless each of a loader's switches is True or False."""
     for name, value in {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}.items():
         check_flag(name, value)
 
 
-def as_asked(
+def transform(
     images: Images, labels: Labels, normalize: bool, flatten: bool, classes: int | None
 ) -> tuple[Images, Labels]:
-    """Images and labels in the form that the switches of a loader ask for, in new arrays; one-hot for `classes`."""
+    """Apply the switches of a loader to images and labels, in new arrays; one-hot labels for `classes`."""
     channels = images.reshape(len(images), -1, *images.shape[-2:])
     x: Images = channels.reshape(len(images), -1) if flatten else channels
     x = as_inputs(x, np.dtype(np.float32)) if normalize else x.copy()
@@ -159,11 +176,11 @@ def _read(path: Path) -> NDArray[Any]:
     try:
         return read_idx_file(path)
     except DataError as error:
-        raise DataError(f"{path} {error}.") from error.__cause__  # the message already says all that the inner one does
+        raise DataError(f"{path} {error}.") from error.__cause__  # the new message contains the old one
 
 
 def _check_pair(files: Sequence[Path], images: Images, labels: Labels, normalize: bool) -> None:
-    """Raise unless these are images and their labels."""
+    """Raise a DataError unless these are images and their labels."""
     x_file, t_file = files
     if images.ndim not in (3, 4):
         raise DataError(f"{x_file} holds an array of shape {images.shape}, expected were images: (N, H, W).")
@@ -202,51 +219,52 @@ def _first_label(asked: int | None, train_file: Path, train_lowest: int, test_fi
     return asked
 
 
-# --- where the files are ----------------------------------------------------------------------------------------------
+# --- finding the files ------------------------------------------------------------------------------------------------
 
 
 def find_idx_files(folder: Path) -> dict[FileKind, Path]:
-    """The IDX files in a folder, by what their names say.
+    """Find the IDX files in a folder by their names.
 
-    Names as unpacking programs and web sites change them are known: dots or underscores for dashes, upper case, with
-    and without ``.gz``, a file in a folder of its own name. Where a file is there twice, gzipped is taken.
+    Names changed by unpacking programs and web sites are recognized: dots or underscores for dashes, upper case, with
+    or without ``.gz``, a file in a folder of its own name. Of two copies the gzipped one is used.
     """
-    found = _by_kind(folder / entry for entry in _listing(folder))
+    found = _by_kind(folder / entry for entry in list_folder(folder))
     for kind, path in found.items():
         if path.is_dir():
-            found[kind] = _by_kind(path / entry for entry in _listing(path)).get(kind, path)
+            found[kind] = _by_kind(path / entry for entry in list_folder(path)).get(kind, path)
     return found
 
 
 def _by_kind(paths: Iterable[Path]) -> dict[FileKind, Path]:
-    """Those of some paths that are named as IDX files are."""
+    """The paths with names of IDX files."""
     found = {}
     for path in paths:
         match = _NAME.fullmatch(re.sub(r"[._ ]", "-", path.name.lower().removesuffix(".gz")))
-        if match and not path.name.startswith("."):  # macOS puts a file "._NAME" beside each
+        if match and not path.name.startswith("."):  # macOS adds a file "._NAME" for each
             part = "train" if match["part"] == "train" else "test"
             found[match["set"] or "", part, match["content"]] = path
     return found
 
 
-def folder_content(folder: Path) -> str:
-    """What is in a folder, in a sentence for a message."""
+def describe_folder(folder: Path) -> str:
+    """A sentence on the contents of a folder, for messages."""
     if not folder.exists():
         return f"There is no folder {folder}."
     if not folder.is_dir():
         return f"{folder} is a file, not a folder."
-    names = [f"{entry}/" if (folder / entry).is_dir() else entry for entry in _listing(folder)]
+    names = [f"{entry}/" if (folder / entry).is_dir() else entry for entry in list_folder(folder)]
     more = f" and {len(names) - _MAX_SHOWN:,} more" if len(names) > _MAX_SHOWN else ""
     return f"It holds {', '.join(names[:_MAX_SHOWN])}{more}." if names else "It is empty."
 
 
-def _listing(folder: Path) -> list[str]:
+def list_folder(folder: Path) -> list[str]:
+    """The sorted names in a folder; empty if there is no such folder."""
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise DataError(f"The folder {folder} cannot be read ({error}). Give yourself the right to.") from error
+        raise DataError(f"The folder {folder} cannot be read ({error}). Change its permissions.") from error
 
 
 def _four_files(source: Any, name: str | None) -> list[Path]:
@@ -273,6 +291,79 @@ def _four_files(source: Any, name: str | None) -> list[Path]:
         which = f"the set {chosen!r} in {folder}" if chosen else f"{folder}"
         raise DataError(
             f"Four IDX files were expected, but {which} lacks {', '.join(missing)}, such as "
-            f"train-images-idx3-ubyte or train-images.idx3-ubyte.gz. {folder_content(folder)}"
+            f"train-images-idx3-ubyte or train-images.idx3-ubyte.gz. {describe_folder(folder)}"
         )
     return [found[chosen, part, content] for part, content in _PARTS]
+
+
+# --- the format ------------------------------------------------------------------------------------------------------
+
+
+def read_idx_file(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """Read an IDX file, gzipped or not, into a read-only array, allocating no more than the file can hold.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Expected shape of an array of bytes, if known.
+
+    Raises
+    ------
+    DataError
+        The message is a predicate, to which the caller adds the file or the address.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            # By content, because browsers may unpack a .gz without changing its name.
+            gzipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if gzipped:
+                return _read_array(gzip.GzipFile(fileobj=file), size * _MAX_GZIP_RATIO, shape)  # type: ignore[arg-type]
+            return _read_array(file, size, shape)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"is damaged: it cannot be decompressed ({error}), a whole gzip file was expected") from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error}), a readable file was expected") from error
+
+
+def _read_array(file: BinaryIO, at_most: int, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Read two zero bytes, the dtype, the number of dimensions, each size as big-endian uint32, and the numbers."""
+    head = file.read(4)
+    known = len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES and 0 < head[3] <= _MAX_DIMENSIONS
+    if not known or (shape is not None and head[2] != 0x08):
+        expected = "00 00, a dtype and the number of dimensions" if shape is None else f"00 00 08 {len(shape):02x}"
+        raise DataError(
+            f"is not an IDX file{' of bytes' if shape else ''}: it {_beginning(head)}, expected was {expected}"
+        )
+    sizes = file.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
+        raise DataError(
+            f"is cut short: it has {4 + len(sizes):,} bytes, expected were {head[3]} dimensions and numbers"
+        )
+    found, dtype = tuple(np.frombuffer(sizes, ">u4").tolist()), np.dtype(_DTYPES[head[2]])
+    if shape is not None and found != shape:
+        raise DataError(f"holds an array of shape {found}, expected was {shape}: it is another file under this name")
+    if not all(found):
+        raise DataError(f"holds an array of shape {found}, expected was one with numbers in it")
+    start, size = 4 + len(sizes), math.prod(found) * dtype.itemsize
+    # One more byte detects a file that is too long, without unpacking all of a gzip bomb.
+    numbers = file.read(min(size, at_most) + 1)
+    if len(numbers) != size:
+        problem = f"is cut short: it has {start + len(numbers):,} bytes" if len(numbers) < size else "is too long"
+        raise DataError(f"{problem}, expected were {start + size:,} (decompressed)")
+    array = np.frombuffer(numbers, dtype).reshape(found)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def idx_sha256(array: NDArray[np.uint8]) -> str:
+    """The SHA-256 of the decompressed IDX file of an array of bytes."""
+    digest = hashlib.sha256(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _beginning(head: bytes) -> str:
+    return f"begins with {head.hex(' ')}" if len(head) == 4 else f"has {len(head)} bytes"

@@ -26,23 +26,23 @@ __all__ = ["ImageFolder", "load_image_folder"]
 
 Put: TypeAlias = Callable[[int, np.ndarray], None]
 
-_MOST_TOLD = 100  # files that a message names; `problems` has them all
-_CACHE_FORMAT = 2  # part of a cache's name: one of another version is not found
+_MAX_NAMED = 100  # files in a message; `problems` has them all
+_CACHE_FORMAT = 2  # part of a cache's name, so that other versions are not used
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder, as `load_image_folder` gives them.
+    """The result of `load_image_folder`.
 
     Attributes
     ----------
     train, test
-        Each a pair: images, uint8 (N, C, H, W), and labels, int64 (N,); in random order.
+        Images, uint8 (N, C, H, W), and labels, int64 (N,), in random order.
     class_names
-        The names of the sub-folders, sorted, or what was given as `classes`: label k is ``class_names[k]``. A class
-        without images has a name and a label too.
+        The sorted names of the sub-folders, or the argument `classes`: label k is ``class_names[k]``, also for classes
+        without images.
     problems
-        What could not be used, and why, by the path inside the folder.
+        Reasons why something could not be used, by path inside the folder.
     """
 
     train: tuple[np.ndarray, np.ndarray]
@@ -65,65 +65,62 @@ def load_image_folder(
     strict: bool = False,
     verbose: bool = True,
 ) -> ImageFolder:
-    """Load a folder in which each sub-folder is a class and holds its JPEG and PNG files.
+    """Load a folder with a sub-folder of JPEG and PNG files for each class.
 
-    Photographs are turned upright as their cameras noted (EXIF), transparent pixels are laid on white, palettes and 16
-    bits become 8. Sub-folders of a class are not looked into. Files whose name begins with a dot are passed over, and
-    so are those of the system, such as ``desktop.ini``, ``Thumbs.db`` and ``__MACOSX``.
+    Photographs are rotated as their EXIF data say, transparent pixels become white, palettes and 16 bits become 8 bits.
+    Sub-folders of a class, hidden files and system files (``desktop.ini``, ``Thumbs.db``, ``__MACOSX``) are ignored.
 
     Parameters
     ----------
     folder
         The folder.
     size
-        Height and width of the images that are made.
+        Height and width of the resulting images.
     classes
-        The names of the classes in the order of their labels; None for the sub-folders, sorted. Where training and
-        test images lie in two folders, give the second the ``class_names`` of the first: labels are then the same, also
-        where one of the folders lacks a class.
+        Names of the classes in the order of their labels; None for the sorted sub-folders. If training and test images
+        are in two folders, give the second the ``class_names`` of the first, so that labels agree even if one of the
+        folders lacks a class.
     color
-        Three channels, red, green and blue (True), or one, the brightness (False).
+        True: three channels (RGB); False: one (brightness).
     split
-        The share of each class that becomes the test set, from 0 up to, but not, 1, rounded down.
+        Fraction of each class for the test set, at least 0 and below 1, rounded down.
     seed
-        A whole number: the same gives the same split and order, however the file system lists the files.
+        Seed of the split and of the order, which do not depend on the order of the file system.
     crop
-        Keep the proportions, and cut away what is too wide or too high on both sides (True), or squash (False).
+        True: keep the proportions and crop both sides; False: squash.
     cache
-        A folder to keep the made images in: then they are not in memory, but in a file there that is mapped, read as
-        it is used, and found again as long as neither the images nor the arguments change. The arrays are for reading.
-        For what does not fit into memory.
+        Folder for the resulting images, for sets that do not fit into memory. They are then a read-only memory map of a
+        file there, which is reused until the images or the arguments change.
     most_pixels
-        How many pixels an image may have. Decoding takes up to 16 bytes for each.
+        Maximum number of pixels of an image. Decoding takes up to 16 bytes for each.
     strict
-        Raise where something cannot be used, instead of a warning.
+        Raise an error instead of a warning if something cannot be used.
     verbose
-        Show a progress bar where there is a terminal and it takes long.
+        Show a progress bar on a terminal if it takes long.
 
     Returns
     -------
     ImageFolder
-        Its `train` and `test` are what a `Trainer` takes; where `test` is empty, because `split` is 0 or classes are
-        small, with ``None, None`` in its place.
+        Its `train` and `test` are arguments of a `Trainer`, which takes ``None, None`` for an empty `test`.
 
     Warns
     -----
     UserWarning
-        Naming each file that cannot be used, each class without images, and each folder that is not one of `classes`.
-        Also, unless `classes` is given, each class that `folder` lacks and a folder next to it has, where they are
-        called ``train``, ``test`` or ``val``.
+        For each file that cannot be used, each class without images, and each folder that is not one of `classes`.
+        Without `classes`, also for each class that `folder` lacks and a neighboring folder has, if they are called
+        ``train``, ``test`` or ``val``.
 
     Raises
     ------
     DataError
-        There is no such folder, or no usable image in it; with `strict`, the same that is warned of otherwise.
+        If there is no such folder, or no usable image in it; with `strict`, instead of each warning.
     ImportError
-        Pillow, which reads the files, is not installed.
+        If Pillow is not installed.
 
     Notes
     -----
-    A `Trainer` on NumPy reads a mapped set minibatch by minibatch. On a GPU all of it is moved there, once; and
-    ``validation=0.2`` makes a copy in memory.
+    A `Trainer` on NumPy reads a mapped set minibatch by minibatch. A GPU gets all of it, once, and ``validation=0.2``
+    makes a copy in memory.
 
     Examples
     --------
@@ -150,7 +147,7 @@ def load_image_folder(
     shape = (3 if color else 1, *_check_size(size))
     check_between("split", split, 0, 1, below=True)
     check_count("most_pixels", most_pixels)
-    check_count("seed", seed, 0)  # and not None: another split each time would mix the two sets
+    check_count("seed", seed, 0)  # not None: another split each time would mix the two sets
     place, kept_in = check_path("folder", folder), None if cache is None else check_path("cache", cache)
     if kept_in is not None and kept_in.resolve().is_relative_to(place.resolve()):
         raise ArgumentError(f"cache={str(cache)!r} lies in the folder of images. Choose a folder outside of it.")
@@ -170,7 +167,7 @@ def load_image_folder(
         loaded = _through_cache(kept_in, versions, (len(files), *shape), fill)
     if classes is None:
         loaded = replace(loaded, problems=loaded.problems | differing_neighbors(place, loaded.class_names))
-    _tell(folder, loaded.problems, strict=strict)
+    _report(folder, loaded.problems, strict=strict)
     return loaded
 
 
@@ -191,13 +188,13 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     return check_count("the height in size", size[0]), check_count("the width in size", size[1])
 
 
-def _tell(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: bool) -> None:
-    """Name each problem: in an error where that is wanted, else in a warning."""
+def _report(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: bool) -> None:
+    """Report all problems in an error or a warning."""
     if not problems:
         return
     lines = [f"\n  {name if name.isprintable() else ascii(name)} {why}" for name, why in sorted(problems.items())]
-    if len(lines) > _MOST_TOLD:
-        lines[_MOST_TOLD:] = [f"\n  and {len(lines) - _MOST_TOLD:,} more, which `problems` has"]
+    if len(lines) > _MAX_NAMED:
+        lines[_MAX_NAMED:] = [f"\n  and {len(lines) - _MAX_NAMED:,} more, which `problems` has"]
     count = f"{len(problems):,} problem{'s' * (len(problems) > 1)}"
     message = f"There {'is' if len(problems) == 1 else 'are'} {count} in {os.fspath(folder)}:{''.join(lines)}"
     if strict:
@@ -207,7 +204,7 @@ def _tell(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: b
 
 @dataclass(frozen=True)
 class _Index:
-    """What is in a block of images: those for training at its beginning, those for testing at its end."""
+    """The labels of a block of images: training images at its beginning, test images at its end."""
 
     train: list[int]
     test: list[int]
@@ -215,7 +212,7 @@ class _Index:
     problems: dict[str, str]
 
     def over(self, block: np.ndarray) -> ImageFolder:
-        """The data set whose images lie in `block`, as views of it."""
+        """The data set, with views of the images in `block`."""
         train, test = (np.array(labels, dtype=np.int64) for labels in (self.train, self.test))
         x_train, x_test = block[: len(train)], block[len(block) - len(test) :]
         return ImageFolder((x_train, train), (x_test, test), self.class_names, self.problems)
@@ -224,10 +221,10 @@ class _Index:
 def _fill(
     put: Put, files: "tqdm[File]", listing: Listing, split: float, read: Callable[[Path], np.ndarray]
 ) -> tuple[_Index, bool]:
-    """Put each image that can be read into its place; which set it belongs to is decided as it comes.
+    """Read all images, and put each to the training or the test images.
 
-    Each class sends every n-th of its images to the test set, so that the share is right whatever is broken. The flag
-    says whether another attempt would give the same: not where the system failed, for want of memory, say.
+    Every n-th readable image of a class goes to the test set, so that the fraction is right whatever is broken. The
+    flag is False if another attempt might have another result, as after a lack of memory.
     """
     train: list[int] = []
     test: list[int] = []
@@ -248,12 +245,12 @@ def _fill(
         put(len(listing.files) - 1 - len(test) if for_testing else len(train), pixels)
         (test if for_testing else train).append(file.label)
     if not train and not test:
-        reasons = "".join(f"\n  {name} {why}" for name, why in sorted(problems.items())[:_MOST_TOLD])
+        reasons = "".join(f"\n  {name} {why}" for name, why in sorted(problems.items())[:_MAX_NAMED])
         raise DataError(f"There is no image to use. Expected sub-folders of JPEG and PNG files.{reasons}")
     for name, count in zip(listing.class_names, counts, strict=True):
         if not count:
             problems.setdefault(name, "is a class without a usable image; it keeps its label")
-    # From the end of the block backwards is how the test set was filled.
+    # The test set was filled backwards from the end of the block.
     return _Index(train, test[::-1], listing.class_names, problems), repeatable
 
 
@@ -261,13 +258,13 @@ def _rounded_down(share: float) -> int:
     return int(share + 1e-9)  # 0.29 * 100 is 28.999999999999996
 
 
-# --- in a file ------------------------------------------------------------------------------------------------------
+# --- the cache ------------------------------------------------------------------------------------------------------
 
 
 def _through_cache(
     folder: Path, versions: list[Any], shape: tuple[int, ...], fill: Callable[[Put], tuple[_Index, bool]]
 ) -> ImageFolder:
-    """The data set from its two files, which are written first where they are not there; their name is a hash."""
+    """Read the data set from its two files, whose name is a hash, after writing them if they are missing."""
     import hashlib
 
     name = hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:32]
@@ -289,7 +286,7 @@ def _through_cache(
 
 
 def _read_cache(images: Path, index: Path, shape: tuple[int, ...]) -> ImageFolder | None:
-    """The data set, its images mapped; None where one of its files is missing, changed or damaged."""
+    """The data set with mapped images; None if one of its files is missing, changed or damaged."""
     try:
         content = json.loads(index.read_text())
         known = {name: content[name] for name in _Index.__annotations__}
@@ -297,14 +294,14 @@ def _read_cache(images: Path, index: Path, shape: tuple[int, ...]) -> ImageFolde
             return None
         block = _mapped(images)
         return _Index(**known).over(block) if block.shape == shape and block.dtype == np.uint8 else None
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):  # whatever damaged text leads to
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):  # from damaged text
         return None
 
 
 def _signed(content: dict[str, Any], images: Path) -> dict[str, Any]:
-    """What an index holds, and a checksum of it and of the size and time of the file of images.
+    """The content of an index, with a checksum of it and of the size and time of the file of images.
 
-    Not of the images, which a checksum would have to read: they may be larger than the memory.
+    The checksum does not cover the images, which may be larger than the memory.
     """
     import hashlib
 
@@ -314,15 +311,15 @@ def _signed(content: dict[str, Any], images: Path) -> dict[str, Any]:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """The array in a .npy file, read as it is used; of the type of which all arrays are."""
+    """A memory map of a .npy file, as a plain ndarray."""
     return np.asarray(npy.open_memmap(path, mode="r"))
 
 
 @contextmanager
 def _writing(path: Path, shape: tuple[int, ...]) -> Iterator[Put]:
-    """Write a .npy file image by image, in any order, whole or not at all.
+    """Write a .npy file atomically, image by image in any order.
 
-    Not into a mapped file: where the disk is full, that ends the program without a word.
+    Not through a memory map: a full disk would end the program without an error.
     """
     import shutil
 

@@ -1,4 +1,4 @@
-"""Images to learn from: MNIST and two sets of its form, downloaded once and verified, and small digits at hand."""
+"""MNIST, Fashion-MNIST and KMNIST, downloaded once and verified, and small digits that come with xpnet."""
 
 import hashlib
 import logging
@@ -11,8 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._core.files import check_path, open_regular
-from xpnet.data._idx import idx_sha256, read_idx_file
-from xpnet.data.idx import Dataset, as_asked, check_switches, find_idx_files, folder_content
+from xpnet.data.idx import (
+    Dataset,
+    check_switches,
+    describe_folder,
+    find_idx_files,
+    idx_sha256,
+    list_folder,
+    read_idx_file,
+    transform,
+)
 from xpnet.errors import ArgumentError, DataError, DatasetUnavailableError
 
 __all__ = ["load_digits", "load_mnist"]
@@ -22,17 +30,17 @@ _TRAIN_IMAGES, _TEST_IMAGES = (60000, 28, 28), (10000, 28, 28)
 
 @dataclass(frozen=True)
 class _Published:
-    """A set of four files as it was published.
+    """A published set of four files.
 
     Attributes
     ----------
     title
-        What people call it.
+        Name for messages.
     mirrors
-        Addresses that the name of a file is appended to.
+        Addresses to which the name of a file is appended.
     files
-        By name, in the order of load_mnist's result: the shape of the array, and the SHA-256 of its file: of the
-        decompressed content, or (`gzipped`) of the published ``.gz``.
+        By name, in the order of load_mnist's result: the shape of the array, and the SHA-256 of the decompressed
+        content, or (`gzipped`) of the published ``.gz``.
     folders
         Sub-folders that may hold the files, in lower case.
     """
@@ -109,44 +117,43 @@ def load_mnist(
 ) -> Dataset:
     """Load MNIST: 60,000 handwritten digits for training and 10,000 for testing, 28 x 28 pixels each.
 
-    The four files come from the first of these that has them: `data_dir`; the folder that the environment variable
-    ``XPNET_DATA_DIR`` names; the user's cache; the internet, from where they go into the cache. A folder holds them,
-    each gzipped or not, itself, in a sub-folder ``mnist``, or in the ``raw`` of either (as torchvision leaves them);
-    names with dots for dashes, and files in folders of their own names, are found too. Each load verifies each file by
-    its SHA-256. One that is wrong is replaced in the cache, and reported, never touched, in a folder of yours.
+    The four files are searched in `data_dir`, the folder of the environment variable ``XPNET_DATA_DIR``, and the user's
+    cache, and else downloaded into the cache. They may be gzipped, and lie in the folder, in a sub-folder ``mnist``, or
+    in a sub-folder ``raw`` of either (as with torchvision); names with dots for dashes, and files in folders of their
+    own names, are found too. Each load verifies the SHA-256 of each file. A wrong file is replaced in the cache, and
+    only reported, never changed, in your own folder.
 
     Parameters
     ----------
     normalize
-        Pixels as float32 from 0 to 1 (each times 1/255) if true, as uint8 from 0 to 255 if not.
+        True: pixels as float32 from 0 to 1 (each times 1/255); False: uint8 from 0 to 255.
     flatten
-        Images of shape (N, 784) if true, (N, 1, 28, 28) if not.
+        True: images of shape (N, 784); False: (N, 1, 28, 28).
     one_hot_label
-        Labels as float32 of shape (N, 10) if true, as int64 of shape (N,) if not.
+        True: labels as float32 of shape (N, 10); False: int64 of shape (N,).
     data_dir
-        A folder that holds the four files.
+        A folder with the four files.
     dataset
-        ``"mnist"``, or a set of the same form, with ten classes and as many images: ``"fashion"``, Fashion-MNIST,
-        photographs of clothes, in a sub-folder ``fashion`` or ``FashionMNIST``; ``"kmnist"``, KMNIST, Japanese
-        characters, in a sub-folder ``kmnist``. The checksums published for these are those of the ``.gz`` files: of
-        unpacked files in a folder of yours the form alone is verified. `load_idx` reads other sets.
+        ``"mnist"``, or a set of the same size: ``"fashion"``, Fashion-MNIST, photographs of clothes, in a sub-folder
+        ``fashion`` or ``FashionMNIST``; ``"kmnist"``, KMNIST, Japanese characters, in a sub-folder ``kmnist``. The
+        published checksums of these are of the ``.gz`` files, so of your unpacked files only the form is verified.
+        `load_idx` reads other sets.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test)
-        NumPy arrays of the caller's own.
+        New NumPy arrays.
 
     Raises
     ------
     DatasetUnavailableError
-        The files are not on this machine, and no mirror gave them.
+        If the files are not on this machine, and no mirror provided them.
     DataError
-        A file cannot be read or is not the file that MNIST's authors published; `data_dir` lacks the files;
-        a folder holds only some of them.
+        If a file cannot be read or is not the published one, or a folder lacks some of the files.
 
     Note
     ----
-    One of the course's notes prints (6000, 10) as the shape of the one-hot training labels: a slip for (60000, 10).
+    One of the course's notes prints (6000, 10) as the shape of the one-hot training labels, instead of (60000, 10).
 
     Source: course row 6; Y. LeCun, C. Cortes and C. J. C. Burges, *The MNIST database of handwritten digits*;
     H. Xiao, K. Rasul and R. Vollgraf, *Fashion-MNIST*, 2017, arXiv:1708.07747; T. Clanuwat et al., *Deep Learning for
@@ -171,34 +178,34 @@ def load_mnist(
     train_x, train_t, test_x, test_t = arrays
     classes = 10 if one_hot_label else None
     return (
-        as_asked(train_x, train_t, normalize, flatten, classes),
-        as_asked(test_x, test_t, normalize, flatten, classes),
+        transform(train_x, train_t, normalize, flatten, classes),
+        transform(test_x, test_t, normalize, flatten, classes),
     )
 
 
 def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: bool = False) -> Dataset:
     """Load the small handwritten digits that come with xpnet: 1,437 for training, 360 for testing, 8 x 8 pixels each.
 
-    They need no network. The split is fixed: the first 1,437 images of the original file, and the last 360. The
-    file's order is kept, because shuffling would put digits of one writer on both sides.
+    The split is fixed: the first 1,437 images of the original file, and the last 360, in the file's order, because
+    shuffling would put digits of one writer on both sides.
 
     Parameters
     ----------
     normalize
-        Pixels as float32 from 0 to 1 (each times 1/255) if true, as uint8 from 0 to 255 if not.
+        True: pixels as float32 from 0 to 1 (each times 1/255); False: uint8 from 0 to 255.
     flatten
-        Images of shape (N, 64) if true, (N, 1, 8, 8) if not.
+        True: images of shape (N, 64); False: (N, 1, 8, 8).
     one_hot_label
-        Labels as float32 of shape (N, 10) if true, as int64 of shape (N,) if not.
+        True: labels as float32 of shape (N, 10); False: int64 of shape (N,).
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test)
-        NumPy arrays of the caller's own.
+        New NumPy arrays.
 
     Note
     ----
-    The original has pixels from 0 to 16; here they are 0 to 255, as in MNIST. ``round(x * 16 / 255)`` gives them back.
+    The original pixels from 0 to 16 are scaled to 0 to 255, as in MNIST; ``round(x * 16 / 255)`` restores them.
 
     Source: E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository,
     1998, https://doi.org/10.24432/C50P49, CC BY 4.0.
@@ -221,30 +228,24 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
         images, labels = arrays["images"], arrays["labels"]
     classes = 10 if one_hot_label else None
     return (
-        as_asked(images[:1437], labels[:1437], normalize, flatten, classes),
-        as_asked(images[1437:], labels[1437:], normalize, flatten, classes),
+        transform(images[:1437], labels[:1437], normalize, flatten, classes),
+        transform(images[1437:], labels[1437:], normalize, flatten, classes),
     )
 
 
-# Where the files are.
+# --- finding the files ----------------------------------------------------------------------------------------------
 
 
 def _find(folder: Path, published: _Published) -> dict[str, Path]:
-    """Those of the four files that are in `folder`, or in one of its sub-folders if more are there."""
+    """The files of the set in `folder`, or in the sub-folder that holds most of them."""
     found = [_find_in(place, published) for place in _places(folder, published)]
     return max(found, key=len)
 
 
 def _places(folder: Path, published: _Published) -> list[Path]:
-    """The folder, those in it that are named after the set, and the folders ``raw`` of all of these."""
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    except OSError as error:
-        raise DataError(f"The folder {folder} cannot be read ({error}). Give yourself the right to.") from error
-    named = [folder / name for name in names if name.lower() in published.folders]
-    # Sets share the names of their files: what lies in the folder itself is MNIST unless a sub-folder is there.
+    """The folder, its sub-folders named after the set, and the sub-folders ``raw`` of these."""
+    named = [folder / name for name in list_folder(folder) if name.lower() in published.folders]
+    # All sets have the same file names: files in the folder itself are MNIST unless there is a sub-folder.
     places = [folder, *named] if published is _SETS["mnist"] else [*named, folder]
     return [place / sub for place in places for sub in ("", "raw")]
 
@@ -256,7 +257,7 @@ def _find_in(place: Path, published: _Published) -> dict[str, Path]:
 
 
 def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
-    """The four files in the folder that the caller or the environment names; none if the environment's has none."""
+    """The four files in the folder given by the caller or the environment; none if the latter has none."""
     folder = data_dir if data_dir is not None else os.environ.get("XPNET_DATA_DIR") or None
     if folder is None:
         return {}
@@ -264,13 +265,13 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
     path = check_path(named_by, folder)
     found = _find(path, published)
     if data_dir is None and published is not _SETS["mnist"] and _is_mnist(found):
-        found = {}  # the names of the files are the same in all sets
+        found = {}  # all sets have the same file names
     missing = [name for name in published.files if name not in found]
     if missing and (found or data_dir is not None):
         raise DataError(
             f"{published.title} is four files; the folder {path} and its sub-folder {published.folders[0]} lack "
-            f"{', '.join(missing)} (each may be gzipped, with .gz after the name). {folder_content(path)} Put them "
-            f"there, or do without {named_by}, and all four are downloaded."
+            f"{', '.join(missing)} (each may be gzipped, with .gz after the name). {describe_folder(path)} Put them "
+            f"there, or leave out {named_by} to download all four."
         )
     if missing:
         _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", path, published.title)
@@ -278,7 +279,7 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
 
 
 def _is_mnist(files: dict[str, Path]) -> bool:
-    """Whether these are the files of MNIST, by the smallest of them."""
+    """Whether the smallest of the files is MNIST's."""
     name = "t10k-labels-idx1-ubyte"
     shape, sha256 = _SETS["mnist"].files[name]
     try:
@@ -287,11 +288,11 @@ def _is_mnist(files: dict[str, Path]) -> bool:
         return False
 
 
-# Reading, verifying and downloading.
+# --- reading, verifying and downloading -----------------------------------------------------------------------------
 
 
 def _verified(path: Path, name: str, published: _Published, *, downloaded: bool) -> NDArray[np.uint8]:
-    """The array in a file that has a published checksum, or where none can be had of it, as of what was unpacked."""
+    """Read a file and verify its checksum; of an unpacked file without a published checksum, its labels."""
     shape, sha256 = published.files[name]
     array = read_idx_file(path, shape)
     content = idx_sha256(array)
@@ -305,14 +306,16 @@ def _verified(path: Path, name: str, published: _Published, *, downloaded: bool)
             raise DataError(f"is not the published file: it is that of {other.title}. Use `dataset={key!r}` to load it")
     if published.gzipped and not downloaded:
         if array.ndim == 1 and array.max() > 9:
-            raise DataError(f"holds the label {array.max()}, expected were labels from 0 to 9: it is of another set")
+            raise DataError(
+                f"holds the label {array.max()}, expected were labels from 0 to 9: it belongs to another set"
+            )
         return array
     what = f"file has SHA-256 {gzipped}" if published.gzipped else f"content has SHA-256 {content}"
     raise DataError(f"is not the published file: its {what}, expected was {sha256}")
 
 
 def _gzip_sha256(path: Path) -> str | None:
-    """The SHA-256 of a gzip file as it is; None for other files."""
+    """The SHA-256 of a gzip file, compressed; None for other files."""
     with open_regular(path) as file:
         if file.read(2) != b"\x1f\x8b":
             return None
@@ -321,21 +324,21 @@ def _gzip_sha256(path: Path) -> str | None:
 
 
 def _read(files: dict[str, Path], name: str, published: _Published, *, downloaded: bool = False) -> NDArray[np.uint8]:
-    """The array in one of the files, which are the user's own or have just been downloaded."""
+    """Read one of the user's own files or of the downloaded files."""
     path = files[name]
     try:
         return _verified(path, name, published, downloaded=downloaded)
     except DataError as error:
         folder = os.path.commonpath([file.parent for file in files.values()])
         raise DataError(
-            f"{path} {error}. It has been left as it is: put {published.mirrors[0]}{name}.gz in its place, or do "
-            f"without the folder, and {published.title} is downloaded. If the folder holds another set, use "
+            f"{path} {error}. It was not changed. Replace it with {published.mirrors[0]}{name}.gz, or leave out the "
+            f"folder to download {published.title}. If the folder holds another set, use "
             f"`load_idx({folder!r})`."
-        ) from error.__cause__  # the message already says all that the inner DataError does
+        ) from error.__cause__  # the new message contains the old one
 
 
 def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
-    """The four arrays from the user's cache, where a file that is missing or wrong is downloaded first."""
+    """Read the four arrays from the user's cache, downloading missing and wrong files first."""
     import pooch
 
     from xpnet.data._download import discard
@@ -343,9 +346,7 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
     cache = Path(pooch.os_cache("xpnet")) / dataset
     found, mirrors, arrays = _find_in(cache, published), list(published.mirrors), []
     if len(found) < len(published.files):
-        _log.info(
-            "%s is not on this machine: asking for it on the internet, which may take some seconds.", published.title
-        )
+        _log.info("%s is not on this machine. Downloading it may take some seconds.", published.title)
     for name in published.files:
         if name in found:
             try:
@@ -361,11 +362,11 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
 
 
 def _download(name: str, cache: Path, mirrors: list[str], published: _Published, dataset: str) -> Path:
-    """The path of the file, now in the cache."""
+    """Download a file into the cache, and return its path."""
     from xpnet.data._download import download
 
     shape, _ = published.files[name]
-    at_most = math.prod(shape) + 2**16  # gzip adds less than this even to what it cannot compress
+    at_most = math.prod(shape) + 2**16  # gzip adds less than this even to random data
     try:
         return download(
             f"{name}.gz",
@@ -383,7 +384,7 @@ def _download(name: str, cache: Path, mirrors: list[str], published: _Published,
         sub = "" if published is _SETS["mnist"] else f" (in its sub-folder {published.folders[0]})"
         more = "" if published is _SETS["mnist"] else f", dataset={dataset!r}"
         raise DatasetUnavailableError(
-            f"{published.title} is not in {cache} and no mirror gave it:{reasons}{also}\n"
+            f"{published.title} is not in {cache} and no mirror provided it:{reasons}{also}\n"
             f"Put the four files {', '.join(published.files)} (each may be gzipped, with .gz after the name) into a "
             f"folder{sub}, and name it with `export XPNET_DATA_DIR=that-folder` or "
             f"`load_mnist(data_dir='that-folder'{more})`."

@@ -1,4 +1,4 @@
-"""What a convolutional network learns, and what it makes of an image."""
+"""Plots of the filters and activations of convolutional networks."""
 
 import math
 import os
@@ -13,12 +13,12 @@ from xpnet._core.checks import check_count, check_labels
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.networks.network import Network
 from xpnet.plotting.figures import finished, new_figure
-from xpnet.plotting.images import add_score_bars, as_colours_or_grey, is_form_of, names_of_classes
+from xpnet.plotting.images import add_score_bars, as_color_or_gray, can_reshape, class_labels
 
 __all__ = ["plot_activations", "plot_filters"]
 
-_MAX_NAMED = 20  # classes whose names stand below their bars
-_FEWEST_COLUMNS = 6  # of the maps' width, so that strips and bars have a place where there are few maps
+_MAX_NAMED = 20  # classes with names below their bars
+_MIN_COLUMNS = 6  # columns of maps, for strips and bars
 
 
 # --- filters --------------------------------------------------------------------------------------------------------
@@ -34,25 +34,24 @@ def plot_filters(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """The filters of a convolution as small images; with `after`, before and after training, side by side.
+    """Plot the filters of a convolution as small images; with `after`, before and after training.
 
-    Each side has a scale of its own, symmetric about 0, which is mid-grey: the darker, the higher the weight, as ink is
-    dark in the pictures of digits. Three channels are red, green and blue, the brighter, the higher; of filters with
-    more of them one channel is shown. The figure says all this.
+    Each side has its own scale, symmetric about 0 (mid-gray); dark is high, like ink. Three channels are red, green and
+    blue, bright is high; of filters with more channels one is shown. The figure states what is shown.
 
     Parameters
     ----------
     before, after
-        Filters, (FN, C, FH, FW), of any backend. The parameter of a network changes in its place as it learns, so keep
-        ``before = network.state.weights()["W1"]``, which is a copy.
+        Filters, (FN, C, FH, FW), of any backend. Training changes parameters in place, so keep a copy:
+        ``before = network.state.weights()["W1"]``.
     channel
-        Which channel to show; None for colours where there are three, else for the first.
+        Channel to show; None for colors if there are three, else for the first.
     limit
-        How many filters to show at most, the first of them.
+        Maximum number of filters.
     columns
-        How many stand side by side; None for about as many as there are rows.
+        Filters per row; None for a square.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -75,14 +74,14 @@ def plot_filters(
     for part, (name, filters) in zip(figure.subfigures(1, len(sides), squeeze=False)[0], sides.items(), strict=True):
         _draw_filters(part, filters[:shown], channel, (rows, columns))
         part.suptitle(name)
-    told = [f"the first {shown} of {count} filters"] if shown < count else []
+    notes = [f"the first {shown} of {count} filters"] if shown < count else []
     unknown = sum(np.count_nonzero(~np.isfinite(filters[:shown])) for filters in sides.values())
-    told += [f"{unknown:,} weights are not finite"] if unknown else []
+    notes += [f"{unknown:,} weights are not finite"] if unknown else []
     if channels == 3 and channel is None:
-        told.append("channels as red, green, blue: grey is 0")
+        notes.append("channels as red, green, blue: gray is 0")
     elif channels > 1:
-        told.append(f"channel {channel or 0} of {channels} (from 0)")
-    figure.supxlabel(textwrap.fill(", ".join(told), int(14 * figsize[0])), fontsize=9)
+        notes.append(f"channel {channel or 0} of {channels} (from 0)")
+    figure.supxlabel(textwrap.fill(", ".join(notes), int(14 * figsize[0])), fontsize=9)
     figure.suptitle(title)
     return finished(figure, path)
 
@@ -98,7 +97,7 @@ def _filters(name: str, given: Array) -> np.ndarray:
 
 
 def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.ndarray) -> None:
-    """That they are of one convolution, and not one array, which training has changed in its place."""
+    """Raise unless both are filters of one convolution, and different arrays."""
     if filters.shape != trained.shape:
         raise ShapeError(
             f"before and after must be filters of one convolution, got shapes {filters.shape} and {trained.shape}. "
@@ -106,20 +105,20 @@ def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.nd
         )
     if before is after or np.shares_memory(filters, trained):
         raise ArgumentError(
-            "before and after are the same array, which learning has changed in its place. Keep a copy before the "
-            "training with `before = network.state.weights()['W1']`."
+            "before and after are the same array, which training changes in place. Keep a copy before the training "
+            "with `before = network.state.weights()['W1']`."
         )
 
 
 def _draw_filters(part: Any, filters: np.ndarray, channel: int | None, grid: tuple[int, int]) -> None:
-    """One side of the figure: the filters on one scale, and the bar that tells it."""
-    bound, in_colour = _largest(filters), filters.shape[1] == 3 and channel is None
+    """Draw one side of the figure: the filters on one scale, and its color bar."""
+    bound, in_color = _largest(filters), filters.shape[1] == 3 and channel is None
     panels = part.subplots(*grid, squeeze=False)
     for axes in panels.flat[len(filters) :]:
         axes.set_axis_off()
     for axes, weights in zip(panels.flat, filters, strict=False):
-        picture = np.moveaxis(0.5 + weights / (2 * bound), 0, -1) if in_colour else weights[channel or 0]
-        shown = axes.imshow(picture, cmap="gray" if in_colour else "gray_r", vmin=-bound, vmax=bound)
+        picture = np.moveaxis(0.5 + weights / (2 * bound), 0, -1) if in_color else weights[channel or 0]
+        shown = axes.imshow(picture, cmap="gray" if in_color else "gray_r", vmin=-bound, vmax=bound)
         axes.set(xticks=[], yticks=[])
     bar = part.colorbar(shown, ax=panels, location="bottom", shrink=0.9, aspect=30)
     bar.set_ticks([-bound, 0, bound], labels=[f"{-bound:.2g}", "0", f"{bound:.2g}"])
@@ -128,7 +127,7 @@ def _draw_filters(part: Any, filters: np.ndarray, channel: int | None, grid: tup
 
 
 def _largest(values: np.ndarray) -> float:
-    """The largest magnitude, of what is finite; 1 where all are 0, because a scale needs a length."""
+    """The largest finite magnitude, or 1 if all are 0."""
     return float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
 
 
@@ -136,7 +135,7 @@ def _largest(values: np.ndarray) -> float:
 
 
 class _Row(NamedTuple):
-    """What a layer gives out: its name, the shape of one sample, and the sample as pictures, (n, H, W) or (1, H, W, 3).
+    """The output of a layer: its name, the shape of one sample, and the sample as pictures, (n, H, W) or (1, H, W, 3).
 
     A vector is a picture one pixel high, a strip.
     """
@@ -160,33 +159,33 @@ def plot_activations(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """What an image becomes, layer by layer: maps where a layer gives out images, a strip where it gives out a vector.
+    """Plot the output of each layer for one image: maps of an image, a strip of a vector.
 
-    A row has one scale: from white at 0 to black where nothing in it is negative, else blue below 0 and red above. At
-    the end are the probabilities of the classes, or their scores where there are none, as in `plot_scores`; none of
-    them in a regression. The layers work as in inference, and the network stays as it was: a copy of it is asked.
+    Each row has one scale: white at 0 to black if nothing is negative, else blue below 0, red above. The last row has
+    the class probabilities (or scores, as in `plot_scores`); a regression has none. The layers run in inference mode,
+    and the network is not changed.
 
     Parameters
     ----------
     network
         Any network. Of layers inside a layer, as in `Residual`, the result is shown.
     x
-        One image, or a batch of one, flattened or not; uint8 or floats, of any backend. Three channels are colours.
+        One image, or a batch of one, flattened or not; uint8 or floats, of any backend. Three channels are colors.
     label
-        What the image is, where that is known: then a highest bar elsewhere is red.
+        Class of the image, if known; a highest bar of another class is then red.
     class_names
-        What the classes are called; none for their numbers.
+        Names of the classes; by default their numbers.
     channels
-        How many maps of a layer to show at most, the first of them.
+        Maximum number of maps per layer.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     rows, outputs = _activations(network, x, check_count("channels", channels))
-    columns = max(_FEWEST_COLUMNS, *(len(row.pictures) for row in rows))
+    columns = max(_MIN_COLUMNS, *(len(row.pictures) for row in rows))
     heights = [0.35 if row.is_strip else 1.0 for row in rows] + [1.6] * len(outputs)
     figure = new_figure(path, figsize=(columns + 2.6, 1.12 * sum(heights) + 0.6), layout="constrained")
     widths = [1.7, *[1] * columns, 0.12]
@@ -201,34 +200,34 @@ def plot_activations(
         places = [grid[i, 1:-1]] if row.is_strip else [grid[i, j + 1] for j in range(len(row.pictures))]
         _draw_row([figure.add_subplot(place) for place in places], figure.add_subplot(grid[i, -1]), row)
     for name, values in outputs.items():
-        called = names_of_classes(class_names, len(values))
+        names = class_labels(class_names, len(values))
         if label is not None:
             check_labels(np.array([label]), (1, len(values)))
         _write_name(figure.add_subplot(grid[-1, 0]), name, f"of {len(values)} classes")
         axes = figure.add_subplot(grid[-1, 1:-1])
         highest = add_score_bars(axes, values, label)
         axes.margins(y=0.2)
-        told = f"no highest {name}: not all are numbers" if highest is None else f"highest {name}: {called[highest]}"
-        known = "" if label is None else f"; it is {called[label]}"
-        axes.set(xlabel=f"{told}{known}", xlim=(-0.5, len(values) - 0.5))
-        if len(class_names) and len(called) <= _MAX_NAMED:
-            long = sum(map(len, called)) > 10 * columns
-            axes.set_xticks(range(len(called)), called, rotation=90 if long else 0)
+        result = f"no highest {name}: not all are numbers" if highest is None else f"highest {name}: {names[highest]}"
+        known = "" if label is None else f"; it is {names[label]}"
+        axes.set(xlabel=f"{result}{known}", xlim=(-0.5, len(values) - 0.5))
+        if len(class_names) and len(names) <= _MAX_NAMED:
+            long = sum(map(len, names)) > 10 * columns
+            axes.set_xticks(range(len(names)), names, rotation=90 if long else 0)
     figure.suptitle(title)
     return finished(figure, path)
 
 
 def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row], dict[str, np.ndarray]]:
-    """The input and what each layer makes of it; and of classes, where there are such, the probabilities or scores."""
+    """The input and the output of each layer; and the probabilities or scores of the classes, if any."""
     x = _as_batch_of_one(network, network.asarray(x))
-    scores = network.predict(x)  # which also says that x does not fit
+    scores = network.predict(x)  # raises if x does not fit
     y = as_inputs(x, network.state.like.dtype)
     rows = [_input_row(to_numpy(y)[0], channels)]
     with network.state.lock:
         views = network.state.views()
     for name, layer in zip(network.layers, views, strict=True):
         y = layer.forward(y)
-        rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy: a layer may use its memory again
+        rows.append(_row(name, np.array(to_numpy(y)[0]), channels))  # a copy, because a layer may reuse its memory
     if scores.ndim != 2 or not network.last_layer.classifies:
         return rows, {}
     if hasattr(network.last_layer, "probabilities"):
@@ -239,19 +238,19 @@ def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row],
 def _as_batch_of_one(network: Network, x: Array) -> Array:
     shape = network.input_shape
     for given in (x.shape, x.shape[1:] if x.shape[:1] == (1,) else None):
-        if shape is not None and given is not None and is_form_of(given, shape):
+        if shape is not None and given is not None and can_reshape(given, shape):
             return get_array_module(x).reshape(x, (1, *shape))
     if x.ndim == 1 or x.ndim == (3 if shape is None else len(shape)):
         return x[None, ...]
     if x.ndim == 0 or x.shape[0] != 1:
-        raise ShapeError(f"One image is drawn, got x of shape {tuple(x.shape)}. Take one of them, such as `x[0]`.")
+        raise ShapeError(f"Expected one image, got x of shape {tuple(x.shape)}. Use one of them, such as `x[0]`.")
     return x
 
 
 def _input_row(x: np.ndarray, channels: int) -> _Row:
-    """The input as an image, where it can be one: square, if it is a vector."""
+    """The input as an image if possible; a vector if it is square."""
     if (x.ndim == 1 and math.isqrt(x.size) ** 2 == x.size) or (x.ndim == 3 and len(x) == 3):
-        return _Row("input", x.shape, as_colours_or_grey(x[np.newaxis]))
+        return _Row("input", x.shape, as_color_or_gray(x[np.newaxis]))
     return _row("input", x, channels)
 
 
@@ -261,14 +260,14 @@ def _row(name: str, values: np.ndarray, channels: int) -> _Row:
 
 
 def _write_name(axes: Any, name: str, below: str) -> None:
-    """What a row is, at its left."""
+    """Write the name of a row to its left."""
     axes.set_axis_off()
     axes.text(1, 0.5, name, ha="right", va="bottom", fontsize=10)
     axes.text(1, 0.45, below, ha="right", va="top", fontsize=8, color="0.35")
 
 
 def _draw_row(panels: list[Any], bar: Any, row: _Row) -> None:
-    """The pictures of a row, on one scale that a bar at the end tells; colours need none."""
+    """Draw the pictures of a row on one scale, with a color bar unless they are in color."""
     bound, signed = _largest(row.pictures), bool((row.pictures < 0).any())
     options = {"cmap": "RdBu_r" if signed else "gray_r", "vmin": -bound if signed else 0, "vmax": bound}
     for axes, picture in zip(panels, row.pictures, strict=True):

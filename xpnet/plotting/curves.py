@@ -1,4 +1,4 @@
-"""Learning curves: of one training, of several over one axis, and of pairs in a grid."""
+"""Learning curves of one training, of several in one panel, and of groups in a grid of panels."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -10,17 +10,17 @@ from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import finished, new_figure, panel_grid
 
-__all__ = ["plot_grid_of_runs", "plot_learning_curves", "plot_runs", "smooth_curve"]
+__all__ = ["plot_learning_curves", "plot_run_grid", "plot_runs", "smooth_curve"]
 
 _MARKERS = "osD^vXP*"
-_MARKERS_A_LINE = 15
-_MAX_NAMED_RUNS = 20  # in a legend, which would else be higher than the figure
-_MAX_TOLD_RUNS = 4  # in a small panel, whose points are not finite
-_MAX_DOTTED = 50  # points of a loss that have a dot each: one point alone has no line
+_MARKERS_PER_LINE = 15
+_MAX_NAMED_RUNS = 20  # in a legend; more would make it higher than the figure
+_MAX_NOTED_RUNS = 4  # with non-finite points, in a small panel
+_MAX_DOTTED = 50  # points of a loss that get a dot each, since a single point has no line
 
 
 class _Quantity(NamedTuple):
-    """What goes without saying of a quantity: its horizontal axis, where that begins, its height, its empty corner."""
+    """Defaults for a quantity: horizontal axis and its first value, vertical limits, corner of the legend."""
 
     xlabel: str
     first: int
@@ -47,22 +47,22 @@ def plot_learning_curves(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """The loss by iteration, and the accuracies by epoch, test dashed, validation dash-dotted (course row 18).
+    """Plot the loss by iteration and the accuracies by epoch; test dashed, validation dash-dotted (course row 18).
 
     Parameters
     ----------
     loss
-        One number an iteration.
+        One value per iteration.
     epochs
-        When the accuracies were taken, in epochs.
+        Epochs at which the accuracies were computed.
     train_acc, test_acc, val_acc
-        The accuracies, 0 to 1; each may be empty. Where all are, there is no place for them.
+        Accuracies, 0 to 1; each may be empty. If all are, they have no panel.
     val_loss, iterations
-        The loss on the validation set, and after how many iterations it was taken.
+        Loss on the validation set, and the iterations after which it was computed.
     evaluated_samples
-        How many samples of each set the accuracies are of, at most; None for all. The figure says so.
+        Maximum number of samples of each set used for the accuracies, shown in the figure; None for all.
     path
-        Where to write the picture; None for a figure of pyplot's, to be shown with ``plt.show()``.
+        File to write; None for a pyplot figure, to be shown with ``plt.show()``.
 
     Returns
     -------
@@ -85,7 +85,16 @@ def plot_learning_curves(
     if len(val_loss) or _not_finite(loss):
         left.legend(loc="upper right")
     for right in others:
-        _plot_accuracies(right, epochs, train_acc, test_acc, val_acc)
+        for name, values, style, color in (
+            ("train", train_acc, "-", "tab:blue"),
+            ("test", test_acc, "--", "tab:orange"),
+            ("validation", val_acc, "-.", "tab:green"),
+        ):
+            if len(values):
+                label = f"{name}: {values[-1]:.4f} at last{_not_finite(values)}"
+                right.plot(epochs, values, style, marker=".", color=color, label=label)
+        right.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+        right.legend(loc="lower right")
         if evaluated_samples is not None:
             right.set_title(f"Accuracy on up to {evaluated_samples:,} samples of each set")
     for axes in (left, *others):
@@ -95,21 +104,6 @@ def plot_learning_curves(
     return finished(figure, path)
 
 
-def _plot_accuracies(
-    axes: Any, epochs: Sequence[float], train_acc: Sequence[float], test_acc: Sequence[float], val_acc: Sequence[float]
-) -> None:
-    for accuracies, name, style, color in (
-        (train_acc, "train", "-", "tab:blue"),
-        (test_acc, "test", "--", "tab:orange"),
-        (val_acc, "validation", "-.", "tab:green"),
-    ):
-        if len(accuracies):
-            label = f"{name}: {accuracies[-1]:.4f} at last{_not_finite(accuracies)}"
-            axes.plot(epochs, accuracies, style, marker=".", color=color, label=label)
-    axes.set(title="Accuracy", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
-    axes.legend(loc="lower right")
-
-
 def _check_lengths(name: str, places: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
     for curve, values in curves.items():
         if len(values) not in (0, len(places)):
@@ -117,20 +111,25 @@ def _check_lengths(name: str, places: Sequence[float], curves: Mapping[str, Sequ
 
 
 def _not_finite(values: Sequence[float]) -> str:
-    """What the name of a curve says of its points that cannot be drawn; nothing where there are none."""
+    """A note on the points of a curve that cannot be drawn; empty if there are none."""
     count = np.count_nonzero(~np.isfinite(np.asarray(values, dtype=float)))
     return f" ({count:,} of {len(values):,} not finite)" if count else ""
 
 
 def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
-    """A curve as a moving average under a Kaiser window (beta = 2), mirrored at both ends; of the length of `y`.
+    """Smooth a curve by a moving average under a Kaiser window (beta = 2), mirrored at both ends.
 
     Parameters
     ----------
     y
-        The curve, (N,).
+        The curve, shape (N,).
     window
-        The width, an odd number; 1 leaves the curve as it is. What is not finite spreads over a window.
+        Odd width of the window; 1 leaves the curve as it is. Non-finite values spread over a window.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (N,).
 
     Examples
     --------
@@ -152,7 +151,7 @@ def plot_runs(
     runs: Mapping[str, Sequence[float]],
     *,
     x: Sequence[float] | None = None,
-    what: str = "loss",
+    quantity: str = "loss",
     smooth: int = 1,
     dashed: Collection[str] = (),
     xlabel: str | None = None,
@@ -161,49 +160,50 @@ def plot_runs(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Several curves over one axis, such as the losses of several optimizers, or what overfitting does.
+    """Plot several curves over one axis, such as the losses of several optimizers.
 
     Parameters
     ----------
     runs
-        Name in the legend: the curve, such as ``history.loss`` or ``history.test_acc``.
+        Curves by name in the legend, such as ``history.loss`` or ``history.test_acc``.
     x
-        Where the numbers were taken, one for each of the longest curve; a shorter curve ends earlier. None for
-        iterations from 1 (``"loss"``), or epochs from 0 (``"accuracy"``).
-    what
-        ``"loss"`` or ``"accuracy"``: what the axes are called and where they end, unless said otherwise.
+        Horizontal positions, one for each point of the longest curve; None for iterations from 1 (``"loss"``) or epochs
+        from 0 (``"accuracy"``).
+    quantity
+        ``"loss"`` or ``"accuracy"``; sets the default labels and limits.
     smooth
-        The window of `smooth_curve`, in points; 1 for none.
+        Window of `smooth_curve` in points; 1 for none.
     dashed
-        The names of those to draw dashed, such as ``["test"]``.
+        Names of the curves to draw dashed, such as ``["test"]``.
     xlabel, ylabel, ylim
-        In place of what goes with `what`; None in `ylim` for what fits.
+        Override the defaults of `quantity`; None in `ylim` for automatic limits.
     title, path
-        As for `plot_learning_curves`.
+        See `plot_learning_curves`.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    _check_runs({"": runs}, what, x, dashed)
+    _check_runs({"": runs}, quantity, x, dashed)
     figure = new_figure(path, figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    _draw_runs(axes, runs, what, x, smooth, dashed, markers=True)
-    axes.set(xlabel=xlabel or _QUANTITIES[what].xlabel, ylabel=ylabel or what, title=title)
-    axes.set_ylim(*(ylim or _QUANTITIES[what].ylim))
+    _draw_runs(axes, runs, quantity, x, smooth, dashed, markers=True)
+    defaults = _QUANTITIES[quantity]
+    axes.set(xlabel=xlabel or defaults.xlabel, ylabel=ylabel or quantity, title=title)
+    axes.set_ylim(*(ylim or defaults.ylim))
     named = axes.get_legend_handles_labels()
     heading = f"the first {_MAX_NAMED_RUNS} of {len(runs):,}" if len(runs) > _MAX_NAMED_RUNS else None
     many = {"ncols": 2, "fontsize": 7} if len(runs) > _MAX_NAMED_RUNS // 2 else {}
-    axes.legend(*(part[:_MAX_NAMED_RUNS] for part in named), loc=_QUANTITIES[what].corner, title=heading, **many)
+    axes.legend(*(part[:_MAX_NAMED_RUNS] for part in named), loc=defaults.corner, title=heading, **many)
     return finished(figure, path)
 
 
-def plot_grid_of_runs(
+def plot_run_grid(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     *,
     columns: int = 4,
     x: Sequence[float] | None = None,
-    what: str = "accuracy",
+    quantity: str = "accuracy",
     smooth: int = 1,
     dashed: Collection[str] = (),
     xlabel: str | None = None,
@@ -212,75 +212,58 @@ def plot_grid_of_runs(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """A grid of small panels with the same curves in each, such as with and without batch normalization.
+    """Plot a grid of small panels with the same curves in each, such as with and without batch normalization.
 
     Parameters
     ----------
     panels
-        Title of the panel, ``"W: 0.0541"``: its curves, as `plot_runs` takes them. A name has one colour in all
-        panels, and stands once in the legend.
+        By title of the panel, such as ``"W: 0.0541"``: its curves, see `plot_runs`. A name has the same color in all
+        panels and one entry in the legend.
     columns
-        How many panels stand side by side.
-    x, what, smooth, dashed, xlabel, ylabel, ylim, title, path
-        As for `plot_runs`, for all panels alike.
+        Panels per row.
+    x, quantity, smooth, dashed, xlabel, ylabel, ylim, title, path
+        See `plot_runs`; they apply to all panels.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    _check_runs(panels, what, x, dashed)
-    columns = check_count("columns", columns)
-    figure, grid = panel_grid(
-        path,
-        len(panels),
-        columns,
-        (2.4, 2.0),
-        xlabel=xlabel or _QUANTITIES[what].xlabel,
-        ylabel=ylabel or what,
-        sharex=True,
-        sharey=True,
-    )
+    _check_runs(panels, quantity, x, dashed)
+    columns, defaults = check_count("columns", columns), _QUANTITIES[quantity]
+    labels = {"xlabel": xlabel or defaults.xlabel, "ylabel": ylabel or quantity}
+    figure, grid = panel_grid(path, len(panels), columns, (2.4, 2.0), **labels, sharex=True, sharey=True)
     names = list(dict.fromkeys(name for runs in panels.values() for name in runs))
+    lines: dict[str, Any] = {}
     for axes, (caption, runs) in zip(grid, panels.items(), strict=True):
-        _draw_runs(axes, runs, what, x, smooth, dashed, names=names)
+        _draw_runs(axes, runs, quantity, x, smooth, dashed, names=names)
+        lines |= dict(zip(runs, axes.lines, strict=True))
         axes.set_title(caption, fontsize=9)
-        told = [f"{name}{_not_finite(y)}" for name, y in runs.items() if _not_finite(y)]
-        axes.text(0.03, 0.97, "\n".join(told[:_MAX_TOLD_RUNS]), transform=axes.transAxes, va="top", fontsize=6)
+        notes = [f"{name}{_not_finite(y)}" for name, y in runs.items() if _not_finite(y)]
+        axes.text(0.03, 0.97, "\n".join(notes[:_MAX_NOTED_RUNS]), transform=axes.transAxes, va="top", fontsize=6)
         axes.tick_params(labelsize=8)
-    grid[0].set_ylim(*(ylim or _QUANTITIES[what].ylim))
-    lines = {
-        name: line
-        for axes, runs in zip(grid, panels.values(), strict=True)
-        for name, line in zip(runs, axes.lines, strict=True)
-    }
+    grid[0].set_ylim(*(ylim or defaults.ylim))
     named = names[:_MAX_NAMED_RUNS]
-    beside = min(len(named), columns)
-    if len(named) > 2 * columns:  # small, and each line of it adds to the height
-        beside = min(columns, len(panels))
-        figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(named) // beside))
+    legend: dict[str, Any] = {"ncols": min(len(named), columns)}
+    if len(named) > 2 * columns:  # small letters, and a figure that is higher by the lines of the legend
+        legend = {"ncols": min(columns, len(panels)), "fontsize": 7}
+        figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(named) // legend["ncols"]))
     heading = f"the first {_MAX_NAMED_RUNS} of {len(names):,}" if len(names) > len(named) else None
-    figure.legend(
-        [lines[name] for name in named],
-        named,
-        loc="outside lower center",
-        ncols=beside,
-        title=heading,
-        fontsize=7 if len(named) > 2 * columns else None,
-    )
+    figure.legend([lines[name] for name in named], named, loc="outside lower center", title=heading, **legend)
     figure.suptitle(title)
     return finished(figure, path)
 
 
 def _check_runs(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
-    what: str,
+    quantity: str,
     x: Sequence[float] | None,
     dashed: Collection[str],
 ) -> None:
-    """What is wrong with curves is said before a figure is made."""
-    if what not in _QUANTITIES:
+    if quantity not in _QUANTITIES:
         names = " or ".join(map(repr, _QUANTITIES))
-        raise ArgumentError(f"what must be {names}, got {what!r}. Name another quantity with `ylabel={what!r}`.")
+        raise ArgumentError(
+            f"quantity must be {names}, got {quantity!r}. Name another quantity with `ylabel={quantity!r}`."
+        )
     curves = [(name, y) for runs in panels.values() for name, y in runs.items()]
     if not curves:
         raise ArgumentError("There is nothing to draw: no curve was given. Give some, as in `{'SGD': history.loss}`.")
@@ -297,7 +280,7 @@ def _check_runs(
 def _draw_runs(
     axes: Any,
     runs: Mapping[str, Sequence[float]],
-    what: str,
+    quantity: str,
     x: Sequence[float] | None,
     smooth: int,
     dashed: Collection[str],
@@ -305,8 +288,8 @@ def _draw_runs(
     names: Sequence[str] = (),
     markers: bool = False,
 ) -> None:
-    """The curves of one panel; `names` says which colour each has."""
-    first = _QUANTITIES[what].first
+    """Draw the curves of one panel; their positions in `names` determine their colors."""
+    first = _QUANTITIES[quantity].first
     order = {name: i for i, name in enumerate(names or runs)}
     for name, y in runs.items():
         i = order[name]
@@ -314,6 +297,6 @@ def _draw_runs(
         style: dict[str, Any] = {"color": f"C{i}", "linestyle": "--" if name in dashed else "-", "linewidth": 1.2}
         if markers:
             style |= {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
-            style["markevery"] = max(1, len(y) // _MARKERS_A_LINE)
+            style["markevery"] = max(1, len(y) // _MARKERS_PER_LINE)
         axes.plot(at, smooth_curve(y, smooth), label=f"{name}{_not_finite(y)}", **style)
     axes.grid(alpha=0.3)

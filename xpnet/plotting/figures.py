@@ -14,21 +14,21 @@ __all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
 
 
 def new_figure(path: str | os.PathLike[str] | None = None, **options: Any) -> Any:
-    """Make a figure: one of pyplot, to be shown, where there is no path; else one that pyplot does not know of."""
+    """Make a pyplot figure, to be shown, or with a `path` a figure that pyplot does not keep."""
     try:
         _import_matplotlib()
         from matplotlib import pyplot
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Drawing needs matplotlib. Install it with `pip install '.[plot]'`.") from error
+        raise ImportError("Plots need matplotlib. Install it with `pip install '.[plot]'`.") from error
     return pyplot.figure(**options) if path is None else Figure(**options)
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib where `MPLBACKEND` names a backend that cannot be found, too.
+    """Import matplotlib even if `MPLBACKEND` names a backend that is not installed.
 
-    A notebook sets it to a module of its own, and hands it on to the programs that its cells start, which may run in an
-    environment without that module. matplotlib then refuses to be imported, even to draw to a file.
+    A notebook sets it to its own module and passes it on to programs started by its cells, which may run in an
+    environment without that module. matplotlib then cannot be imported, not even to draw to a file.
     """
     if "matplotlib" in sys.modules:
         return
@@ -53,10 +53,9 @@ def panel_grid(
     ylabel: str = "",
     **options: Any,
 ) -> tuple[Any, list[Any]]:
-    """A figure and `count` panels of it, row by row, each of `size` inches; places that are left over stay empty.
+    """Make a figure of `count` panels of `size` inches each, row by row; return the figure and the panels.
 
-    The axes are named below the lowest panel of each column and left of the first of each row. `options` go to
-    matplotlib's ``Figure.subplots``.
+    The lowest panel of each column and the first of each row have labels. `options` go to ``Figure.subplots``.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -67,21 +66,21 @@ def panel_grid(
     for i, axes in enumerate(panels[:count]):
         if i + columns >= count:
             axes.set_xlabel(xlabel)
-            axes.tick_params(labelbottom=True)  # where axes are shared, only the lowest row of the grid has numbers
+            axes.tick_params(labelbottom=True)  # shared axes have numbers only in the last row of the grid
         if i % columns == 0:
             axes.set_ylabel(ylabel)
     return figure, panels[:count]
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a matplotlib figure, whole or not at all, in the format of the path's suffix; returns the path."""
+    """Write a matplotlib figure atomically, in the format of the path's suffix; return the path."""
     target, picture = check_path("path", path), io.BytesIO()
     figure.savefig(picture, format=target.suffix[1:] or "png", dpi=150)
     return write_whole(target, picture.getvalue())
 
 
 def finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
-    """The figure, written where there is a path."""
+    """Write the figure if there is a path, and return it."""
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -1,4 +1,4 @@
-"""Histograms side by side: how activations are distributed, layer by layer."""
+"""Histograms of arrays, such as the activations of each layer."""
 
 import os
 from collections.abc import Mapping
@@ -25,23 +25,23 @@ def plot_histograms(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """A row of histograms, one an array, or a row of them for each initializer.
+    """Plot a row of histograms, one per array, or several rows, such as one per initializer.
 
-    The panels of a row have one vertical axis. Where values lie outside the range, the panel says how many.
+    The panels of a row share their vertical axis. Each panel states how many values lie outside the range.
 
     Parameters
     ----------
     arrays_by_name
-        Title of the panel, ``"1-layer"``: an array of any shape and backend. Or name of the row, ``"Xavier"``: such a
-        mapping; the rows may be of different lengths.
+        Arrays of any shape and backend by title of the panel, ``"1-layer"``; or such mappings by name of the row,
+        ``"Xavier"``, possibly of different lengths.
     bins, range
-        How many bars, over which values; as in `numpy.histogram`.
+        Number of bars and the range of values; see `numpy.histogram`.
     xlabel, ylabel
-        What the axes are called.
+        Labels of the axes.
     ylim
-        How high the panels are; None for what fits each row.
+        Vertical limits; None for automatic limits of each row.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def plot_histograms(
         for empty in panels[lengths[i] :]:
             empty.remove()
         for lowest in panels[max(lengths[i + 1 :], default=0) : lengths[i]]:
-            lowest.tick_params(labelbottom=True)  # where axes are shared, only the last row has numbers
+            lowest.tick_params(labelbottom=True)  # shared axes have numbers only in the last row
         if ylim is not None:
             panels[0].set_ylim(*ylim)
         panels[0].set_ylabel(f"{row}\n{ylabel}" if row else ylabel)
@@ -73,10 +73,10 @@ def plot_histograms(
 
 
 def _as_rows(given: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
-    """Rows of arrays, from a mapping of arrays or from a mapping of such mappings."""
+    """Rows of arrays, from arrays by name or from rows by name."""
     nested = [isinstance(value, Mapping) for value in given.values()]
     if any(nested) and not all(nested):
-        raise ArgumentError("Give arrays by name, or rows of arrays by name, and not both in one mapping.")
+        raise ArgumentError("Expected arrays by name, or rows of arrays by name, got both in one mapping.")
     rows = {row: dict(arrays) for row, arrays in given.items()} if any(nested) else {"": dict(given)}
     if not all(rows.values()) or not rows:
         raise ArgumentError("There is nothing to draw: no array was given. Give some, as in `{'1-layer': array}`.")
@@ -88,12 +88,12 @@ def _draw_histogram(axes: Any, values: np.ndarray, bins: int, bounds: tuple[floa
     low, high = bounds
     outside = {f"below {low:g}": values < low, f"above {high:g}": values > high, "nan": np.isnan(values)}
     counts = {where: int(np.count_nonzero(there)) for where, there in outside.items()}
-    told = [f"{_share(n, values.size)} {where}" for where, n in counts.items() if n]
-    told += [] if values.size else ["no values"]
-    axes.text(0.97, 0.95, "\n".join(told), transform=axes.transAxes, ha="right", va="top", fontsize=8)
+    notes = [f"{_share(n, values.size)} {where}" for where, n in counts.items() if n]
+    notes += [] if values.size else ["no values"]
+    axes.text(0.97, 0.95, "\n".join(notes), transform=axes.transAxes, ha="right", va="top", fontsize=8)
     axes.tick_params(labelsize=8)
 
 
 def _share(n: int, of: int) -> str:
-    """Per cent, and for less than one of them the number."""
+    """Percentage, or the number if below 1 %."""
     return f"{n / of:.0%}" if 100 * n >= of else f"{n:,}"

@@ -1,4 +1,4 @@
-"""The way that each optimizer takes over a function of two variables."""
+"""Paths of optimizers on a function of two variables."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -27,25 +27,24 @@ def plot_paths(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Contour lines of a function of two variables, and on them the path of each optimizer, a panel each.
+    """Plot the path of each optimizer over the contour lines of a function of two variables, one panel each.
 
     Parameters
     ----------
     f
-        The function, of two arrays of the same shape, such as ``lambda x, y: x**2 / 20 + y**2``.
+        Function of two arrays of the same shape, such as ``lambda x, y: x**2 / 20 + y**2``.
     paths
-        Title of the panel, ``"SGD"``: the points gone through, (N, 2), from the first, which is marked by a circle.
-        What leaves the panel is not drawn.
+        By title of the panel, ``"SGD"``: its points, shape (N, 2). A circle marks the first.
     xlim, ylim
-        Which part of the plane to show.
+        Visible part of the plane.
     levels
-        The heights of the contour lines; or how many, denser near the lowest point.
+        Heights of the contour lines, or their number, denser near the lowest point.
     minimum
-        A point to mark by a cross.
+        Point to mark with a cross.
     columns
-        How many panels stand side by side.
+        Panels per row.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -62,9 +61,11 @@ def plot_paths(
     x, y = np.meshgrid(np.linspace(*xlim, _POINTS), np.linspace(*ylim, _POINTS))
     height = np.asarray(f(x, y), dtype=float)
     if height.shape != x.shape:
-        raise ShapeError(f"f must give a number a point: for arrays of shape {x.shape} it gave shape {height.shape}.")
+        raise ShapeError(
+            f"f must return one number per point: for arrays of shape {x.shape} it returned shape {height.shape}."
+        )
     if isinstance(levels, int):
-        # The squares of equal steps: for a quadratic function the lines are then equally far apart.
+        # Squares of equal steps, so that the lines of a quadratic function are equally far apart.
         lowest, steps = height.min(), np.linspace(0, 1, check_count("levels", levels) + 1)[1:]
         levels = (lowest + (height.max() - lowest) * steps**2).tolist()
     columns = check_count("columns", columns)

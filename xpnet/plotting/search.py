@@ -1,4 +1,4 @@
-"""What a search among hyper-parameters found: the scores by each parameter, and the curves of the best."""
+"""Results of a hyper-parameter search: scores by parameter, and curves of the best trials."""
 
 import os
 import textwrap
@@ -14,7 +14,7 @@ from xpnet.plotting.figures import finished, panel_grid
 
 __all__ = ["plot_search", "plot_search_curves"]
 
-_CAPTION_WIDTH = 40  # letters of a caption over one panel
+_CAPTION_WIDTH = 40  # letters
 
 
 def plot_search(
@@ -27,22 +27,22 @@ def plot_search(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """The score of each trial by each parameter, a panel each; coloured by rank, the best a star.
+    """Plot the scores of all trials by each parameter, one panel each, colored by rank; a star marks the best.
 
     Parameters
     ----------
     parameters
-        Name of the parameter: its value in each trial. What is no number stands as a word on the axis.
+        Values of each parameter in all trials, by name. Values other than numbers are shown as words.
     scores
-        The score of each trial, higher is better; trials without one (nan) are not drawn.
+        Score of each trial, higher is better; trials with nan are not drawn.
     log
-        The parameters that have a logarithmic axis.
+        Parameters with a logarithmic axis.
     ylabel
-        What the scores are.
+        Label of the scores.
     columns
-        How many panels stand side by side at most.
+        Maximum number of panels per row.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -51,15 +51,15 @@ def plot_search(
     score = np.asarray(scores, dtype=float)
     for name, values in parameters.items():
         if len(values) != len(score):
-            raise ShapeError(f"{name} has {len(values)} values, but there are {len(score)} scores. Give one a trial.")
+            raise ShapeError(f"{name} has {len(values)} values, but there are {len(score)} scores. Give one per trial.")
     scored = np.flatnonzero(np.isfinite(score))
     if not parameters or not scored.size:
         raise ArgumentError("There is nothing to draw: no trial has a score.")
-    # The worst first, so that the best lie on top; of equals the first trial is the best.
+    # The worst first, so that the best are drawn on top; of equal scores the first trial is the best.
     order = scored[np.argsort(-score[scored], kind="stable")][::-1]
     ranks, best = np.arange(len(order), 0, -1), order[-1]
     rows = -(-len(parameters) // check_count("columns", columns))
-    columns = -(-len(parameters) // rows)  # four panels are two and two, and not three and one
+    columns = -(-len(parameters) // rows)  # four panels: 2 + 2 rather than 3 + 1
     figure, panels = panel_grid(path, len(parameters), columns, (4.2, 3.4), ylabel=ylabel, sharey=True)
     for axes, (name, values) in zip(panels, parameters.items(), strict=True):
         numeric = all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
@@ -89,19 +89,18 @@ def plot_search_curves(
     title: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """A panel for each of the best trials: accuracy by epoch, validation whole and training dashed.
+    """Plot the accuracies of the best trials by epoch, one panel each; validation solid, training dashed.
 
     Parameters
     ----------
     curves
-        For each trial, the best first: the epochs, the accuracies in validation, and those in training (these may be
-        empty).
+        For each trial, the best first: epochs, validation accuracies, training accuracies (may be empty).
     captions
-        What to write below ``"Best-1"``, ``"Best-2"``, ...: the trial's parameters, say; none for none.
+        Texts below ``"Best-1"``, ``"Best-2"``, ..., such as the trials' parameters.
     columns
-        How many panels stand side by side.
+        Panels per row.
     title, path
-        As for `xpnet.plotting.plot_learning_curves`.
+        See `xpnet.plotting.plot_learning_curves`.
 
     Returns
     -------
@@ -112,16 +111,9 @@ def plot_search_curves(
     columns = check_count("columns", columns)
     below = [textwrap.fill(caption, _CAPTION_WIDTH) for caption in captions]
     lines = max((caption.count("\n") + 1 for caption in below), default=0)
-    figure, panels = panel_grid(
-        path,
-        len(curves),
-        columns,
-        (2.4, 2.0 + 0.12 * lines),
-        xlabel="epoch",
-        ylabel="accuracy",
-        sharex=True,
-        sharey=True,
-    )
+    labels = {"xlabel": "epoch", "ylabel": "accuracy"}
+    size = (2.4, 2.0 + 0.12 * lines)
+    figure, panels = panel_grid(path, len(curves), columns, size, **labels, sharex=True, sharey=True)
     for i, (axes, (epochs, validation, train)) in enumerate(zip(panels, curves, strict=True)):
         axes.plot(epochs, validation, color="tab:blue", label="validation")
         if len(train):
@@ -139,7 +131,7 @@ def plot_search_curves(
 
 
 def _make_logarithmic(name: str, axes: Any, values: np.ndarray) -> None:
-    """A logarithmic axis; where it has few powers of ten, numbers between them are written out."""
+    """Make an axis logarithmic, with more numbers if it spans few powers of ten."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     if values.min() <= 0:

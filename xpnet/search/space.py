@@ -83,7 +83,9 @@ class Choice:
 
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not isinstance(self.values, Sequence) or not self.values:
-            listed = f" Use `Choice([{self.values!r}])`." if isinstance(self.values, str | int | float) else ""
+            listed = (
+                f" Use `xpnet.search.Choice([{self.values!r}])`." if isinstance(self.values, str | int | float) else ""
+            )
             raise ArgumentError(f"Choice needs a sequence of at least one value, got {self.values!r}.{listed}")
         object.__setattr__(self, "values", tuple(self.values))
 
@@ -97,12 +99,18 @@ def check_space(space: Mapping[str, Distribution]) -> None:
     if not isinstance(space, Mapping):
         raise ArgumentError(f"The space must be a mapping of names to distributions, got {type(space).__name__}.")
     if not space:
-        raise ArgumentError("The space has no parameter. Give some, as in `{'lr': LogUniform(1e-6, 1e-2)}`.")
+        raise ArgumentError(
+            "The space has no parameter. Give some, as in `{'lr': xpnet.search.LogUniform(1e-6, 1e-2)}`."
+        )
     for name, distribution in space.items():
         if isinstance(distribution, type) or not callable(getattr(distribution, "draw", None)):
             values = distribution if isinstance(distribution, list | tuple) else [distribution]
             plain = all(isinstance(value, str | int | float) for value in values)
-            code = f" Draw among values with `{{{name!r}: Choice({list(values)!r})}}`." if values and plain else ""
+            code = (
+                f" Draw among values with `{{{name!r}: xpnet.search.Choice({list(values)!r})}}`."
+                if values and plain
+                else ""
+            )
             raise ArgumentError(
                 f"{name} must be a Uniform, LogUniform or Choice, or have a method draw(rng), got {distribution!r}."
                 f"{code}"

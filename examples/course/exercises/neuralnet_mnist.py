@@ -8,7 +8,7 @@ classify 10,000 digits that it has never seen (course row 7). Write your answers
 import numpy as np
 
 from xpnet import ThreeLayerNet, load_mnist, load_sample_weight, sigmoid, softmax
-from xpnet.plotting import plot_digits
+from xpnet.plotting import plot_images
 
 # %% [markdown]
 # ## 1. The data
@@ -118,4 +118,4 @@ print(f"All right: {accuracy:.4f} of the digits are classified correctly.")
 
 # %% Some misclassified digits: the prediction, and the label
 wrong = np.flatnonzero(np.array(answers) != t)[:20]
-figure = plot_digits(x[wrong], [f"{answers[i]} for {t[i]}" for i in wrong], columns=10)
+figure = plot_images(x[wrong], [f"{answers[i]} for {t[i]}" for i in wrong], columns=10)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from xpnet.data import array_files
-from xpnet.data.array_files import read_arrays
+from xpnet.data import weights as weight_files
+from xpnet.data.weights import read_arrays
 from xpnet.errors import ArgumentError, DataError
 
 ARRAYS = {"W1": np.arange(6, dtype="f4").reshape(2, 3), "b1": np.array([0.5, -1.0]), "h": np.ones(2, "f2")}
@@ -83,7 +83,7 @@ def test_what_is_there_is_said(path, tmp_path):
 
 
 def test_a_zip_that_would_unpack_to_more_than_it_says_or_may(path, monkeypatch):
-    monkeypatch.setattr(array_files, "_LARGEST", 10_000)
+    monkeypatch.setattr(weight_files, "_MAX_BYTES", 10_000)
     refused(path, bytes(10_001), "has 10,001 bytes, expected were 10,000 at most")
     refused(path, npz(compressed=True, bomb=np.zeros(10**6)), "unpacks to more than 10,000 bytes")
     refused(path, npz(compressed=True, **{f"a{i}": np.zeros(600) for i in range(3)}), "unpacks to more than 10,000")
