@@ -1,9 +1,9 @@
-"""Which array module: choose, look up, convert, synchronise, describe.
+"""Backends: choose one, convert arrays to it, wait for its device, describe it.
 
-Two questions, two mechanisms. *Creating* arrays, there is nothing to look at yet, so a backend is chosen: by a
-``backend=`` argument, else by ``with use_backend(...)``, else by ``set_backend()``, else by ``XPNET_BACKEND``, else
-numpy. *Computing*, the arrays decide: ``xp = get_array_module(x)``. Two networks on two backends therefore live in one
-process, and changing the default cannot break a living network.
+New arrays are created on the backend given by a ``backend=`` argument, else by ``with use_backend(...)``, else by
+``set_backend()``, else by ``XPNET_BACKEND``, else on numpy. Computations use the library of their arrays:
+``xp = get_array_module(x)``. So a process can have networks on several backends, and changing the default does not
+affect existing networks.
 """
 
 import functools
@@ -25,19 +25,14 @@ import numpy as np
 
 from xpnet._core.arrays import (
     Array,
-    accepts_out,
-    arange,
     check_plain,
     conversion,
-    copied,
     creation_device,
     dtype_name,
     get_array_module,
     is_array,
-    is_writable,
     named_dtype,
     register_array_type,
-    sliding_windows,
     to_numpy,
     type_name,
 )
@@ -47,26 +42,14 @@ from xpnet.errors import BackendError, DtypeError, ShapeError
 __all__ = [
     "Array",
     "Backend",
-    "accepts_out",
-    "arange",
     "asarray",
     "backend_of",
-    "check_plain",
     "chosen_backend",
-    "conversion",
-    "copied",
-    "creation_device",
-    "dtype_name",
     "get_array_module",
     "get_backend",
-    "is_array",
-    "is_writable",
-    "named_dtype",
     "set_backend",
-    "sliding_windows",
     "synchronize",
     "to_numpy",
-    "type_name",
     "use_backend",
 ]
 
@@ -78,7 +61,7 @@ _default: "str | Backend | None" = None
 
 @dataclass(frozen=True)
 class Backend:
-    """Where new arrays are made: an array module, and the device to name when it makes one.
+    """An array module and a device, for the creation of arrays.
 
     Attributes
     ----------
@@ -87,7 +70,7 @@ class Backend:
     xp
         The array module.
     device
-        What its creation functions take as ``device=``; None for its own choice.
+        Argument ``device=`` of its creation functions; None for the default.
     """
 
     name: str
@@ -95,12 +78,12 @@ class Backend:
     device: Any = None
 
     def describe(self) -> str:
-        """One line on the library and the device behind it, for reports and summaries."""
+        """Describe the library and the device in a line."""
         version = getattr(self.xp, "__version__", "")
         return " ".join(part for part in (self.name, version, "on", self.describe_device()) if part)
 
     def describe_device(self) -> str:
-        """The device's own name: the processor's, or the graphics card's."""
+        """The name of the processor or of the GPU."""
         if self.name == "cupy":
             index = self.xp.cuda.Device().id
             return f"{self.xp.cuda.runtime.getDeviceProperties(index)['name'].decode()} (GPU {index})"
@@ -111,21 +94,20 @@ class Backend:
 
 
 def get_backend(backend: str | Backend | None = None) -> Backend:
-    """The backend that new arrays are made on.
+    """The backend on which new arrays are created.
 
     Parameters
     ----------
     backend
-        ``"numpy"``, ``"cupy"``, ``"auto"`` (CuPy when a device answers, else NumPy; the log says which), a `Backend`,
-        or the name of an installed module that follows the Python array API standard, with a device after a colon if
-        need be (``"array_api_strict:device1"``). None: the innermost ``use_backend``, else ``set_backend``, else the
+        ``"numpy"``, ``"cupy"``, ``"auto"`` (CuPy if a device answers, else NumPy; the choice is logged), a `Backend`,
+        or the name of an installed module that follows the Python array API standard, optionally with a device after a
+        colon (``"array_api_strict:device1"``). None: the innermost ``use_backend``, else ``set_backend``, else the
         environment variable ``XPNET_BACKEND``, else ``"numpy"``.
 
     Raises
     ------
     BackendError
-        When the name is unknown, or names something that cannot run here. An explicit ``"cupy"`` that cannot be had
-        is never quietly NumPy.
+        If the name is unknown or the backend is unavailable. ``"cupy"`` never falls back to NumPy.
 
     Examples
     --------
@@ -142,7 +124,7 @@ def get_backend(backend: str | Backend | None = None) -> Backend:
 
 
 def chosen_backend(backend: str | Backend | None = None) -> tuple[str | Backend, str]:
-    """The backend asked for, before anything is loaded, and who asked for it."""
+    """The requested backend, which may not be available, and what requested it."""
     for choice, reason in (
         (backend, "the backend= argument"),
         (_context.get(), "with use_backend(...)"),
@@ -155,14 +137,14 @@ def chosen_backend(backend: str | Backend | None = None) -> tuple[str | Backend,
 
 
 def set_backend(backend: str | Backend | None) -> None:
-    """Choose the backend of new arrays for the whole process; None gives the choice back to ``XPNET_BACKEND``."""
-    global _default  # noqa: PLW0603 - the one process-wide setting there is
+    """Choose the backend of new arrays for the whole process; None restores the choice by ``XPNET_BACKEND``."""
+    global _default  # noqa: PLW0603 - the only process-wide setting
     _default = None if backend is None else get_backend(backend)
 
 
 @contextmanager
 def use_backend(backend: str | Backend) -> Iterator[Backend]:
-    """Choose the backend of new arrays inside a ``with`` block, for this thread or task alone.
+    """Choose the backend of new arrays inside a ``with`` block, for this thread or task.
 
     Examples
     --------
@@ -203,7 +185,7 @@ _BUILDERS: dict[str, Callable[[], Backend]] = {"numpy": _numpy_backend, "cupy": 
 
 @functools.cache
 def _array_api_backend(name: str) -> Backend:
-    """Any other installed module that follows the array API standard, such as the oracles of the parity matrix."""
+    """Any other module that follows the array API standard; used by the parity tests."""
     module_name, _, device_name = name.partition(":")
     try:
         _check_installed(name, module_name.partition(".")[0])
@@ -228,15 +210,15 @@ def _array_api_backend(name: str) -> Backend:
 
 
 def _check_installed(name: str, package: str) -> None:
-    """A BackendError for a module of the working folder: a name in the environment must not run whatever lies there."""
+    """Raise for a module in the working folder, which an environment variable must not run."""
     spec = None if package in sys.modules else importlib.util.find_spec(package)
     if spec is None:
         return
     folders = [Path(place).resolve().parent for place in spec.submodule_search_locations or [spec.origin or "/"]]
     if Path().resolve() in folders:
         raise BackendError(
-            f"There is no backend {name!r}: the module `{package}` lies in the working folder, and only installed "
-            f"modules are imported for a name. If you mean it, `import {package}` first; otherwise choose 'numpy', "
+            f"There is no backend {name!r}: the module `{package}` is in the working folder, and only installed "
+            f"modules are imported by name. If you mean it, `import {package}` first; otherwise choose 'numpy', "
             "'cupy' or 'auto', as in `XPNET_BACKEND=numpy`."
         )
 
@@ -245,32 +227,31 @@ def _check_installed(name: str, package: str) -> None:
 
 
 def asarray(a: Any, *, dtype: Any = None, like: Array | None = None, backend: str | Backend | None = None) -> Array:
-    """`a` as an array beside `like`, or on the chosen backend.
+    """Convert `a` to an array on the device of `like`, or on the chosen backend.
 
     Parameters
     ----------
     a
         An array of any backend, a list, a number.
     dtype
-        A dtype of numbers, such as ``"float32"`` or ``numpy.float32``; None keeps the dtype.
+        A numeric dtype, such as ``"float32"`` or ``numpy.float32``; None keeps the dtype.
     like
-        An array whose library and device the result shall have.
+        An array of the target library and device.
     backend
-        Otherwise the backend, as for `get_backend`.
+        The target backend without `like`; see `get_backend`.
 
     Returns
     -------
     Array
-        `a` itself where it is in place already (as ``numpy.asarray`` does), else a copy that shares no memory with it.
-        In the byte order of this machine.
+        `a` itself if nothing changes (as in ``numpy.asarray``), else a copy that shares no memory with it, in the byte
+        order of this machine.
 
     Raises
     ------
     ArrayMixError
-        For a subclass of NumPy's arrays, such as a masked array, and for what is no array: the message says how to make
-        one of it.
+        For subclasses of NumPy's arrays, such as masked arrays, and for other types; the message has a conversion.
     DtypeError
-        For what are no numbers, and for complex numbers where `dtype` is not complex.
+        For anything but numbers, and for complex numbers if `dtype` is not complex.
     ShapeError
         For lists of different lengths.
 
@@ -293,15 +274,15 @@ def asarray(a: Any, *, dtype: Any = None, like: Array | None = None, backend: st
     target = np.dtype(dtype or host.dtype).newbyteorder("=")
     if xp is np:
         host = host.astype(target, copy=False)
-        # What comes from elsewhere may be for reading only, as JAX's is, copies too.
+        # Arrays of other libraries may be read-only, as those of JAX, even as copies.
         return host if host.flags.writeable or (is_array(a) and module is np) else host.copy()
-    # A copy of our own: torch and others would go on sharing the caller's memory.
+    # A copy, because torch and others would share the caller's memory.
     host = np.array(host, dtype=target)
     return xp.asarray(host) if device is None else xp.asarray(host, device=device)
 
 
 def _read(a: Any) -> np.ndarray:
-    """The NumPy array of a list, a number or an object that NumPy can read."""
+    """Convert a list, a number or another object to a NumPy array."""
     if isinstance(a, list | tuple):
         for kind in set(map(type, a)):
             if issubclass(kind, np.ndarray):  # numpy.asarray would drop the mask of each
@@ -316,11 +297,11 @@ def _read(a: Any) -> np.ndarray:
 
 
 def _check_numbers(a: Any, host: np.ndarray, dtype: str | None) -> None:
-    """That NumPy has read `a` as numbers, which can become `dtype`."""
+    """Raise unless `host`, read from `a`, holds numbers that can be converted to `dtype`."""
     kind = host.dtype.kind
     if kind not in "biufc":
         code = conversion(a)
-        # Of a list numpy.asarray has just made this.
+        # For a list, numpy.asarray would give the same result.
         advice = f" Use `{code}`." if code and not code.startswith("numpy.asarray") else ""
         raise DtypeError(f"Expected numbers, got {type_name(a)} that NumPy reads as {host.dtype}: {a!r:.60}.{advice}")
     if kind == "c" and dtype is not None and not dtype.startswith("complex"):
@@ -328,7 +309,7 @@ def _check_numbers(a: Any, host: np.ndarray, dtype: str | None) -> None:
 
 
 def backend_of(x: Array) -> Backend:
-    """The backend that an array lives on."""
+    """The backend of an array."""
     xp = get_array_module(x)
     if xp is np:
         return _numpy_backend()
@@ -337,13 +318,13 @@ def backend_of(x: Array) -> Backend:
     return Backend(type(x).__module__.partition(".")[0], xp, x.device)
 
 
-# --- synchronising and describing -----------------------------------------------------------------------------------
+# --- synchronizing and describing -----------------------------------------------------------------------------------
 
 
 def synchronize(like: Array | None = None) -> None:
-    """Wait until the device of `like` (default: of the chosen backend) has done all it was asked to.
+    """Wait until the device of `like` (default: of the chosen backend) has finished its work.
 
-    A clock that is read without this measures how fast a GPU was given its work, not how fast it worked.
+    Without this, a clock measures only how fast a GPU is given its work.
     """
     xp = get_backend().xp if like is None else get_array_module(like)
     if isinstance(xp, CupyNamespace):

@@ -1,4 +1,23 @@
-"""The errors xpnet raises: what came, what was expected, and the line that mends it."""
+"""The exceptions of xpnet. Each message states what was expected, what came instead, and a fix.
+
+::
+
+    Exception
+    └── XpnetError
+        ├── ArgumentError             (ValueError)    an option out of its range
+        ├── ShapeError                (ValueError)    an array of the wrong shape
+        ├── LabelError                (ValueError)    a label that is no class of the network
+        ├── DataError                 (ValueError)    a file or its numbers: missing, changed, not finite
+        │   ├── DamagedFileError                      another copy of the file may be intact
+        │   └── DatasetUnavailableError               neither on this machine nor downloadable
+        ├── DtypeError                (TypeError)     numbers of the wrong kind
+        ├── ArrayMixError             (TypeError)     arrays of two libraries or devices in one computation
+        ├── BackendError              (RuntimeError)  a backend that is unknown or unavailable
+        ├── BusyError                 (RuntimeError)  a network used by another thread's training
+        ├── CaptureError              (RuntimeError)  a training step that cannot be captured
+        ├── OutOfMemoryError          (MemoryError)   too little memory for a batch or for the data
+        └── WriteError                (OSError)       a file that cannot be written
+"""
 
 __all__ = [
     "ArgumentError",
@@ -19,27 +38,11 @@ __all__ = [
 
 
 class XpnetError(Exception):
-    """Everything xpnet raises on purpose; each is also the built-in error one would expect."""
+    """Base class of all xpnet errors. Each subclass also derives from the matching built-in error."""
 
 
-class BackendError(XpnetError, RuntimeError):
-    """A backend that was asked for is unknown, or cannot run here."""
-
-
-class BusyError(XpnetError, RuntimeError):
-    """A network that is being trained in one thread was to be trained, or to give its gradients, in another."""
-
-
-class CaptureError(XpnetError, RuntimeError):
-    """Something in a training step cannot be recorded and replayed: it needs a value on the host, say."""
-
-
-class ArrayMixError(XpnetError, TypeError):
-    """Arrays of two libraries, or of two devices, met in one computation."""
-
-
-class DtypeError(XpnetError, TypeError):
-    """Numbers of a kind that cannot be meant: integers as inputs, say, which are neither pixels nor floats."""
+class ArgumentError(XpnetError, ValueError):
+    """An option out of its range, such as a learning rate of zero."""
 
 
 class ShapeError(XpnetError, ValueError):
@@ -50,25 +53,41 @@ class LabelError(XpnetError, ValueError):
     """A label that is no class of the network."""
 
 
-class OutOfMemoryError(XpnetError, MemoryError):
-    """The device, or this machine, has too little memory for a batch or for the data."""
-
-
 class DataError(XpnetError, ValueError):
-    """A file, or the numbers in it, that cannot be trusted: missing, cut short, changed, not finite."""
+    """A file, or the numbers in it, that cannot be used: missing, cut short, changed, not finite."""
 
 
 class DamagedFileError(DataError):
-    """A file that was cut short or changed: another copy of it may be whole."""
+    """A file that was cut short or changed; another copy of it may be intact."""
 
 
 class DatasetUnavailableError(DataError):
-    """A data set that is not on this machine and cannot be downloaded either."""
+    """A data set that is not on this machine and cannot be downloaded."""
+
+
+class DtypeError(XpnetError, TypeError):
+    """Numbers of the wrong kind, such as integer inputs that are not uint8 pixels."""
+
+
+class ArrayMixError(XpnetError, TypeError):
+    """Arrays of two libraries or two devices in one computation."""
+
+
+class BackendError(XpnetError, RuntimeError):
+    """A requested backend that is unknown or cannot run here."""
+
+
+class BusyError(XpnetError, RuntimeError):
+    """A network that is being trained in one thread and was to be trained, or asked for gradients, in another."""
+
+
+class CaptureError(XpnetError, RuntimeError):
+    """A training step that cannot be captured and replayed, for example because it needs a value on the host."""
+
+
+class OutOfMemoryError(XpnetError, MemoryError):
+    """Too little memory, on the device or on this machine, for a batch or for the data."""
 
 
 class WriteError(XpnetError, OSError):
     """A file that cannot be written: no space, no permission, or a folder of that name."""
-
-
-class ArgumentError(XpnetError, ValueError):
-    """An option out of its range: a learning rate of zero, a batch of no images."""

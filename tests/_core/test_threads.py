@@ -21,7 +21,7 @@ def threads():
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
     """As on a machine with two cores whose user has said nothing."""
-    for name in limits._USERS_OWN:
+    for name in limits._VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(limits, "_cores", lambda: 2)
     forget()

@@ -227,7 +227,9 @@ def test_an_image_shape_that_is_none(shape):
 
 @pytest.mark.parametrize("shape", [(7, 9), (2, 7, 9), (9, 2, 7), (1, 126)])
 def test_an_image_shape_that_contradicts_the_images(shape):
-    with pytest.raises(ShapeError, match=r"that are rows; x of shape \(3, 2, 9, 7\) .* Leave `image_shape` out"):
+    with pytest.raises(
+        ShapeError, match=r"is for flattened images; x of shape \(3, 2, 9, 7\) .* Leave `image_shape` out"
+    ):
         shift(IMAGES, 1, 0, image_shape=shape)
     assert np.array_equal(shift(IMAGES, 1, 0, image_shape=(2, 9, 7)), shift(IMAGES, 1, 0))
 

@@ -404,7 +404,7 @@ def test_a_name_that_is_not_text(tmp_path):
 
 
 def test_no_more_than_some_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_folder, "_MOST_TOLD", 3)
+    monkeypatch.setattr(image_folder, "_MAX_NAMED", 3)
     folder_of(tmp_path, ant=2)
     for i in range(10):
         (tmp_path / "ant" / f"{i}.txt").write_text("")

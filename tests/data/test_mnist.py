@@ -199,7 +199,7 @@ def test_a_bad_file_of_the_user_is_named_and_left_alone(tiny, tmp_path, kind):
     assert message.startswith(str(bad))
     assert problem in message
     assert "expected" in message
-    assert "put " in message
+    assert "Replace it with " in message
     assert bad.read_bytes() == content
 
 

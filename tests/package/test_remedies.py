@@ -712,7 +712,7 @@ ADVICE = [
         lambda n: None,
     ),
     (
-        "If they are weights of your own",
+        "If they are your own weights",
         {},
         lambda n: load_sample_weight(pickled("sample_weight.pkl")),
         lambda n: n.result["W1"].shape == (4, 3),
@@ -1037,6 +1037,7 @@ NOT_RUN = {
     "CuPy wheels are installed, which break each other.": INSTALLS,
     "`pip install '.[cuda12]'` (or cuda13": INSTALLS,
     "which break each other: remove them all with": INSTALLS,
+    "needs matplotlib.": INSTALLS,
     "Plots need matplotlib.": INSTALLS,
     "needs Pillow.": INSTALLS,
     "Install it with `sudo apt install graphviz`": INSTALLS,

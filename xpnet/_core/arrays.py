@@ -1,4 +1,4 @@
-"""Looking at an array: which library it belongs to, its dtype's name, what can be done with it, and out to NumPy."""
+"""Arrays of any library: their array module, dtype and device, and functions that the array API standard lacks."""
 
 from typing import Any
 
@@ -7,30 +7,10 @@ import numpy as np
 from xpnet._core.cupy import cupy_namespace
 from xpnet.errors import ArgumentError, ArrayMixError
 
-__all__ = [
-    "Array",
-    "accepts_out",
-    "arange",
-    "as_inputs",
-    "check_plain",
-    "conversion",
-    "copied",
-    "creation_device",
-    "dtype_name",
-    "get_array_module",
-    "is_array",
-    "is_writable",
-    "named_dtype",
-    "register_array_type",
-    "sliding_windows",
-    "to_numpy",
-    "type_name",
-]
-
 Array = Any
-"""An array of any backend. The libraries share no base class, so to a type checker it is ``Any``."""
+"""An array of any backend; the libraries have no common base class."""
 
-# From the type of an array to its array module; filled in as types are met.
+# The array module of each known array type; filled by `get_array_module`.
 _array_modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float32, np.float64, np.int64, np.bool_), np)
 
 _dtype_names: dict[tuple[type, Any], str] = {}
@@ -40,14 +20,12 @@ _NUMBERS = frozenset(["bool", *(f"{kind}{size}" for kind, sizes in _SIZES.items(
 
 
 def get_array_module(x: Array, *others: Array) -> Any:
-    """The array module of `x`: numpy for a NumPy array, xpnet's thin namespace over cupy for a CuPy array, and so on.
-
-    The first line of each ``forward`` and ``backward``.
+    """The array module of `x`: numpy, xpnet's namespace over cupy, or another library.
 
     Raises
     ------
     ArrayMixError
-        When `others` belong to another library, or `x` is no plain array: see `check_plain`.
+        If `others` belong to another library, or `x` is no plain array: see `check_plain`.
 
     Examples
     --------
@@ -79,15 +57,15 @@ def _find_array_module(x: Array) -> Any:
 
 
 def check_plain(x: Any, name: str = "x") -> None:
-    """Refuse what is no array, and subclasses of NumPy's arrays; `name` is what the message calls it.
+    """Raise for subclasses of NumPy's arrays and for anything but arrays; `name` is used in the message.
 
-    The operators of a subclass may mean something else: ``*`` of two matrices is a matrix product, and sums leave out
-    the masked elements of a masked array. A memory map computes as a plain array does and is taken.
+    The operators of a subclass may differ: ``*`` of ``numpy.matrix`` is a matrix product, sums of masked arrays leave
+    out elements. Memory maps behave like plain arrays and are accepted.
 
     Raises
     ------
     ArrayMixError
-        The message says how to make a plain array of it.
+        The message has a conversion to a plain array.
     """
     if type(x) in _array_modules or isinstance(x, np.memmap | np.generic):
         return
@@ -100,12 +78,12 @@ def check_plain(x: Any, name: str = "x") -> None:
 def _advice(x: Any, name: str) -> str:
     code = conversion(x, name)
     if isinstance(x, np.ma.MaskedArray):
-        return f"Use `{code}`, with the number that should stand in the masked places."
+        return f"Use `{code}`, with the number for the masked places."
     return f"Use `{code}`." if code else ""
 
 
 def conversion(x: Any, name: str = "x") -> str:
-    """The code that makes a plain array of `x`, a variable called `name`; ``""`` if there is none.
+    """Code that converts `x`, a variable called `name`, to a plain array; ``""`` if there is none.
 
     Examples
     --------
@@ -128,29 +106,29 @@ def conversion(x: Any, name: str = "x") -> str:
 
 
 def type_name(x: object) -> str:
-    """The full name of the type of `x`, for messages: ``"numpy.ndarray"``, but ``"list"``."""
+    """Name of the type of `x`, for messages: ``"numpy.ndarray"``, ``"list"``."""
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def register_array_type(kind: type, xp: Any) -> None:
-    """Say that arrays of that type belong to that array module, where they do not say so themselves."""
+    """Declare the array module of a type without ``__array_namespace__``."""
     _array_modules[kind] = xp
 
 
 def is_array(x: object) -> bool:
-    """Whether `x` is an array of some backend, rather than a number or a list."""
+    """Whether `x` is an array of any library."""
     known = type(x) in _array_modules or isinstance(x, np.generic | np.ndarray) or hasattr(x, "__array_namespace__")
     return known or _is_cupy_array(x)
 
 
 def _is_cupy_array(x: object) -> bool:
-    """Whether it is CuPy's, which has no ``__array_namespace__``; without importing CuPy."""
+    """Whether `x` is a CuPy array, without importing CuPy; it has no ``__array_namespace__``."""
     return type(x).__module__.partition(".")[0] == "cupy" and hasattr(type(x), "__cuda_array_interface__")
 
 
 def dtype_name(x: Array) -> str:
-    """The name of an array's dtype, the same on every backend and in every byte order: ``"float32"``."""
-    # By class as well: two libraries' float32 may have one hash, and array-api-strict's refuses to be compared.
+    """Name of an array's dtype, the same on every backend and in every byte order: ``"float32"``."""
+    # The key has the class, because dtypes of two libraries may have the same hash but cannot always be compared.
     key = (type(x.dtype), x.dtype)
     if key not in _dtype_names:
         name = x.dtype.name if isinstance(x.dtype, np.dtype) else str(x.dtype)
@@ -159,12 +137,12 @@ def dtype_name(x: Array) -> str:
 
 
 def named_dtype(dtype: Any) -> str:
-    """The name of a dtype of numbers in any spelling: a name, a code, a type, or a dtype of some library.
+    """Name of a numeric dtype given as a name, a code, a type, or a dtype of any library.
 
     Raises
     ------
     ArgumentError
-        When there is no such dtype.
+        If there is no such dtype.
 
     Examples
     --------
@@ -173,7 +151,7 @@ def named_dtype(dtype: Any) -> str:
     """
     if isinstance(dtype, str) and dtype in _NUMBERS:
         return dtype
-    # The dtypes of other libraries are no dtypes to NumPy, but are printed with their names: torch.float32.
+    # NumPy does not know the dtypes of other libraries, but their text ends in their name: torch.float32.
     for spelling in (dtype, str(dtype).rpartition(".")[2]):
         try:
             name = np.dtype(spelling).name
@@ -185,7 +163,7 @@ def named_dtype(dtype: Any) -> str:
 
 
 def is_writable(x: Array) -> bool:
-    """Whether the array can be written in place; JAX's, and NumPy's read-only ones, cannot."""
+    """Whether the array can be written in place, unlike those of JAX and read-only ones of NumPy."""
     try:
         x[...] = x
     except (TypeError, ValueError):
@@ -194,60 +172,60 @@ def is_writable(x: Array) -> bool:
 
 
 def accepts_out(xp: Any) -> bool:
-    """Whether functions of the array module take ``out=``: NumPy's and CuPy's do, the array API standard has none."""
+    """Whether functions of the array module take ``out=``, which the array API standard lacks."""
     return xp is np or getattr(xp, "accepts_out", False)
 
 
 def to_numpy(a: Array) -> np.ndarray:
-    """`a` as a plain NumPy array. On a GPU this waits for the device; a NumPy array is returned as it is.
+    """Convert `a` to a plain NumPy array, waiting for the device; a NumPy array is returned itself.
 
     Raises
     ------
     ArrayMixError
-        When `a` is no plain array, such as a list or a masked array.
+        If `a` is no plain array, such as a list or a masked array.
     """
     if type(a) is np.ndarray:
         return a
     xp = get_array_module(a)
     if xp is np:
         return np.asarray(a)
-    if accepts_out(xp):  # CuPy, or its stand-in that counts
+    if accepts_out(xp):  # CuPy, or the counting backend
         return np.asarray(xp.asnumpy(a))
     return np.from_dlpack(a, device="cpu", copy=True)
 
 
 def copied(a: Array) -> Array:
-    """The same numbers in an array of their own, beside `a`."""
+    """A copy of `a` on its device."""
     return get_array_module(a).astype(a, a.dtype)
 
 
 def arange(n: int, *, like: Array, dtype: str | None = None) -> Array:
-    """The integers 0 to n-1 on the device of `like`, in the library's own integer dtype or another."""
+    """The integers 0 to n-1 on the device of `like`; by default of the library's integer dtype."""
     xp = get_array_module(like)
     return xp.arange(n, **({} if dtype is None else {"dtype": getattr(xp, dtype)}), **creation_device(like))
 
 
 def creation_device(like: Array) -> dict[str, Any]:
-    """What a creation function takes to put its result beside `like`; NumPy has one device, CuPy a current one."""
+    """Arguments of creation functions for the device of `like`; empty for NumPy and CuPy."""
     return {} if accepts_out(get_array_module(like)) else {"device": like.device}
 
 
 def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) -> Array:
-    """The windows of images: (C, H, W, N) as (C, FH, FW, OH, OW, N), element [:, i, j] of each window one image.
+    """The windows of images: (C, H, W, N) as (C, FH, FW, OH, OW, N).
 
     Parameters
     ----------
     x
         Images, (C, H, W, N).
     size
-        FH and FW, no more than H and W.
+        FH and FW, at most H and W.
     stride
-        By how much one window lies below, and right of, another.
+        Vertical and horizontal distance of windows.
 
     Returns
     -------
     Array
-        A view of `x`, for reading only, where the library has strided views: NumPy and CuPy. Else a copy.
+        A read-only view of `x` on NumPy and CuPy, else a copy.
     """
     xp = get_array_module(x)
     (fh, fw), (down, right) = size, stride
@@ -255,7 +233,7 @@ def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) ->
         view = getattr(xp, "sliding_window_view", None) or xp.lib.stride_tricks.sliding_window_view
         windows = xp.permute_dims(view(x, size, (1, 2)), (0, 4, 5, 1, 2, 3))
         return windows[:, :, :, ::down, ::right, :]
-    h, w = x.shape[1] - fh, x.shape[2] - fw  # the last row and column that a window begins at
+    h, w = x.shape[1] - fh, x.shape[2] - fw  # the last row and column where a window begins
     rows = [
         xp.stack([x[:, i : i + h + 1 : down, j : j + w + 1 : right, :] for j in range(fw)], axis=1) for i in range(fh)
     ]
@@ -263,10 +241,10 @@ def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) ->
 
 
 def as_inputs(x: Array, dtype: Any, block: Array | None = None) -> Array:
-    """A network's inputs in its dtype: uint8 pixels times 1/255, floats converted; in place already, `x` itself.
+    """Convert inputs to a network's dtype: uint8 pixels times 1/255, floats converted, or `x` itself.
 
-    `block` is memory to use again for batch after batch: an array of `dtype` that has the samples' shape and as many or
-    more of them. New memory is given page by page, which can take as long as the arithmetic.
+    `block` is an array of `dtype` for the result, with at least as many samples, reused for every batch: allocating new
+    memory page by page can take as long as the arithmetic.
     """
     if x.dtype == dtype:
         return x

@@ -9,8 +9,6 @@ from typing import Any
 
 from xpnet.errors import BackendError, CaptureError
 
-__all__ = ["INSTALL_CUPY", "CupyNamespace", "cupy_namespace", "installed_cupy_wheels", "load_cupy"]
-
 INSTALL_CUPY = "`pip install '.[cuda12]'` (or cuda13, matching your CUDA driver)"
 
 

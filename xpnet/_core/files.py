@@ -1,4 +1,4 @@
-"""Paths, and reading and writing files safely: every file is written whole or not at all."""
+"""Paths, and atomic file writes: readers see either the old or the new file."""
 
 import errno
 import io
@@ -18,12 +18,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_path", "check_writable", "open_regular", "whole_file", "write_whole"]
-
 _MAX_NAME_BYTES = 255  # the longest file name that Linux and macOS take
-_MIN_ABANDONED_SECONDS = 3600  # where files cannot be locked: no writer pauses for so long
+_MIN_ABANDONED_SECONDS = 3600  # without file locks: no writer pauses for so long
 
-# What to do where a file cannot be written, by the number of the operating system's error.
+# Advice by the error number of the operating system.
 _REMEDIES = {
     errno.ENOSPC: "Free some space, or choose a path on another disk.",
     errno.EDQUOT: "Free some space, or choose a path on another disk.",
@@ -35,14 +33,14 @@ _REMEDIES = {
 def check_path(name: str, value: Any) -> Path:
     """Return `value` as a path, with ``~`` replaced by the home folder.
 
-    Every function that reads or writes files takes its paths through here. What it returns is returned unchanged by
-    another call; so ``./~``, which `Path` would shorten to ``~``, becomes absolute.
+    Every function that reads or writes files checks its paths here. The function is idempotent; so ``./~``, which
+    `Path` would shorten to ``~``, becomes absolute.
 
     Raises
     ------
     ArgumentError
-        When `value` is neither a string nor an `os.PathLike` of one, is empty, contains a null character, or begins
-        with the home folder of an unknown user.
+        If `value` is neither a string nor an `os.PathLike` of one, is empty, contains a null character, or begins with
+        the home folder of an unknown user.
     """
     try:
         text = os.fspath(value)
@@ -62,23 +60,18 @@ def check_path(name: str, value: Any) -> Path:
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a file for reading; an OSError where it is a folder, or a pipe or device, which might never end."""
+    """Open a file for reading; raises an OSError for folders, and for pipes and devices, which might never end."""
     _check_kind(os.stat(path).st_mode)
     return open(path, "rb")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write `content` to `path`: under another name first, renamed when it is all there; see `whole_file`.
-
-    Returns
-    -------
-    Path
-        The file, ``~`` replaced.
+    """Write `content` to `path` atomically, and return the path; see `whole_file`.
 
     Raises
     ------
     WriteError
-        When it cannot be written. An older file of that name is then left as it was.
+        If it cannot be written. An older file is then unchanged.
     """
     target = check_path("path", path)
     try:
@@ -93,9 +86,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file for writing that becomes `path` at the end of the ``with`` block.
 
-    A reader of `path` finds, at any moment, the old file or the new one. Missing folders are made. A symbolic link is
-    followed, and an existing file keeps its permissions. Temporary files of the same target whose writer was killed
-    are removed.
+    Readers of `path` see either the old or the new file. Missing folders are created, symbolic links are followed, and
+    an existing file keeps its permissions. Temporary files left by killed writers of the same target are removed.
     """
     target = _writable_target(check_path("path", path))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +97,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with file:
             if target.exists() and os.name == "posix":
-                with suppress(PermissionError):  # on file systems without permissions, as on USB sticks
+                with suppress(PermissionError):  # on file systems without permissions
                     os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
@@ -121,7 +113,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(*paths: str | os.PathLike[str]) -> None:
-    """Raise an ArgumentError where one of the files could not be written: before long work, and not after it."""
+    """Raise an ArgumentError if a file could not be written; to be called before long work."""
     import tempfile
 
     for path in paths:
@@ -147,10 +139,10 @@ def _check_kind(mode: int) -> None:
 
 
 def _writable_target(path: Path) -> Path:
-    """The file that a path leads to, links followed; an OSError where it is there and must not be replaced."""
+    """The target of a path, with links followed; raises an OSError if it must not be replaced."""
     with suppress(FileNotFoundError):
         _check_kind(path.stat().st_mode)  # raises for a loop of links, too
-        if not os.access(path, os.W_OK):  # renaming would replace a write-protected file without a word
+        if not os.access(path, os.W_OK):  # renaming would replace it
             raise PermissionError(errno.EACCES, "the file is write-protected")
     return Path(os.path.realpath(path))
 
@@ -159,7 +151,7 @@ def _writable_target(path: Path) -> Path:
 
 
 def _part_prefix(target: Path) -> str:
-    """The beginning of the names of a file's temporary files: with a hash of its name where that is too long."""
+    """Prefix of the names of a file's temporary files, with a hash if its name is too long."""
     prefix = f".{target.name}."
     if len(os.fsencode(prefix)) + 32 + len(".part") > _MAX_NAME_BYTES:
         import hashlib
@@ -169,7 +161,7 @@ def _part_prefix(target: Path) -> str:
 
 
 def _new_part(target: Path) -> tuple[BinaryIO, int | None]:
-    """A new temporary file and a descriptor that holds a lock on it; the lock ends with the process."""
+    """A new temporary file, and a descriptor that locks it until the process ends."""
     while True:
         file = target.with_name(f"{_part_prefix(target)}{os.urandom(16).hex()}.part").open("xb")
         if fcntl is None:
@@ -184,7 +176,7 @@ def _new_part(target: Path) -> tuple[BinaryIO, int | None]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary files of `target` that no process is writing."""
+    """Remove temporary files of `target` that no process is writing."""
     form = re.compile(re.escape(_part_prefix(target)) + r"[0-9a-f]{32}\.part")
     with suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
@@ -200,14 +192,14 @@ def _remove_if_abandoned(part: str) -> None:
         return
     descriptor = os.open(part, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where the writer is at work
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises an OSError while it is being written
         os.unlink(part)
     finally:
         os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a renaming last through a power failure, where the system can."""
+    """Make a renaming survive a power failure, if possible."""
     if os.name != "posix":
         return
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where memory runs out: what it was for, and what to do about it."""
+"""Out-of-memory errors that state what the memory was for, and a fix."""
 
 import traceback
 from collections.abc import Iterator
@@ -7,24 +7,22 @@ from typing import NoReturn
 
 from xpnet.errors import OutOfMemoryError
 
-__all__ = ["memory_for", "raise_out_of_memory"]
-
 
 @contextmanager
 def memory_for(what: str, remedy: str) -> Iterator[None]:
-    """Say, where memory runs out inside a ``with`` block, what it was for; and let go of what was made for it.
+    """Raise an OutOfMemoryError if memory runs out inside a ``with`` block, and free what the block has allocated.
 
     Parameters
     ----------
     what
-        As in "Out of memory for ...".
+        Completes "Out of memory for ...".
     remedy
-        A sentence with the line that mends it.
+        A sentence with a fix.
 
     Raises
     ------
     OutOfMemoryError
-        In the place of NumPy's and CuPy's own errors, whose message, with the number of bytes, it repeats.
+        Instead of the errors of NumPy and CuPy, with their message, which has the number of bytes.
 
     Examples
     --------
@@ -41,10 +39,10 @@ def memory_for(what: str, remedy: str) -> Iterator[None]:
 
 
 def raise_out_of_memory(error: MemoryError, what: str, remedy: str) -> NoReturn:
-    """The same where an error has come: for what is called so often that a ``with`` block would be felt."""
+    """Raise an OutOfMemoryError from `error`; use instead of `memory_for` on hot paths."""
     if isinstance(error, OutOfMemoryError):
         raise error
-    # Whoever keeps the error, as notebooks do, would keep the arrays of the functions that it came through.
+    # Notebooks keep errors, and with them the arrays of all functions in the traceback.
     traceback.clear_frames(error.__traceback__)
     bytes_ = str(error).rstrip(".") or "the system gives no more"
     raise OutOfMemoryError(f"Out of memory for {what}: {bytes_}. {remedy}") from error

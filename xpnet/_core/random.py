@@ -1,8 +1,8 @@
 """Random numbers: independent generators from one seed, and random bits for use inside a training step.
 
-The bits are a hash of a counter, the same to the bit on every backend. A generator keeps its state on the host, where
-a recorded step does not see it, and each library has generators of its own. A hash needs no state but a key, which is
-an array, and only operations on 32-bit integers, which every library has and which wrap around alike.
+The bits are a hash of a counter, the same to the bit on every backend. A generator would keep its state on the host,
+invisible to a captured step, and differ between libraries. A hash only needs a key, which is an array, and operations
+on 32-bit integers, which every library has and which overflow in the same way.
 """
 
 import math
@@ -13,9 +13,7 @@ import numpy as np
 from xpnet._core.arrays import Array, arange, get_array_module
 from xpnet.errors import ArgumentError
 
-__all__ = ["Streams", "next_key", "random_bits", "random_streams"]
-
-_STRIDE = 0x9E3779B9 - 2**32  # 2**32 over the golden ratio, as a signed number: the keys of many steps lie far apart
+_STRIDE = 0x9E3779B9 - 2**32  # 2**32 / golden ratio, signed: keeps the keys of many steps apart
 _FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)
 
 
@@ -30,12 +28,7 @@ class Streams(NamedTuple):
 def random_streams(seed: int | None) -> Streams:
     """Generators for the initial weights, for the order of the samples and for noise inside a step.
 
-    They are independent, so that the same seed may be given to a network and to its trainer.
-
-    Parameters
-    ----------
-    seed
-        A whole number, for the same numbers each time; None for other numbers each time.
+    They are independent, so a network and its trainer may have the same seed. None gives other numbers each time.
     """
     try:
         sequence = np.random.SeedSequence(seed)
@@ -45,28 +38,16 @@ def random_streams(seed: int | None) -> Streams:
 
 
 def next_key(key: Array) -> Array:
-    """The key of the next step, made in place where arrays can be changed."""
+    """Advance the key to the next step, in place if arrays are writable."""
     key += _STRIDE
     return key
 
 
 def random_bits(shape: tuple[int, ...], key: Array) -> Array:
-    """Integers all bits of which look random, others for each key.
+    """Random int32 numbers of this shape, from -2**31 to 2**31 - 1, on the device of the key, int32 (1,).
 
-    Element i is a mix of key + i: shifts, exclusive ors and two products, each of which can be undone, so that no two
-    elements of one key are equal (C. Wellons, "Prospecting for Hash Functions", 2018: ``lowbias32``).
-
-    Parameters
-    ----------
-    shape
-        The result's.
-    key
-        int32, (1,).
-
-    Returns
-    -------
-    Array
-        int32, from -2**31 to 2**31 - 1, beside the key.
+    Element i is a hash of key + i: invertible shifts, exclusive ors and two products, so that no two elements of a key
+    are equal (C. Wellons, "Prospecting for Hash Functions", 2018: ``lowbias32``).
 
     Examples
     --------
@@ -85,7 +66,7 @@ def random_bits(shape: tuple[int, ...], key: Array) -> Array:
 
 
 def _shifted(h: Array, bits: int) -> Array:
-    """The bits of `h` moved to the right: a signed number brings its sign with it, which is masked away."""
+    """Logical shift to the right: an arithmetic shift whose sign bits are masked."""
     moved = h >> bits
     moved &= 2 ** (32 - bits) - 1
     return moved

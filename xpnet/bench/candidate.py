@@ -13,8 +13,6 @@ from xpnet.bench.device import measure_peak, peak_memory, reset_peak_memory
 from xpnet.bench.report import MODES, Peak, Timing
 from xpnet.bench.work import Case, Worker, Workload, XpnetWorker, operations
 
-__all__ = ["Candidate", "CandidateRunner", "DisagreementError", "check_agreement", "first_results"]
-
 _MIN_REPEAT_SECONDS = 0.03  # steps are doubled until a repeat takes that long
 _MAX_STEPS = 10_000
 _EPS = float(np.finfo(np.float32).eps)

@@ -14,8 +14,6 @@ from xpnet.backend import Backend, asarray
 from xpnet.bench.report import Peak
 from xpnet.bench.work import WaitingClock
 
-__all__ = ["measure_peak", "peak_memory", "reset_peak_memory"]
-
 _PRODUCT_SIZES = (256, 512, 1024, 2048, 4096, 8192)
 _MAX_PRODUCT_SECONDS = 0.02  # a matrix product that takes longer shows the peak; no larger one is tried
 _COPIED_FLOATS = 2**24  # 64 MiB: more than the caches of most processors

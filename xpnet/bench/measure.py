@@ -26,8 +26,6 @@ from xpnet.errors import ArgumentError, BackendError, XpnetError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["Deadline", "Options", "OutOfTimeError", "run"]
-
 Clock = Callable[[], float]
 
 

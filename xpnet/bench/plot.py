@@ -10,8 +10,6 @@ from xpnet.bench.report import MODES, Report, Row
 from xpnet.errors import ArgumentError
 from xpnet.plotting import new_figure, save_figure
 
-__all__ = ["check_plot", "crossover", "crossovers", "plot_report"]
-
 _MARKERS = "osD^vPX"
 _HOW_TO_READ = "Higher is faster. Lines: medians; bars: slowest to fastest repeat; hollow: disturbed by other programs."
 

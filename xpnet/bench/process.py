@@ -13,8 +13,6 @@ import xpnet
 from xpnet.bench.candidate import Candidate, CandidateRunner, DisagreementError
 from xpnet.errors import XpnetError
 
-__all__ = ["FailedError", "Process", "environment", "serve"]
-
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NPROC",  # of XLA, and so of JAX

@@ -19,8 +19,6 @@ from xpnet._core.files import write_whole
 from xpnet.backend import get_backend
 from xpnet.bench.work import Case, Cost
 
-__all__ = ["CSV_COLUMNS", "MODES", "Peak", "Report", "Row", "Timing"]
-
 MODES = ("training", "inference")
 CSV_COLUMNS = (
     "backend", "device_kind", "network", "width", "batch", "mode", "repeats", "steps_per_repeat", "median_us", "min_us",

@@ -17,20 +17,6 @@ from xpnet.testing.counting import COUNTING, count_operations
 from xpnet.training.step import Losses, TrainingStep
 from xpnet.training.trainer import Trainer
 
-__all__ = [
-    "LEARNING_RATE",
-    "MINIBATCHES",
-    "NETWORKS",
-    "Case",
-    "Cost",
-    "WaitingClock",
-    "Worker",
-    "Workload",
-    "XpnetWorker",
-    "device_kind",
-    "operations",
-]
-
 PIXELS, CLASSES = 784, 10
 IMAGES = 10_000
 MINIBATCHES = 32  # distinct; used in a cycle

@@ -45,8 +45,7 @@ def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verif
             bar = sys.stderr is not None and sys.stderr.isatty()
             downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=(_PATIENCE, _STALL))
             with whole_file(folder / name) as file:
-                downloader(url, _Capped(file, at_most), None)
-                file.flush()
+                downloader(url, _Capped(file, at_most), None)  # which flushes
                 verify(Path(file.name))
             return folder / name
         except (OSError, DataError) as error:  # errors of requests are OSErrors
@@ -98,6 +97,9 @@ class _Capped:
         if self.file.tell() + len(data) > self.at_most:
             raise DataError(f"is too long: more than {self.at_most:,} bytes came, and the download was cut off")
         return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def _in_one_line(error: Exception) -> str:

@@ -16,16 +16,6 @@ from numpy.lib import format as npy
 
 from xpnet.errors import DamagedFileError, DataError
 
-__all__ = [
-    "SafetensorsHeader",
-    "check_floats",
-    "file_format",
-    "is_pytorch_counter",
-    "read_header",
-    "read_npz",
-    "read_tensors",
-]
-
 # The first bytes of other files, what these are, and what to do with them.
 _FROM_PYTORCH = (
     "a file of PyTorch. In a program that has PyTorch write the arrays alone: `numpy.savez('weights.npz', **{name: "

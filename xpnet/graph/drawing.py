@@ -1,7 +1,4 @@
-"""Drawings of graphs (course row 10): what is to be drawn, as Graphviz's picture, and as plain text.
-
-Here it is only said how nodes and edges look; `xpnet.graph.graph` says which nodes and edges there are.
-"""
+"""Drawings of graphs (course row 10), as pictures by Graphviz or as plain text."""
 
 import logging
 import os
@@ -21,11 +18,10 @@ __all__ = ["Drawing"]
 _log = logging.getLogger("xpnet")
 
 PICTURES = (".png", ".svg", ".pdf")
-INSTALL_DOT = "Install it with `sudo apt install graphviz`, or as https://graphviz.org/download says."
+INSTALL_DOT = "Install it with `sudo apt install graphviz`, or see https://graphviz.org/download."
 FORWARD, BACKWARD, LINE = "#1a4fa3", "#b3261e", "#444444"
-"""The colours of what goes forward, of what comes back, and of the lines."""
+"""Colors of values, derivatives, and lines."""
 
-# How each kind of node looks in a picture. A branch is the point at which a value goes to several nodes.
 _STYLES: dict[str, dict[str, str]] = {
     "input": {"shape": "plaintext", "width": "0", "margin": "0.04"},
     "constant": {"shape": "plaintext", "width": "0", "margin": "0.04", "fontcolor": LINE},
@@ -38,19 +34,19 @@ _STYLES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A graph to look at: ``print(drawing)`` in plain text, ``drawing.draw("graph.png")`` as a picture.
+    """A drawing of a graph: ``print(drawing)`` as plain text, ``drawing.draw("graph.png")`` as a picture.
 
     Attributes
     ----------
     title
-        Drawn above it.
+        Title above the drawing.
     nodes
-        Each after those that have an edge to it.
+        In topological order.
     edges
-        Those into one node in the order of its inputs.
+        Edges into a node in the order of its inputs.
     direction
-        ``"LR"``, left to right, for a computational graph, whose values have one edge each (a branch has several);
-        ``"TB"``, top to bottom, for the layers of a network, of which each has its main input first.
+        ``"LR"``, left to right, for a computational graph, where only branches have several outgoing edges; ``"TB"``,
+        top to bottom, for the layers of a network, each with its main input first.
 
     Examples
     --------
@@ -68,50 +64,44 @@ class Drawing:
     direction: Literal["LR", "TB"] = "LR"
 
     def __str__(self) -> str:
-        """The plain drawing, in the characters that the standard output can show."""
+        """The plain-text drawing, in characters that the standard output can show."""
         text, encoding = self._text(one_line), output_encoding()
         if encodable(text, encoding) == text:
             return text
-        # Words first: what stands for a character of theirs may be longer. Lines are replaced one by one.
+        # Texts first, because replaced characters may be longer; lines are replaced one by one.
         return plain(self._text(lambda words: plain(one_line(words), encoding)), encoding)
 
     def _text(self, shown: Callable[[str], str] = one_line) -> str:
-        """The plain drawing; `shown` is how each of its words is written."""
         head = [text for text in (shown(self.title), " / ".join(self._legend())) if text]
         body = (trees if self.direction == "LR" else chain)(self.nodes, self.edges, shown)
         return "\n".join([*head, "", *body] if head else body)
 
     def dot(self) -> str:
-        """The picture in Graphviz's language, DOT; needs the Python package graphviz, but not its program ``dot``."""
+        """The picture in the DOT language; needs the Python package graphviz, but not the program ``dot``."""
         return str(self._digraph().source)
 
     def draw(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture, whole or not at all.
+        """Write the drawing atomically, and return the path of the written file.
 
-        Where Graphviz's Python package or its program ``dot`` is missing, or ``dot`` fails, the plain drawing is
-        written instead, to the same path with the suffix ``.txt``, and the log (``"xpnet"``) says what to install.
+        If the Python package graphviz or the program ``dot`` is missing, or ``dot`` fails, the plain text is written
+        instead, with the suffix ``.txt``, and the log (``"xpnet"``) says what to install.
 
         Parameters
         ----------
         path
-            A file whose suffix is the format: ``.png``, ``.svg`` or ``.pdf``; or ``.txt`` for the plain drawing.
-
-        Returns
-        -------
-        Path
-            The file written.
+            A file with the suffix ``.png``, ``.svg`` or ``.pdf``, or ``.txt`` for plain text.
 
         Raises
         ------
         ArgumentError
-            When the suffix is another.
+            If there is no such format.
         """
         path = check_path("path", path)
         suffix = path.suffix.lower()
         if suffix not in (*PICTURES, ".txt"):
             instead = str(path.parent / f"{path.stem or 'graph'}.png")
             raise ArgumentError(
-                f"{str(path)!r} has the suffix {suffix!r}, which is no format of a drawing; those are "
+                f"{str(path)!r} has the suffix {suffix!r}, which is no format of a drawing. The formats are "
                 f"{', '.join(PICTURES)} and .txt. Use `path={instead!r}`."
             )
         if suffix == ".txt":
@@ -122,12 +112,12 @@ class Drawing:
         return write_whole(path, picture)
 
     def _repr_svg_(self) -> str | None:
-        """The picture, for a notebook to show."""
+        """The picture in a notebook."""
         picture = self._picture("svg")
         return None if picture is None else picture.decode()
 
     def _picture(self, form: str) -> bytes | None:
-        """The picture, or None, and a line in the log, where it cannot be had."""
+        """The picture, or None and a line in the log if it is not available."""
         try:
             graphviz = _graphviz()
         except ImportError as error:
@@ -135,7 +125,7 @@ class Drawing:
         else:
             graph = self._digraph()
             if form == "png":
-                graph.graph_attr["dpi"] = "150"  # in the other formats it would only scale the page
+                graph.graph_attr["dpi"] = "150"  # other formats would only scale the page
             try:
                 return bytes(graph.pipe(form, quiet=True))
             except graphviz.ExecutableNotFound:
@@ -146,7 +136,6 @@ class Drawing:
         return None
 
     def _legend(self) -> tuple[str, ...]:
-        """What the two labels of an edge are, as far as there are such labels."""
         backward = ("derivative backward",) if any(edge.backward for edge in self.edges) else ()
         return ("value forward", *backward) if self.direction == "LR" else ()
 
@@ -183,10 +172,10 @@ class Drawing:
         return graph
 
     def _add_wires(self, graph: Any) -> None:
-        """The edges of a computational graph, the value above the line and the derivative below it.
+        """Add edges with the value above the line and the derivative below it.
 
-        Graphviz sets labels beside an edge, so the two are a node in its middle: a small table whose inner rule is a
-        piece of the line.
+        Graphviz places labels next to an edge, so these are a node in its middle: a table whose rule continues the
+        line.
         """
         branches = {node.key for node in self.nodes if node.kind == "branch"}
         for number, edge in enumerate(self.edges):
@@ -202,13 +191,13 @@ class Drawing:
             graph.edge(f"{middle}:e", edge.head, dir="none" if edge.head in branches else "forward")
 
     def _add_arrows(self, graph: Any) -> None:
-        """The edges of a network; what enters a layer beside its main input stands at its right."""
+        """Add the edges of a network; other inputs than the main one of a layer are placed at its right."""
         for edges in inputs_of(self.nodes, self.edges).values():
             for edge in edges[:1]:
                 graph.edge(edge.tail, edge.head, _plain(edge.forward, before="  "), fontcolor=FORWARD)
             for edge in edges[1:]:
                 with graph.subgraph(graph_attr={"rank": "same"}) as row:
-                    row.edge(edge.head, edge.tail, dir="back")  # backwards: Graphviz sets the head at the right
+                    row.edge(edge.head, edge.tail, dir="back")  # reversed: Graphviz places the head at the right
 
 
 def _graphviz() -> Any:
@@ -222,12 +211,12 @@ def _graphviz() -> Any:
 
 
 def _plain(text: str, before: str = "") -> Any:
-    """The text as one of Graphviz's plain labels, letter by letter."""
+    """Escape a text for a plain label."""
     return _graphviz().escape(before + one_line(text).replace("&", "&amp;"))
 
 
 def _html(text: str, color: str = "#000000") -> str:
-    """The text inside one of Graphviz's labels in HTML, where a backslash would have a meaning too."""
+    """Escape a text for an HTML label, including backslashes."""
     import html
 
     letters = html.escape(one_line(text)).replace("\\", "\\\\")

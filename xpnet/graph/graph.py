@@ -1,6 +1,6 @@
-"""The computational graph (course row 10): layers applied to values, the derivatives, and a drawing of both.
+"""Computational graphs (course row 10): layers applied to values, derivatives, and a drawing of both.
 
-Nothing here knows a formula: values are what the layers' ``forward`` gives, derivatives what their ``backward`` gives.
+All values come from the layers' ``forward``, all derivatives from their ``backward``.
 """
 
 import os
@@ -23,7 +23,7 @@ from xpnet.graph.parts import Edge, Node, format_value
 __all__ = ["Graph", "Value"]
 
 SYMBOLS = {"MulLayer": "×", "AddLayer": "+", "SquareLayer": "x²", "ExpLayer": "exp", "ReciprocalLayer": "1/x"}
-"""What stands in the circle of a layer of that class; any other layer is a box with the name of its class."""
+"""Symbols of layers drawn as circles, by class; other layers are boxes with the name of their class."""
 
 
 @dataclass(eq=False)
@@ -33,14 +33,13 @@ class Value:
     Attributes
     ----------
     value
-        The number or array itself.
+        The number or array.
     name
-        What it is called in drawings; ``""`` for no name.
+        Its name in drawings, or ``""``.
     gradient
-        The derivative by it of the output that `Graph.backward` started from; None before that, and where that output
-        does not depend on it.
+        Derivative of the output of `Graph.backward` with respect to it; None before, and if independent of it.
     constant
-        Whether it was given to `Graph.apply` as it is, so that its derivative is of no interest and is not drawn.
+        Whether it is a plain argument of `Graph.apply`, whose derivative is not drawn.
     """
 
     value: Array
@@ -51,7 +50,7 @@ class Value:
 
 @dataclass
 class _Step:
-    """A layer that was applied, and the gradients that its last ``backward`` gave, one for each input."""
+    """An applied layer, and the gradients of its last ``backward``, one per input."""
 
     layer: Any
     inputs: tuple[Value, ...]
@@ -63,12 +62,12 @@ class _Step:
 
 
 class Graph:
-    """A computation written down as it is done, so that its derivatives can be taken and both be drawn.
+    """Records a computation, to compute its derivatives and to draw both.
 
     Parameters
     ----------
     title
-        Drawn above it.
+        Title of the drawing.
 
     Examples
     --------
@@ -97,45 +96,27 @@ class Graph:
         self._steps: list[_Step] = []
 
     def variable(self, name: str, value: Array) -> Value:
-        """An input of the graph.
-
-        Parameters
-        ----------
-        name
-            What it is called in drawings; no other value of the graph may have the name.
-        value
-            A number, or an array of any backend and shape.
-
-        Raises
-        ------
-        ArgumentError
-            When the name is taken.
-        """
+        """Add an input of the graph, a number or an array of any backend; its name must be unique."""
         return self._add(Value(_checked_value(value), name))
 
     def apply(self, layer: Any, *inputs: Any, name: str = "") -> Value:
-        """Run ``layer.forward`` on the inputs and note it as a node of the graph.
+        """Run ``layer.forward`` on the inputs, add it to the graph as a node, and return the result.
 
         Parameters
         ----------
         layer
-            A layer of its own for each node, because it keeps what its ``backward`` will need: `MulLayer`, `Affine`, or
-            any other object with ``forward`` and ``backward``.
+            `MulLayer`, `Affine`, or any object with ``forward`` and ``backward``; a new one for each node, because it
+            stores what its ``backward`` needs.
         inputs
-            What ``forward`` takes: values of this graph; a plain number or array is a constant.
+            Values of this graph; plain numbers and arrays are constants.
         name
-            What the result is called in drawings; no other value of the graph may have the name.
-
-        Returns
-        -------
-        Value
-            What ``forward`` gave.
+            Name of the result in drawings; must be unique.
 
         Raises
         ------
         ArgumentError
-            When the layer is a class, has no ``forward`` or ``backward``, or is in the graph already; when an input is
-            a value of another graph; when the name is taken.
+            If the layer is a class, has no ``forward`` or ``backward``, or is in the graph already; if an input is a
+            value of another graph; if the name is not unique.
         """
         kind = type(layer).__name__
         if isinstance(layer, type):
@@ -146,8 +127,8 @@ class Graph:
             )
         if any(step.layer is layer for step in self._steps):
             raise ArgumentError(
-                f"This {kind} is a node of the graph already, and would forget that node's inputs. Make a new one for "
-                "each node, or a copy with `copy.deepcopy(layer)`."
+                f"This {kind} is a node of the graph already, and would overwrite that node's inputs. Make a new one "
+                "for each node, or a copy with `copy.deepcopy(layer)`."
             )
         values = tuple(
             self._own(x) if isinstance(x, Value) else Value(_checked_value(x), constant=True) for x in inputs
@@ -158,30 +139,28 @@ class Graph:
         return output
 
     def backward(self, output: Value | None = None, dout: Array | None = None) -> None:
-        """Take the derivatives of an output by every value that it depends on, by the chain rule.
+        """Compute the derivatives of an output with respect to all values, by the chain rule.
 
-        Runs each layer's ``backward`` once, the last layer first, and leaves the result in each `Value.gradient`, in
-        place of an earlier one. Where a value goes to several nodes, its derivative is the sum of what they give.
+        Runs each layer's ``backward`` once, the last layer first, and stores the results in `Value.gradient`. The
+        derivative of a value used by several nodes is the sum of their results.
 
         Parameters
         ----------
         output
-            Where to start; the value that was computed last, if none is given.
+            Value to start from; by default the last computed one.
         dout
-            The derivative to start with; 1, or an array of ones, if none is given.
+            Derivative to start with; by default 1, or an array of ones.
 
         Raises
         ------
         ArgumentError
-            When nothing has been applied yet; when `output` is of another graph; when a layer gives another number of
-            gradients than it has inputs. (A layer may leave out those of constants, as `SoftmaxWithLoss` does.)
+            If nothing was applied, `output` belongs to another graph, or a layer returns a wrong number of gradients.
+            (A layer may leave out those of constants, as `SoftmaxWithLoss` does.)
         ShapeError
-            When a layer gives a gradient of another shape than its input has, or `dout` has another than `output`.
+            If a gradient has another shape than its input, or `dout` another shape than `output`.
         """
         if not self._steps:
-            raise ArgumentError(
-                "There is nothing to go back through. Apply a layer first, with `graph.apply(layer, x)`."
-            )
+            raise ArgumentError("The graph has no nodes. Apply a layer first, with `graph.apply(layer, x)`.")
         start = self._steps[-1].output if output is None else self._own(output)
         for value in self._values:
             value.gradient = None
@@ -199,17 +178,17 @@ class Graph:
                 for x, gradient in step.inputs_and_gradients():
                     if gradient is not None:
                         _check_gradient(step.layer, x, gradient)
-                        # Not +=, which would write into an array that a layer may have handed to several.
+                        # Not +=, because a layer may have returned the same array for several inputs.
                         x.gradient = gradient if x.gradient is None else x.gradient + gradient
 
     def drawing(self) -> Drawing:
-        """The graph as it is now, to look at: its values, and after `backward` its derivatives."""
+        """A drawing of the current values and derivatives."""
         steps = {id(step.output): step for step in self._steps}
         uses = Counter(id(x) for step in self._steps for x in step.inputs)
         names = self._names_of_branches(uses)
         nodes: list[Node] = []
         edges: list[Edge] = []
-        tails: dict[int, str] = {}  # the node from which a value goes to the layers that take it
+        tails: dict[int, str] = {}  # the node that provides a value
         for number, value in enumerate(self._values):
             key, step = f"value{number}", steps.get(id(value))
             name = names.get(id(value), value.name)
@@ -236,11 +215,11 @@ class Graph:
         return Drawing(self.title, tuple(nodes), tuple(edges))
 
     def draw(self, path: str | os.PathLike[str]) -> Path:
-        """Write the drawing, in the format of the suffix, and return the path written; see `Drawing.draw`."""
+        """Write the drawing in the format of the suffix; see `Drawing.draw`."""
         return self.drawing().draw(path)
 
     def _repr_svg_(self) -> str | None:
-        """The picture, for a notebook to show."""
+        """The picture in a notebook."""
         return self.drawing()._repr_svg_()
 
     def __str__(self) -> str:
@@ -263,13 +242,12 @@ class Graph:
     def _own(self, value: Value) -> Value:
         if not any(value is mine for mine in self._values):
             raise ArgumentError(
-                f"{value!r:.60} is a value of another graph. Give one of this graph, or the number or array alone, "
-                "as a constant, with `value.value`."
+                f"{value!r:.60} is a value of another graph. Use one of this graph, or a constant: `value.value`."
             )
         return value
 
     def _names_of_branches(self, uses: Mapping[int, int]) -> dict[int, str]:
-        """A name for each value that goes to several nodes and is drawn there by name: its own, or a, b, c, ..."""
+        """Names of the values used by several nodes: their own, or a, b, c, ..."""
         taken = {value.name for value in self._values}
         letters = (f"{letter}{number or ''}" for number in count() for letter in string.ascii_lowercase)
         free = (name for name in letters if name not in taken)
@@ -277,7 +255,7 @@ class Graph:
 
 
 def _checked_value(value: Any) -> Any:
-    """The value, if it is a number or a plain array; a list as an array of float64."""
+    """Return a number or a plain array, and a list as an array of float64."""
     if is_array(value):
         check_plain(value, "value")
         return value
@@ -285,7 +263,7 @@ def _checked_value(value: Any) -> Any:
 
 
 def _gradients(step: _Step, dout: Array) -> list[Array | None]:
-    """What the layer's ``backward`` gives for each input; None for constants that it leaves out."""
+    """The gradients of the layer's inputs; None for constants that it leaves out."""
     given = step.layer.backward(dout)
     gradients = list(given) if isinstance(given, tuple | list) else [given]
     variable = [not x.constant for x in step.inputs]
@@ -295,17 +273,17 @@ def _gradients(step: _Step, dout: Array) -> list[Array | None]:
         rest = iter(gradients)
         return [next(rest) if wanted else None for wanted in variable]
     raise ArgumentError(
-        f"{type(step.layer).__name__} has {len(step.inputs)} inputs, but its backward gave {len(gradients)} gradients. "
-        "It must return one for each input, as in `return dx, dy`."
+        f"{type(step.layer).__name__} has {len(step.inputs)} inputs, but its backward returned {len(gradients)} "
+        "gradients. It must return one per input, as in `return dx, dy`."
     )
 
 
 def _check_gradient(layer: Any, x: Value, gradient: Array) -> None:
-    """That a gradient has the shape of the value that it is by; numbers have none."""
+    """Raise unless the gradient has the shape of the value."""
     expected, got = (tuple(getattr(a, "shape", ())) for a in (x.value, gradient))
     if not x.constant and got != expected:
         raise ShapeError(
-            f"The backward of {type(layer).__name__} must give a gradient of shape {expected} for an input of that "
+            f"The backward of {type(layer).__name__} must return a gradient of shape {expected} for an input of that "
             f"shape, got {got}."
         )
 

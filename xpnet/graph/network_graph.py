@@ -1,4 +1,4 @@
-"""A network as a graph of its layers, to look at (course rows 10 and 15)."""
+"""Drawings of the layers of a network (course rows 10 and 15)."""
 
 from xpnet.graph.drawing import Drawing
 from xpnet.graph.parts import Edge, Node
@@ -10,19 +10,10 @@ __all__ = ["network_graph"]
 
 
 def network_graph(network: Network) -> Drawing:
-    """The layers of a network, how many parameters each has, and the shapes of what goes from one to the next.
+    """Draw the layers of any network, with their numbers of parameters and the shapes between them.
 
-    Nothing is computed. Where the network does not know the shape of its input, the shapes are left out.
-
-    Parameters
-    ----------
-    network
-        Any network, on any backend.
-
-    Returns
-    -------
-    Drawing
-        ``print(...)`` it, or ``.draw("network.png")``.
+    Nothing is computed. If the network does not know its input shape, shapes are left out. ``print`` the result, or
+    call its method ``draw("network.png")``.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The nodes of a computational graph: times, plus, square, exp, one-over (course row 10).
+"""The nodes of a computational graph: product, sum, square, exponential, reciprocal (course row 10).
 
-They work on plain numbers and on arrays. The two inputs of a node are numbers, arrays of one shape, or a number and an
-array: the number's gradient is then the sum over the array.
+They take numbers and arrays. Two inputs may be numbers, arrays of one shape, or a number and an array; the gradient of
+the number is then the sum over the array.
 """
 
 from numbers import Number
@@ -27,12 +27,12 @@ class MulLayer:
     """
 
     def forward(self, x: Array, y: Array) -> Array:
-        """The product; keeps both factors."""
+        """Return `x * y`."""
         self.x, self.y = operands("MulLayer", x, y)
         return self.x * self.y
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
-        """Each factor's gradient is `dout` times the other factor."""
+        """Return `dout * y, dout * x`."""
         return gradient_like(self.x, dout * self.y), gradient_like(self.y, dout * self.x)
 
 
@@ -40,12 +40,12 @@ class AddLayer:
     """x + y."""
 
     def forward(self, x: Array, y: Array) -> Array:
-        """The sum."""
+        """Return `x + y`."""
         self.x, self.y = operands("AddLayer", x, y)
         return self.x + self.y
 
     def backward(self, dout: Array) -> tuple[Array, Array]:
-        """A sum hands `dout` on to both its terms."""
+        """Return `dout` for both terms."""
         return gradient_like(self.x, dout), gradient_like(self.y, dout)
 
 
@@ -62,12 +62,12 @@ class SquareLayer:
     """
 
     def forward(self, x: Array) -> Array:
-        """The square."""
+        """Return `x**2`."""
         self.x = operand(x)
         return self.x**2
 
     def backward(self, dout: Array) -> Array:
-        """Dout * 2 x."""
+        """Return `dout * 2 * x`."""
         return dout * 2 * self.x
 
 
@@ -75,14 +75,14 @@ class ExpLayer:
     """exp(x), which is its own derivative."""
 
     def forward(self, x: Array) -> Array:
-        """The exponential."""
+        """Return `exp(x)`."""
         xp, x = as_floating(x)
         y = xp.exp(x)
         self.y = y
         return y
 
     def backward(self, dout: Array) -> Array:
-        """Dout * exp(x)."""
+        """Return `dout * exp(x)`."""
         return dout * self.y
 
 
@@ -99,18 +99,18 @@ class ReciprocalLayer:
     """
 
     def forward(self, x: Array) -> Array:
-        """One over x."""
+        """Return `1 / x`."""
         y = 1 / operand(x)
         self.y = y
         return y
 
     def backward(self, dout: Array) -> Array:
-        """-dout / x**2, from the output: -dout * y**2."""
+        """Return `-dout / x**2`, computed from the output as `-dout * y**2`."""
         return -dout * self.y**2
 
 
 def operand(x: Any) -> Any:
-    """A number, or a plain array, as it is; a list, which ``*`` would repeat, as an array of float64."""
+    """Return a number or a plain array, and a list, which ``*`` would repeat, as an array of float64."""
     if is_array(x):
         check_plain(x)
     elif not isinstance(x, Number):
@@ -119,7 +119,7 @@ def operand(x: Any) -> Any:
 
 
 def operands(node: str, x: Any, y: Any) -> tuple[Any, Any]:
-    """Two numbers, two arrays of one shape, or one of each: arrays of two shapes would be broadcast."""
+    """Check both inputs: arrays must have the same shape, since others would be broadcast."""
     x, y = operand(x), operand(y)
     if _is_scalar(x) or _is_scalar(y):
         return x, y
@@ -130,7 +130,7 @@ def operands(node: str, x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def gradient_like(x: Any, gradient: Any) -> Any:
-    """The gradient by `x` from that by the array which it was made into: summed, where `x` is a number."""
+    """The gradient with respect to `x`: the sum if `x` is a number that was broadcast."""
     if not _is_scalar(x) or _is_scalar(gradient):
         return gradient
     return get_array_module(gradient).sum(gradient)

@@ -1,4 +1,4 @@
-"""What a drawing of a graph is made of: nodes, edges, and the words on them."""
+"""The parts of a drawing of a graph: nodes, edges, and their texts."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,16 +9,9 @@ import numpy as np
 
 from xpnet._core.arrays import Array, is_array, to_numpy
 
-__all__ = ["Edge", "Node", "format_value", "inputs_of", "one_line"]
-
 
 def format_value(value: Array) -> str:
-    """A value for reading: a number in six digits, up to four numbers in four digits each, else the shape.
-
-    Parameters
-    ----------
-    value
-        A number, a list, or an array of any backend.
+    """Format a number, a list or an array of any backend: six digits, or four numbers of four digits, else the shape.
 
     Examples
     --------
@@ -39,19 +32,18 @@ def _digits(number: Any, count: int) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A thing to draw.
+    """A node of a drawing.
 
     Attributes
     ----------
     key
-        Its own name among the nodes; not drawn.
+        Unique name, not drawn.
     label
-        What stands in it.
+        Text of the node.
     kind
-        An input, a constant, an operation (a circle), a layer (a box), a branch (the point at which one value goes to
-        several nodes), or an output.
+        Operations are circles, layers boxes, branches points from which a value goes to several nodes.
     details
-        What else is said of a layer of a network: what it is, and how many parameters it has.
+        For a layer of a network: its description and its number of parameters.
     """
 
     key: str
@@ -62,7 +54,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """What goes from the node `tail` to the node `head`, and what comes back; ``""`` where there is nothing to say."""
+    """The texts on an edge from node `tail` to node `head`, for the value and the derivative; ``""`` for none."""
 
     tail: str
     head: str
@@ -79,5 +71,5 @@ def inputs_of(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[str, list[Ed
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and other characters that cannot be drawn, its accents joined to their letters."""
+    """Replace line breaks and other unprintable characters by spaces, and normalize to NFC."""
     return " ".join("".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", text)).split())

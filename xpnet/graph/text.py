@@ -1,4 +1,4 @@
-"""Graphs in plain text (course row 10): computational graphs from left to right, networks from top to bottom."""
+"""Plain-text drawings (course row 10): computational graphs from left to right, networks from top to bottom."""
 
 import unicodedata
 from collections import Counter
@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from xpnet.graph.parts import Edge, Node, inputs_of
 
-__all__ = ["chain", "trees"]
-
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal the text takes: Korean and other wide letters take two each."""
+    """Width of a text in a terminal, where Korean and other wide letters take two columns."""
     return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
@@ -21,7 +19,7 @@ def _pad(text: str, columns: int) -> str:
 
 @dataclass
 class _Row:
-    """A line of a tree: the name of its leaf, if it has one, and what stands to the right of the names."""
+    """A line of a tree: the name of its leaf, if any, and the text to the right of the names."""
 
     leaf: str = ""
     text: str = ""
@@ -37,17 +35,17 @@ class _Row:
 
 @dataclass
 class _Tree:
-    """What leads to one node: a row a leaf, a row between two leaves, and the row at which the node stands."""
+    """The tree of a node: one row per leaf, one between two leaves, and the row of the node."""
 
     rows: list[_Row]
     root: int = 0
 
 
 def trees(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], str]) -> list[str]:
-    """The lines of a computational graph: a tree for each output, and before those one for each branch."""
+    """The lines of a computational graph: a tree for each branch and each output."""
     labels = {node.key: shown(node.label) for node in nodes}
     inputs, uses = inputs_of(nodes, edges), Counter(edge.tail for edge in edges)
-    growing: dict[str, _Tree] = {}  # by the operation in which they end; what ends in no operation is a leaf
+    growing: dict[str, _Tree] = {}  # by the operation at their root
     lines: list[str] = []
     for node in nodes:
         arms = []
@@ -68,7 +66,7 @@ def trees(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], s
 
 
 def _joined(arms: list[_Tree], label: str) -> _Tree:
-    """The trees of a node's inputs, one below the other, and the node at the right of them."""
+    """Join the trees of a node's inputs, with the node at their right."""
     if len(arms) == 1:
         arms[0].rows[arms[0].root].add(f"── {label}" if label else "")
         return arms[0]
@@ -88,13 +86,13 @@ def _joined(arms: list[_Tree], label: str) -> _Tree:
 
 
 def _written(tree: _Tree) -> list[str]:
-    """The tree's lines, what follows the names beginning in one column."""
+    """The lines of a tree, with aligned names."""
     names = max(_columns(row.leaf) for row in tree.rows)
     return [f"{_pad(row.leaf, names)} {row.text}".rstrip() for row in tree.rows]
 
 
 def chain(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], str]) -> list[str]:
-    """The lines of a network: a line a layer, and between two of them the shape that goes from one to the other."""
+    """The lines of a network: one per layer, with the shapes between them."""
     labels = {node.key: shown(node.label) for node in nodes}
     details = {node.key: tuple(map(shown, node.details)) for node in nodes if node.details}
     names = max(_columns(labels[key]) for key in details)
@@ -102,7 +100,7 @@ def chain(nodes: Sequence[Node], edges: Sequence[Edge], shown: Callable[[str], s
     lines = [labels[nodes[0].key]]
     for key, inputs in inputs_of(nodes, edges).items():
         if not inputs:
-            continue  # the input, which is written, or one that is written beside the layer that it enters
+            continue  # an input: the first line, or at the right of its layer
         lines.append(f"│  {shown(inputs[0].forward)}".rstrip())
         line = labels[key]
         if key in details:

@@ -4,7 +4,7 @@ import math
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from xpnet.errors import ArgumentError, ShapeError
 from xpnet.networks.network import Network
 from xpnet.plotting.figures import finished, new_figure
 from xpnet.plotting.images import add_score_bars, as_color_or_gray, can_reshape, class_labels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_activations", "plot_filters"]
 
@@ -33,7 +36,7 @@ def plot_filters(
     columns: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the filters of a convolution as small images; with `after`, before and after training.
 
     Each side has its own scale, symmetric about 0 (mid-gray); dark is high, like ink. Three channels are red, green and
@@ -52,10 +55,6 @@ def plot_filters(
         Filters per row; None for a square.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     limit = check_count("limit", limit)
     sides = {"before training" if after is not None else "": _filters("before", before)}
@@ -158,7 +157,7 @@ def plot_activations(
     channels: int = 8,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the output of each layer for one image: maps of an image, a strip of a vector.
 
     Each row has one scale: white at 0 to black if nothing is negative, else blue below 0, red above. The last row has
@@ -179,10 +178,6 @@ def plot_activations(
         Maximum number of maps per layer.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     rows, outputs = _activations(network, x, check_count("channels", channels))
     columns = max(_MIN_COLUMNS, *(len(row.pictures) for row in rows))

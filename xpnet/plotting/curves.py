@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import finished, new_figure, panel_grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_learning_curves", "plot_run_grid", "plot_runs", "smooth_curve"]
 
@@ -46,7 +49,7 @@ def plot_learning_curves(
     evaluated_samples: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the loss by iteration and the accuracies by epoch; test dashed, validation dash-dotted (course row 18).
 
     Parameters
@@ -63,10 +66,6 @@ def plot_learning_curves(
         Maximum number of samples of each set used for the accuracies, shown in the figure; None for all.
     path
         File to write; None for a pyplot figure, to be shown with ``plt.show()``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     accuracies = {"train_acc": train_acc, "test_acc": test_acc, "val_acc": val_acc}
     _check_lengths("epochs", epochs, accuracies)
@@ -159,7 +158,7 @@ def plot_runs(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot several curves over one axis, such as the losses of several optimizers.
 
     Parameters
@@ -179,10 +178,6 @@ def plot_runs(
         Override the defaults of `quantity`; None in `ylim` for automatic limits.
     title, path
         See `plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     _check_runs({"": runs}, quantity, x, dashed)
     figure = new_figure(path, figsize=(8, 4.8), layout="constrained")
@@ -211,7 +206,7 @@ def plot_run_grid(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot a grid of small panels with the same curves in each, such as with and without batch normalization.
 
     Parameters
@@ -223,10 +218,6 @@ def plot_run_grid(
         Panels per row.
     x, quantity, smooth, dashed, xlabel, ylabel, ylim, title, path
         See `plot_runs`; they apply to all panels.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     _check_runs(panels, quantity, x, dashed)
     columns, defaults = check_count("columns", columns), _QUANTITIES[quantity]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from xpnet._core.arrays import Array, to_numpy
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError
 from xpnet.plotting.figures import finished, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_histograms"]
 
@@ -24,7 +27,7 @@ def plot_histograms(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot a row of histograms, one per array, or several rows, such as one per initializer.
 
     The panels of a row share their vertical axis. Each panel states how many values lie outside the range.
@@ -42,10 +45,6 @@ def plot_histograms(
         Vertical limits; None for automatic limits of each row.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     bins = check_count("bins", bins)
     low, high = range

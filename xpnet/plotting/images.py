@@ -5,7 +5,7 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import SigmoidWithLoss
 from xpnet.networks.network import Network
 from xpnet.plotting.figures import finished, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "add_score_bars",
@@ -43,7 +46,7 @@ def plot_images(
     columns: int = 10,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot a grid of grayscale images with captions (course row 6).
 
     Parameters
@@ -56,10 +59,6 @@ def plot_images(
         Images per row.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     pictures = _as_pictures(images)
     if not len(pictures):
@@ -84,7 +83,7 @@ def plot_scores(
     name: str = "score",
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot an image and its scores as bars; the highest bar is green if it is the label's, else red (course row 19).
 
     Parameters
@@ -99,10 +98,6 @@ def plot_scores(
         Name of the scores: ``"score"``, ``"probability"``.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     figure = new_figure(path, figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
@@ -152,7 +147,7 @@ def plot_confusion_grid(
     classes: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot a confusion matrix with an example image and the count in each cell (course row 7).
 
     Rows are the true classes, columns the predictions; correct cells (the diagonal) are green, errors red. Of more than
@@ -168,10 +163,6 @@ def plot_confusion_grid(
         Number of classes; None for those that occur.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -251,7 +242,7 @@ def plot_misclassified(
     class_names: Sequence[str] = (),
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the images that a network classifies wrongly, ordered by its confidence, with the class probabilities.
 
     The bar of the label is green, that of the prediction red; of many classes the highest bars are shown. See
@@ -274,10 +265,6 @@ def plot_misclassified(
         Names of the classes; by default their numbers.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import finished, panel_grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_paths"]
 
@@ -26,7 +29,7 @@ def plot_paths(
     columns: int = 2,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the path of each optimizer over the contour lines of a function of two variables, one panel each.
 
     Parameters
@@ -45,10 +48,6 @@ def plot_paths(
         Panels per row.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     points = {name: np.asarray(way, dtype=float) for name, way in paths.items()}
     if not points:

@@ -4,13 +4,16 @@ import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import finished, panel_grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_search", "plot_search_curves"]
 
@@ -26,7 +29,7 @@ def plot_search(
     columns: int = 3,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the scores of all trials by each parameter, one panel each, colored by rank; a star marks the best.
 
     Parameters
@@ -43,10 +46,6 @@ def plot_search(
         Maximum number of panels per row.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     score = np.asarray(scores, dtype=float)
     for name, values in parameters.items():
@@ -88,7 +87,7 @@ def plot_search_curves(
     columns: int = 5,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> Any:
+) -> "Figure":
     """Plot the accuracies of the best trials by epoch, one panel each; validation solid, training dashed.
 
     Parameters
@@ -101,10 +100,6 @@ def plot_search_curves(
         Panels per row.
     title, path
         See `xpnet.plotting.plot_learning_curves`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     if not curves:
         raise ArgumentError("There is nothing to draw: no trial was given.")

@@ -1,4 +1,4 @@
-"""Hyper-parameters drawn at random, and what comes of each."""
+"""Random search for hyper-parameters."""
 
 from xpnet.search.random import random_search
 from xpnet.search.result import SearchResult, Trial

@@ -1,4 +1,4 @@
-"""Random search: draw hyper-parameters, train with them, and do so again."""
+"""Random search: draw hyper-parameters, train with them, and repeat."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["random_search"]
 
-_HOPELESS = 3  # so many failures, and nothing else so far, mean a mistake in the program and not bad luck
+_MAX_FIRST_FAILURES = 3  # only failures so far mean a mistake in the program
 
 
 def random_search(
@@ -33,47 +33,46 @@ def random_search(
     verbose: bool = True,
     callbacks: Sequence[Callable[[SearchResult], None]] = (),
 ) -> SearchResult:
-    """Draw hyper-parameters at random, train with them, and do so again; keep all that comes of it.
+    """Draw hyper-parameters at random, train with them, repeat, and return all trials.
 
-    The score decides, and a test set must not: whoever chooses by it has nothing left to test with. So a `History`
-    counts by the last accuracy on the validation set (``Trainer(..., validation=0.2)``), and by nothing else.
+    The score of a `History` is its last validation accuracy (``Trainer(..., validation=0.2)``). Test accuracies are not
+    used, because a test set must not choose parameters.
 
     Parameters
     ----------
     train
-        Called with a value for each parameter, by name: ``train(lr=0.01, weight_decay=1e-6)``. It returns a `History`,
-        or a number, higher is better: for a regression ``-history.val_loss[-1]``, with an `EarlyStopping` its ``best``.
+        Called with the parameters by name, as in ``train(lr=0.01, weight_decay=1e-6)``. Returns a `History`, or a
+        score, higher is better: for a regression ``-history.val_loss[-1]``, with an `EarlyStopping` its ``best``.
     space
-        Name of the parameter: `Uniform`, `LogUniform`, `Choice`, or whatever else has a method ``draw(rng)``.
+        `Uniform`, `LogUniform`, `Choice`, or any object with a method ``draw(rng)``, by name of the parameter.
     trials
-        How many to make.
+        Number of trials.
     seed
-        For the draws, which are the same for the same seed and space: those of the tenth trial do not depend on how
-        many follow, nor on what `train` does. None for other draws each time; the result says which seed it was.
+        Seed of the draws. Those of a trial do not depend on the number of trials, nor on `train`. None for different
+        draws each time; the result has the seed.
     verbose
-        Show a progress bar where there is a terminal, and print a line at the end.
+        Show a progress bar on a terminal, and print a line at the end.
     callbacks
-        Functions that are called with the result so far after each trial.
+        Functions called with the current result after each trial.
 
     Returns
     -------
     SearchResult
-        After a KeyboardInterrupt that of the trials that were done, with a warning; the interrupt itself where there
-        were none.
+        After a KeyboardInterrupt, the result of the finished trials, with a warning; without any, the interrupt is
+        raised.
 
     Raises
     ------
     ArgumentError
-        For what `train` should not return, such as a history without a validation set.
+        For an invalid result of `train`, such as a history without a validation set.
     Exception
-        What `train` raises fails its trial, with a warning, and the search goes on; but it is raised where nothing else
-        has come of the first three trials, or of all.
+        An error of `train` fails its trial, with a warning. It is raised if the first three trials, or all, failed.
 
     Examples
     --------
     >>> import math
     >>> from xpnet.search import LogUniform, Uniform, random_search
-    >>> def train(lr, hidden_size):  # this would make a network, and return trainer.train()
+    >>> def train(lr, hidden_size):  # would train a network and return trainer.train()
     ...     return 1 - (math.log10(lr) + 1) ** 2 / 25 - (hidden_size - 50) ** 2 / 1e4
     >>> space = {"lr": LogUniform(1e-6, 1), "hidden_size": Uniform(10, 100, whole=True)}
     >>> result = random_search(train, space, trials=20, seed=0, verbose=False)
@@ -96,7 +95,7 @@ def random_search(
 
     result = SearchResult([], dict(space), sequence.entropy)  # type: ignore[arg-type]  # a seed is one number here
     try:
-        # disable=None: no bar where the output is no terminal
+        # disable=None: no bar unless on a terminal
         with tqdm(total=count, desc="search", unit="trial", disable=None if verbose else True) as bar:
             for child in sequence.spawn(count):
                 rng = np.random.default_rng(child)
@@ -115,17 +114,19 @@ def random_search(
 
 
 def _try(train: Callable[..., History | float], params: dict[str, Any], earlier: Sequence[Trial], count: int) -> Trial:
-    """One trial. What it raises is kept and told, unless nothing but failures has come of the search so far."""
+    """Run one trial. Its error becomes a warning, unless all trials so far have failed."""
     begun = time.perf_counter()
-    bearable = min(_HOPELESS, count)
+    max_failures = min(_MAX_FIRST_FAILURES, count)
     score, history, reason = math.nan, None, ""
     try:
-        outcome = train(**copy.deepcopy(params))  # a list, or an optimizer, that train changes is not the record
-        bearable = 1  # train returns the wrong thing at each trial, and a trial may take long
+        outcome = train(**copy.deepcopy(params))  # copies, because `train` may change a list or an optimizer
+        max_failures = 1  # an invalid result will recur, and a trial may take long
         score, history = _scored(outcome)
     except Exception as error:
-        if len(earlier) + 1 >= bearable and all(trial.error for trial in earlier):
-            error.add_note(f"This was trial {len(earlier) + 1} of a search, with {params}; all before it failed too.")
+        if len(earlier) + 1 >= max_failures and all(trial.error for trial in earlier):
+            error.add_note(
+                f"This was trial {len(earlier) + 1} of a search, with {params}; all trials before it failed too."
+            )
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if math.isnan(score):
@@ -135,17 +136,17 @@ def _try(train: Callable[..., History | float], params: dict[str, Any], earlier:
 
 
 def _scored(outcome: Any) -> tuple[float, History | None]:
-    """The score of what `train` returned, and the history where it was one."""
+    """The score of a result of `train`, and the history if it is one."""
     if isinstance(outcome, History):
         if not outcome.val_acc:
             raise ArgumentError(
-                "train returned a History without accuracies on a validation set, and by those on the test set no "
-                "parameter may be chosen. Give the trainer a validation set, as with `validation=0.2`, and "
+                "train returned a History without validation accuracies, and test accuracies must not choose "
+                "parameters. Give the trainer a validation set, as with `validation=0.2`, and "
                 "after a regression end with `return -history.val_loss[-1]`."
             )
         return float(outcome.val_acc[-1]), outcome
     try:
-        return float(outcome.__float__()), None  # float(outcome) would read a string as well
+        return float(outcome.__float__()), None  # float(outcome) would also read a string
     except (AttributeError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"train must return a History or a number, higher is better, got {outcome!r:.80}. "
@@ -154,7 +155,6 @@ def _scored(outcome: Any) -> tuple[float, History | None]:
 
 
 def _advance(bar: "tqdm[Any]", result: SearchResult) -> None:
-    """Show on the bar that a trial is done, and the best so far."""
     best = result.ranked[0]
     if not math.isnan(best.score):
         bar.set_postfix_str(f"best {best.score:.4f} with {best}", refresh=False)

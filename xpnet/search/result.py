@@ -1,4 +1,4 @@
-"""What a search leaves behind: its trials; as a table, as pictures, as CSV."""
+"""The result of a search: its trials, as a table, plots, or CSV."""
 
 import math
 import os
@@ -20,20 +20,20 @@ __all__ = ["SearchResult", "Trial"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and what came of it.
+    """One trial of a search.
 
     Attributes
     ----------
     params
-        The hyper-parameters that were drawn.
+        The drawn hyper-parameters.
     score
-        Higher is better; nan where the trial failed.
+        Higher is better; nan if the trial failed.
     history
-        What `train` returned, where it was a `History`.
+        The `History` that `train` returned, if it did.
     seconds
-        How long `train` took.
+        Duration of `train`.
     error
-        Why the trial failed; empty where it did not.
+        Why the trial failed, or ``""``.
     """
 
     params: dict[str, Any]
@@ -48,16 +48,16 @@ class Trial:
 
 @dataclass(repr=False)
 class SearchResult:
-    """All trials of a search, in the order in which they were made.
+    """The trials of a search.
 
     Attributes
     ----------
     trials
-        The trials, failed ones among them.
+        All trials in their order, including failed ones.
     space
-        What each parameter was drawn from.
+        The distributions of the parameters.
     seed
-        What to give as ``seed=`` for the same draws.
+        The argument ``seed`` for the same draws.
     """
 
     trials: list[Trial]
@@ -66,18 +66,18 @@ class SearchResult:
 
     @property
     def ranked(self) -> list[Trial]:
-        """The trials, the best first, and those without a score at the end."""
+        """The trials, the best first, those without a score last."""
         return sorted(self.trials, key=lambda trial: (math.isnan(trial.score), -trial.score))
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest score; an ArgumentError where none has one."""
+        """The trial with the highest score; raises an ArgumentError if none has one."""
         if not self.trials or math.isnan(self.ranked[0].score):
-            raise ArgumentError(f"None of the {len(self.trials)} trials has a score. The table() says why.")
+            raise ArgumentError(f"None of the {len(self.trials)} trials has a score. The table() states why.")
         return self.ranked[0]
 
     def table(self, n: int | None = 10) -> str:
-        """The `n` best trials as text, a row each: rank, score, parameters, seconds; None for all trials."""
+        """The `n` best trials (None for all) as a table of rank, score, parameters, seconds."""
         from tabulate import tabulate
 
         shown = self.ranked if n is None else self.ranked[: check_count("n", n)]
@@ -98,7 +98,7 @@ class SearchResult:
         return tabulate(rows, headers, colalign=align if rows else None, disable_numparse=True)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw the scores by each parameter, to a file where `path` is given; returns the matplotlib figure."""
+        """Plot the scores by each parameter; see `xpnet.plotting.plot_search`."""
         return plot_search(
             {name: [trial.params[name] for trial in self.trials] for name in self.space},
             [trial.score for trial in self.trials],
@@ -108,7 +108,7 @@ class SearchResult:
         )
 
     def plot_curves(self, n: int = 20, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw the accuracies by epoch of the `n` best trials, validation whole and training dashed (the course's)."""
+        """Plot the accuracies of the `n` best trials; see `xpnet.plotting.plot_search_curves`."""
         best = [trial for trial in self.ranked if trial.history and trial.history.val_acc][: check_count("n", n)]
         if not best:
             raise ArgumentError("No trial has a history to draw. Let `train` end with `return trainer.train()`.")
@@ -120,7 +120,7 @@ class SearchResult:
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a row a trial, in the order of the trials: trial, score, each parameter, seconds, error."""
+        """Write a row per trial: trial, score, each parameter, seconds, error."""
         import csv
         import io
 
@@ -144,5 +144,5 @@ class SearchResult:
 
 
 def _shown(value: Any) -> str:
-    """A hyper-parameter as a person reads it: floats in three digits."""
+    """Format a hyper-parameter; floats with three digits."""
     return f"{value:.3g}" if isinstance(value, float | np.floating) else f"{value!s:.40}"

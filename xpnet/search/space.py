@@ -1,4 +1,4 @@
-"""What hyper-parameters are drawn from."""
+"""Distributions of hyper-parameters."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ __all__ = ["Choice", "Distribution", "LogUniform", "Uniform", "check_space"]
 
 
 class Distribution(Protocol):
-    """What `random_search` draws a parameter from; one of your own needs this method alone."""
+    """A distribution of a hyper-parameter; your own needs only this method."""
 
     def draw(self, rng: "np.random.Generator") -> Any:
-        """A value."""
+        """Draw a value."""
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Numbers between two bounds, each as likely as any other.
+    """Uniform distribution of numbers.
 
     Parameters
     ----------
     low, high
-        The bounds, low < high.
+        Bounds, low < high.
     whole
-        Draw whole numbers, both bounds among them, such as the width of a layer.
+        Whether to draw whole numbers, including both bounds.
     """
 
     low: float
@@ -39,7 +39,7 @@ class Uniform:
         _check_bounds(self)
 
     def draw(self, rng: "np.random.Generator") -> float:
-        """A float, or an int where whole numbers are asked for."""
+        """Draw a float, or an int if `whole`."""
         if self.whole:
             return int(rng.integers(int(self.low), int(self.high), endpoint=True))
         return float(rng.uniform(self.low, self.high))
@@ -47,14 +47,14 @@ class Uniform:
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Numbers of which each order of magnitude is as likely as any other: the course's ``10 ** uniform(-6, -2)``.
+    """Uniform distribution of logarithms, the course's ``10 ** uniform(-6, -2)``.
 
     Parameters
     ----------
     low, high
-        The bounds themselves, 0 < low < high: ``LogUniform(1e-6, 1e-2)``.
+        Bounds, not exponents, 0 < low < high: ``LogUniform(1e-6, 1e-2)``.
     whole
-        Draw whole numbers, both bounds among them, such as the width of a layer.
+        Whether to draw whole numbers, including both bounds.
     """
 
     low: float
@@ -67,17 +67,17 @@ class LogUniform:
             raise ArgumentError(f"{self} has no logarithm: low must be above 0. Give the bounds and not the exponents.")
 
     def draw(self, rng: "np.random.Generator") -> float:
-        """A float, or an int where whole numbers are asked for."""
-        if self.whole:  # n stands for all that lies in n..n + 1, so that the upper bound has its share
+        """Draw a float, or an int if `whole`."""
+        if self.whole:  # n stands for n..n + 1, so that the upper bound has its part
             number = 10 ** rng.uniform(math.log10(self.low), math.log10(self.high + 1))
             return int(min(max(number, self.low), self.high))
         number = 10 ** rng.uniform(math.log10(self.low), math.log10(self.high))
-        return float(min(max(number, self.low), self.high))  # a logarithm is rounded
+        return float(min(max(number, self.low), self.high))  # logarithms are rounded
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, each as likely as any other; of any kind, such as names of optimizers."""
+    """Uniform choice among values of any kind, such as names of optimizers."""
 
     values: Sequence[Any]
 
@@ -90,12 +90,12 @@ class Choice:
         object.__setattr__(self, "values", tuple(self.values))
 
     def draw(self, rng: "np.random.Generator") -> Any:
-        """One of the values, itself."""
+        """Draw one of the values."""
         return self.values[int(rng.integers(len(self.values)))]
 
 
 def check_space(space: Mapping[str, Distribution]) -> None:
-    """That there are parameters, and that each can be drawn."""
+    """Raise unless there are parameters, each with a distribution."""
     if not isinstance(space, Mapping):
         raise ArgumentError(f"The space must be a mapping of names to distributions, got {type(space).__name__}.")
     if not space:
