@@ -73,7 +73,6 @@ def _info(_: argparse.Namespace) -> int:
 
 
 def _software_rows() -> Rows:
-    """Versions, BLAS and the processor."""
     return [
         ("xpnet", xpnet.__version__),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}), {platform.platform()}"),
@@ -249,7 +248,6 @@ def _path(text: str) -> Path:
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    """The parts of a comma-separated list."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 

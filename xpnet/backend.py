@@ -40,18 +40,9 @@ from xpnet._core.cupy import CupyNamespace, load_cupy
 from xpnet.errors import BackendError, DtypeError, ShapeError
 
 __all__ = [
-    "Array",
-    "Backend",
-    "asarray",
-    "backend_of",
-    "chosen_backend",
-    "get_array_module",
-    "get_backend",
-    "set_backend",
-    "synchronize",
-    "to_numpy",
-    "use_backend",
-]
+    "Array", "Backend", "asarray", "backend_of", "chosen_backend", "get_array_module", "get_backend", "set_backend",
+    "synchronize", "to_numpy", "use_backend",
+]  # fmt: skip
 
 _log = logging.getLogger("xpnet")
 
@@ -282,7 +273,6 @@ def asarray(a: Any, *, dtype: Any = None, like: Array | None = None, backend: st
 
 
 def _read(a: Any) -> np.ndarray:
-    """Convert a list, a number or another object to a NumPy array."""
     if isinstance(a, list | tuple):
         for kind in set(map(type, a)):
             if issubclass(kind, np.ndarray):  # numpy.asarray would drop the mask of each

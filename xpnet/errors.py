@@ -20,21 +20,10 @@
 """
 
 __all__ = [
-    "ArgumentError",
-    "ArrayMixError",
-    "BackendError",
-    "BusyError",
-    "CaptureError",
-    "DamagedFileError",
-    "DataError",
-    "DatasetUnavailableError",
-    "DtypeError",
-    "LabelError",
-    "OutOfMemoryError",
-    "ShapeError",
-    "WriteError",
+    "ArgumentError", "ArrayMixError", "BackendError", "BusyError", "CaptureError", "DamagedFileError", "DataError",
+    "DatasetUnavailableError", "DtypeError", "LabelError", "OutOfMemoryError", "ShapeError", "WriteError",
     "XpnetError",
-]
+]  # fmt: skip
 
 
 class XpnetError(Exception):

@@ -773,7 +773,7 @@ ADVICE = [
         lambda n: get_backend().name == "numpy",
     ),
     (
-        "lies in the working folder, and only installed modules",
+        "is in the working folder, and only installed modules",
         {},
         lambda n: [
             os.environ.update(XPNET_BACKEND="a_module_here"),
@@ -808,7 +808,7 @@ ADVICE = [
         lambda n: n.graph.apply(n.result, X),
     ),
     (
-        "There is nothing to go back through",
+        "The graph has no nodes",
         lambda: {"graph": Graph(), "layer": Sigmoid(), "x": X},
         lambda n: n.graph.backward(),
         lambda n: n.graph.backward(),
@@ -820,14 +820,14 @@ ADVICE = [
         lambda n: Graph().apply(MulLayer(), n.results[-1], 3.0),
     ),
     (
-        "It must return one for each input",
+        "It must return one per input",
         {"dx": 1.0, "dy": 1.0},
         lambda n: back_through(lambda self, dout: (dout, dout, dout)),
         lambda n: back_through(lambda self, dout: n.result),
     ),
     # --- search ---
     (
-        "a History without accuracies on a validation set",
+        "a History without validation accuracies",
         lambda: {"history": train(validation=0.5)},
         lambda n: search(lambda lr: train()),
         lambda n: [search(lambda lr: train(validation=n.validation)), search(lambda lr: n.result)],
@@ -952,7 +952,7 @@ ELSEWHERE = {
         "Convert the value with",
     ],
     "package/test_remedies_entries.py": [
-        "Use `{code}`, with the number that should stand in the masked places.",
+        "Use `{code}`, with the number for the masked places.",
         "Use `{code}`.",
         "Use `x.real` for the real parts.",
         "Use `{name} = network.asarray({name})`",
@@ -1024,7 +1024,7 @@ ELSEWHERE = {
     "package/test_example.py": ["The training diverged"],
     "test_backend.py": ["but no CUDA device answers"],
     "engine/test_capture.py": ["A class that makes the same array operations in each step says so with"],
-    "data/test_mnist_download.py": [
+    "data/test_download.py": [
         "is not in {cache} and no mirror provided it",
         "The book's weights are not in {cache}",
     ],

@@ -12,17 +12,8 @@ from xpnet.errors import OutOfMemoryError
 def memory_for(what: str, remedy: str) -> Iterator[None]:
     """Raise an OutOfMemoryError if memory runs out inside a ``with`` block, and free what the block has allocated.
 
-    Parameters
-    ----------
-    what
-        Completes "Out of memory for ...".
-    remedy
-        A sentence with a fix.
-
-    Raises
-    ------
-    OutOfMemoryError
-        Instead of the errors of NumPy and CuPy, with their message, which has the number of bytes.
+    It replaces the errors of NumPy and CuPy, and repeats their message, which has the number of bytes. `what` completes
+    "Out of memory for ..."; `remedy` is a sentence with a fix.
 
     Examples
     --------

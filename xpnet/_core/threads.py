@@ -46,8 +46,6 @@ def blas_threads(product: float) -> Iterator[None]:
 
 
 class _OneThread:
-    """A limit of one thread, with a count of its users."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0

@@ -22,31 +22,15 @@ _COMPARED_FRACTION = 0.95
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backend of xpnet or another library, on one device.
+    """A backend of xpnet or another library, on one device."""
 
-    Attributes
-    ----------
-    name
-        Its name in tables.
-    device_kind
-        ``"CPU"`` or ``"GPU"``.
-    device
-        A line describing the device.
-    library, version
-        The array module of a backend, or the other library.
-    make
-        Makes its worker. It is pickled, since the candidate runs in another process.
-    is_backend
-        False for a library other than xpnet, whose operations cannot be counted.
-    """
-
-    name: str
-    device_kind: str
-    device: str
-    library: str
+    name: str  # in tables
+    device_kind: str  # "CPU" or "GPU"
+    device: str  # a description of the device
+    library: str  # the array module of a backend, or the other library
     version: str
-    make: Callable[[Workload], Worker]
-    is_backend: bool = True
+    make: Callable[[Workload], Worker]  # is pickled, because the candidate runs in another process
+    is_backend: bool = True  # False for another library, whose operations cannot be counted
 
 
 class CandidateRunner:
@@ -63,19 +47,9 @@ class CandidateRunner:
         return None if self.backend is None else measure_peak(self.backend, time.perf_counter)
 
     def prepare(self, case: Case, seed: int) -> tuple[dict[str, Timing], int | None]:
-        """Compare the first results with xpnet's in float64, and warm up.
+        """Compare the first results with xpnet's in float64 (else a DisagreementError), and warm up.
 
-        Returns
-        -------
-        timings
-            By mode, without repeats.
-        memory
-            The bytes that preparing took; None if unknown.
-
-        Raises
-        ------
-        DisagreementError
-            If the results differ.
+        Returns timings by mode, without repeats, and the bytes that this took, or None if unknown.
         """
         self.worker = None  # frees the memory of the previous case
         work = Workload.of(case, seed)
@@ -125,21 +99,11 @@ class DisagreementError(Exception):
 
 @dataclass(frozen=True)
 class Results:
-    """The first results of a worker.
+    """The first results of a worker."""
 
-    Attributes
-    ----------
-    probabilities
-        Shape (N, C), of the first `batch` images.
-    gradients
-        By parameter name, on the first minibatch; empty if the network has no backpropagation.
-    changes
-        Change of each parameter by a step on that minibatch.
-    """
-
-    probabilities: np.ndarray
-    gradients: dict[str, np.ndarray]
-    changes: dict[str, np.ndarray]
+    probabilities: np.ndarray  # (N, C), of the first `batch` images
+    gradients: dict[str, np.ndarray]  # on the first minibatch; empty without backpropagation
+    changes: dict[str, np.ndarray]  # of the parameters, by a step on that minibatch
 
 
 def first_results(worker: Worker, work: Workload) -> Results:
@@ -158,12 +122,7 @@ def check_agreement(actual: Results, expected: Results, work: Workload) -> None:
 
     The change of a parameter may also differ by the rounding of the parameter itself. 95 % of the numbers of each array
     must agree: where the input of a ReLU is within rounding of 0, two correct libraries may take different sides, and
-    the gradients of that unit differ.
-
-    Raises
-    ------
-    DisagreementError
-        Says what differs, and by how much.
+    the gradients of that unit differ. The DisagreementError states what differs, and by how much.
     """
     _compare("the probabilities", actual.probabilities, expected.probabilities)
     for name, gradient in expected.gradients.items():

@@ -30,20 +30,8 @@ def measure_peak(
 ) -> Peak:
     """Measure the peak throughput of a backend's device in float32, the best of three.
 
-    A product of two n x n matrices makes 2*n**3 operations; a copy reads and writes each byte once.
-
-    Parameters
-    ----------
-    backend
-        The backend to measure.
-    clock
-        Seconds.
-    check
-        Called before each measurement; an error it raises ends them.
-    sizes
-        Sizes of the matrices, ascending.
-    copied
-        Numbers to copy.
+    A product of two n x n matrices makes 2*n**3 operations; a copy reads and writes each byte once. `check` is called
+    before each measurement, and may raise an error to end them.
     """
     xp, flops_per_second = backend.xp, 0.0
     for n in sizes:

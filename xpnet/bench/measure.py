@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,32 +31,16 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare. Invalid options raise an ArgumentError.
+    """What to compare. Invalid options raise an ArgumentError."""
 
-    Attributes
-    ----------
-    backends
-        Names for `get_backend`; empty for numpy, and cupy if a device answers.
-    networks, widths, batches
-        The grid: names of NETWORKS, units in each hidden layer, samples per step.
-    repeats
-        Timings of each.
-    budget
-        Seconds after which no further repeat starts; None for no limit.
-    seed
-        Seed of the images, their order and the first weights.
-    threads
-        Processor threads of each candidate.
-    """
-
-    backends: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()  # for `get_backend`; by default numpy, and cupy if a device answers
     networks: tuple[str, ...] = tuple(NETWORKS)
-    widths: tuple[int, ...] = (50, 200, 1000)
-    batches: tuple[int, ...] = (10, 100, 1000)
-    repeats: int = 5
-    budget: float | None = None
-    seed: int = 0
-    threads: int = 1
+    widths: tuple[int, ...] = (50, 200, 1000)  # units in each hidden layer
+    batches: tuple[int, ...] = (10, 100, 1000)  # samples per step
+    repeats: int = 5  # timings of each
+    budget: float | None = None  # seconds after which no further repeat starts
+    seed: int = 0  # of the images, their order and the first weights
+    threads: int = 1  # processor threads of each candidate
 
     def __post_init__(self) -> None:
         for name in self.networks:
@@ -87,29 +71,7 @@ class OutOfTimeError(Exception):
     """The budget is spent."""
 
 
-class Deadline:
-    """Raises `OutOfTimeError` from `check` once `seconds` of the clock have passed; never if None."""
-
-    def __init__(self, seconds: float | None, clock: Clock) -> None:
-        self.seconds, self.clock, self.begun = seconds, clock, clock()
-
-    def check(self) -> None:
-        """Call before anything that takes time."""
-        if self.seconds is not None and self.clock() - self.begun >= self.seconds:
-            raise OutOfTimeError
-
-
-class Calls(Protocol):
-    """Calls the methods of a `CandidateRunner`, in whichever process."""
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Return what the method returns."""
-
-    def close(self) -> None:
-        """End the process."""
-
-
-Started = list[tuple[Candidate, Calls]]
+Started = list[tuple[Candidate, Any]]  # candidates and their processes
 
 
 def run(
@@ -118,28 +80,22 @@ def run(
     rivals: Callable[[str], Iterable[Candidate]] = lambda _: (),
     clock: Clock = time.perf_counter,
     announce: Callable[[str], None] = lambda _: None,
-    start: Callable[[Candidate, int], Calls] = Process,
+    start: Callable[[Candidate, int], Any] = Process,
 ) -> Report:
     """Measure until everything is measured, the budget is spent, or the user interrupts.
 
     Parameters
     ----------
     options
-        What to compare.
+        What to compare. A BackendError is raised if a backend is not available.
     rivals
         Given a device kind of the backends (``"CPU"``, ``"GPU"``), returns more candidates to time on it.
     clock
         Seconds, for the budget.
     announce
-        Called with a line for each device before anything is timed, and with one for each finished case unless a
-        progress bar is shown.
+        Called with a line for each device, and for each finished case unless a progress bar is shown.
     start
         Starts a candidate with a number of threads.
-
-    Raises
-    ------
-    BackendError, ArgumentError
-        If a backend or rival is not available.
 
     Examples
     --------
@@ -149,7 +105,12 @@ def run(
     """
     from tqdm.auto import tqdm
 
-    deadline = Deadline(options.budget, clock)
+    begun = clock()
+
+    def check_time() -> None:
+        if options.budget is not None and clock() - begun >= options.budget:
+            raise OutOfTimeError
+
     names = dict.fromkeys(options.backends or _usable_backends())
     candidates = list({of.name: of for of in map(_backend_candidate, names)}.values())
     candidates += [rival for kind in sorted({of.device_kind for of in candidates}) for rival in rivals(kind)]
@@ -166,9 +127,9 @@ def run(
             started = [(candidate, start(candidate, options.threads)) for candidate in candidates]
             for _, calls in started:
                 ends.callback(calls.close)
-            _measure_peaks(report, started, deadline, bar)
+            _measure_peaks(report, started, check_time, bar)
             for number, case in enumerate(cases, start=1):
-                _measure_case(report, case, started, deadline, bar)
+                _measure_case(report, case, started, check_time, bar)
                 if bar.disable:
                     announce(f"{case}: done, {number} of {len(cases)}")
         except OutOfTimeError:
@@ -177,7 +138,7 @@ def run(
             report.interrupted = True
     report.not_run = list(_left_out(report, cases, candidates, options.repeats))
     report.rows = [row for row in report.rows if row.error or any(of.seconds for of in row.timings.values())]
-    report.seconds = clock() - deadline.begun
+    report.seconds = clock() - begun
     return report
 
 
@@ -200,12 +161,12 @@ def _backend_candidate(name: str) -> Candidate:
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 
-def _measure_peaks(report: Report, started: Started, deadline: Deadline, bar: "tqdm[Any]") -> None:
+def _measure_peaks(report: Report, started: Started, check_time: Callable[[], None], bar: "tqdm[Any]") -> None:
     """Measure the peak of each device kind: the best of all backends that run there."""
     for candidate, calls in started:
         if not candidate.is_backend:
             continue
-        deadline.check()
+        check_time()
         bar.set_description(f"{candidate.name}: peak of its device")
         try:
             peak, best = calls.call("peak"), report.peaks.get(candidate.device_kind)
@@ -218,12 +179,14 @@ def _measure_peaks(report: Report, started: Started, deadline: Deadline, bar: "t
         report.peaks[candidate.device_kind] = peak
 
 
-def _measure_case(report: Report, case: Case, started: Started, deadline: Deadline, bar: "tqdm[Any]") -> None:
+def _measure_case(
+    report: Report, case: Case, started: Started, check_time: Callable[[], None], bar: "tqdm[Any]"
+) -> None:
     """Check and warm up every candidate, then time repeat by repeat, in turn."""
     repeats, seed = report.options["repeats"], report.options["seed"]
-    ready: list[tuple[Row, Calls]] = []
+    ready: list[tuple[Row, Any]] = []
     for candidate, calls in started:
-        deadline.check()
+        check_time()
         bar.set_description(f"{case}: {candidate.name}")
         row = Row(candidate.name, candidate.device_kind, case)
         report.rows.append(row)
@@ -234,7 +197,7 @@ def _measure_case(report: Report, case: Case, started: Started, deadline: Deadli
     for _ in range(repeats):
         for row, calls in ready:
             for mode, timing in row.timings.items():
-                deadline.check()
+                check_time()
                 with _errors_kept_in(row):
                     seconds, busy = calls.call("repeat", mode)
                     timing.seconds.append(seconds)

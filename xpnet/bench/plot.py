@@ -15,19 +15,9 @@ _HOW_TO_READ = "Higher is faster. Lines: medians; bars: slowest to fastest repea
 
 
 def crossover(batches: Sequence[float], a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The first batch at which two lines meet, interpolated linearly in a log-log plot.
+    """The first batch at which two lines meet, interpolated linearly in a log-log plot; None if one is always ahead.
 
-    Parameters
-    ----------
-    batches
-        Ascending, above 0.
-    a, b
-        Samples per second at each batch, above 0.
-
-    Returns
-    -------
-    float or None
-        None if one is ahead at every batch.
+    `a` and `b` are samples per second at each of the ascending `batches`; all are above 0.
 
     Examples
     --------

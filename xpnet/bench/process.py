@@ -46,10 +46,7 @@ class Process:
     def call(self, method: str, *arguments: Any) -> Any:
         """Return what the method returns, or raise what it raises.
 
-        Raises
-        ------
-        FailedError
-            If another library raised an error, or the process has ended.
+        Errors of other libraries, and the end of the process, become a FailedError.
         """
         try:
             if self._process is None:

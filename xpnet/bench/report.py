@@ -40,21 +40,6 @@ _DISTURBED = (
 class Timing:
     """The repeats of one measurement.
 
-    Attributes
-    ----------
-    batch
-        Samples per step.
-    cost
-        Cost of a step, computed from the shapes.
-    operations
-        Array operations per step, counted by xpnet; None for other libraries.
-    steps
-        Steps per repeat.
-    seconds
-        Duration of each repeat.
-    busy_seconds
-        Processor time of each repeat, of all threads together; None on a GPU.
-
     Examples
     --------
     >>> timing = Timing(100, Cost(2_000_000, 8000), None, steps=10, seconds=[0.002, 0.001, 0.004])
@@ -62,12 +47,12 @@ class Timing:
     (200.0, 100.0, 400.0, 500000.0)
     """
 
-    batch: int
-    cost: Cost
-    operations: int | None
-    steps: int = 1
-    seconds: list[float] = field(default_factory=list)
-    busy_seconds: list[float | None] = field(default_factory=list)
+    batch: int  # samples per step
+    cost: Cost  # of a step, computed from the shapes
+    operations: int | None  # array operations per step; None for other libraries
+    steps: int = 1  # per repeat
+    seconds: list[float] = field(default_factory=list)  # of each repeat
+    busy_seconds: list[float | None] = field(default_factory=list)  # processor time of all threads; None on a GPU
 
     @property
     def processor_share(self) -> float | None:
@@ -134,32 +119,16 @@ class Row:
 
 @dataclass
 class Report:
-    """Everything that was measured, and on what.
-
-    Attributes
-    ----------
-    options
-        The options of the run.
-    devices
-        A line on the device of each candidate.
-    peaks
-        By device kind, ``"CPU"`` or ``"GPU"``.
-    rows
-        In the order of measurement.
-    not_run
-        A line for each case that a budget or an interrupt left out.
-    seconds
-        Total duration.
-    """
+    """Everything that was measured, and on what."""
 
     options: dict[str, Any]
-    devices: dict[str, str]
+    devices: dict[str, str]  # a description of the device of each candidate
     versions: dict[str, str]
-    peaks: dict[str, Peak] = field(default_factory=dict)
+    peaks: dict[str, Peak] = field(default_factory=dict)  # by device kind
     rows: list[Row] = field(default_factory=list)
-    not_run: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)  # a line for each case that a budget or an interrupt left out
     interrupted: bool = False
-    seconds: float = 0.0
+    seconds: float = 0.0  # in total
 
     def shares(self, row: Row, timing: Timing) -> tuple[float | None, float | None]:
         """Fractions of the device's measured matmul peak and bandwidth; None if not measured."""
@@ -292,15 +261,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit(folder: Path = Path(__file__).parent, paths: Sequence[str] = (".",)) -> dict[str, Any] | None:
-    """The measured commit, and whether files were changed since; None if git does not know them.
-
-    Parameters
-    ----------
-    folder
-        Folder of a repository.
-    paths
-        The measured files in that folder.
-    """
+    """The commit of a repository, and whether `paths` in it were changed since; None if git does not know them."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

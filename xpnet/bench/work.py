@@ -114,24 +114,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Workload:
-    """The input of every worker for a case, on the host.
-
-    Attributes
-    ----------
-    images, labels
-        (IMAGES, 784) uint8 pixels and (IMAGES,) int64 class indices, at random: a step takes as long as on digits.
-    order
-        (MINIBATCHES, batch) int64: the images of each minibatch.
-    start
-        The first parameters, float32, by name: ``W1 b1 W2 b2 ...``; W is (D, H).
-    """
+    """The input of every worker for a case, on the host; images are random, which takes as long as digits."""
 
     case: Case
     seed: int
-    images: np.ndarray
-    labels: np.ndarray
-    order: np.ndarray
-    start: dict[str, np.ndarray]
+    images: np.ndarray  # uint8, (IMAGES, 784)
+    labels: np.ndarray  # int64, (IMAGES,)
+    order: np.ndarray  # int64, (MINIBATCHES, batch)
+    start: dict[str, np.ndarray]  # the first parameters, float32: W1 b1 W2 b2 ..., W is (D, H)
 
     @classmethod
     def of(cls, case: Case, seed: int) -> "Workload":
@@ -221,15 +211,7 @@ class XpnetWorker:
 
 
 class WaitingClock:
-    """Times the work of a device, not the launching of it.
-
-    Parameters
-    ----------
-    like
-        An array on the device.
-    clock
-        Seconds; CuPy is timed by CUDA events instead.
-    """
+    """Times the work of the device of `like`, not the launching of it: by CUDA events on CuPy, else by the clock."""
 
     def __init__(self, like: Array, clock: Callable[[], float]) -> None:
         self.like, self.clock = like, clock

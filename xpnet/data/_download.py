@@ -17,22 +17,11 @@ _log = logging.getLogger("xpnet")
 
 
 def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verify: Callable[[Path], object]) -> Path:
-    """Download the file `name` into `folder` atomically, after verification, and return its path.
+    """Download the file `name` into `folder` atomically and return its path; a DataError has a line per failed mirror.
 
-    Parameters
-    ----------
-    mirrors
-        Addresses to which the name is appended. A mirror that fails is moved to the end of this list, so that the next
-        file asks it last.
-    at_most
-        Bytes after which a download is cut off.
-    verify
-        Called with the path of the temporary file; raises a DataError if it is not the right one.
-
-    Raises
-    ------
-    DataError
-        If no mirror provided the file; the message has a line for each.
+    The name is appended to the addresses `mirrors`; one that fails is moved to the end of the list, so that the next
+    file asks it last. A download is cut off after `at_most` bytes. `verify` is called with the path of the temporary
+    file, and raises a DataError if it is not the right one.
     """
     import pooch
 

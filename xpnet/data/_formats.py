@@ -44,12 +44,9 @@ _OTHERS = {
 
 
 def file_format(file: io.BufferedReader) -> str:
-    """Return ``"safetensors"``, ``"npz"``, or ``"pickle"`` for anything else that is not known.
+    """Return ``"safetensors"``, ``"npz"`` or ``"pickle"``; raise a DataError with a fix for known other formats.
 
-    Raises
-    ------
-    DataError
-        For known formats of other programs, with what to do.
+    Unknown content counts as a pickle.
     """
     file.seek(0)
     head = file.read(64)
@@ -166,21 +163,11 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class SafetensorsHeader:
-    """The header of a safetensors file.
+    """The header of a safetensors file: dtypes, shapes and offsets of the arrays by name, and metadata."""
 
-    Attributes
-    ----------
-    dtypes
-        By name, in the format's spelling: ``"F32"``, ``"BF16"``.
-    shapes, offsets
-        By name; an offset is the position of an array's first byte in the file.
-    metadata
-        Strings by name.
-    """
-
-    dtypes: dict[str, str]
+    dtypes: dict[str, str]  # in the format's spelling: "F32", "BF16"
     shapes: dict[str, tuple[int, ...]]
-    offsets: dict[str, int]
+    offsets: dict[str, int]  # of the first byte in the file
     metadata: dict[str, str]
 
     def dtype(self, name: str) -> np.dtype:

@@ -239,7 +239,6 @@ def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    """An array on these bytes, without a copy."""
     if not isinstance(dtype, _Dtype) or type(data) not in (bytes, bytearray) or order not in ("C", "F"):
         raise DataError("holds an array that is not made of bytes and a floating dtype")
     if type(shape) is not tuple or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):

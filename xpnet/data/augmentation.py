@@ -276,7 +276,6 @@ def _surely_has_channels_last(shape: Sequence[int]) -> bool:
 
 
 def _batch_shape(x: Array, image_shape: tuple[int, ...] | None) -> tuple[int, int, int, int]:
-    """The images of a batch as (N, C, H, W)."""
     check_inputs(x)
     n, *shape = (int(length) for length in x.shape)
     width = math.prod(shape)

@@ -78,7 +78,6 @@ def _read(path: Path, verify: bool) -> dict[str, np.ndarray]:
 
 
 def _own_file() -> Path | None:
-    """The file in the folder `XPNET_DATA_DIR`, if it is there."""
     folder = os.environ.get("XPNET_DATA_DIR")
     if not folder:
         return None

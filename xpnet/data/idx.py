@@ -20,17 +20,9 @@ from xpnet.errors import ArgumentError, DataError
 from xpnet.functions import one_hot
 
 __all__ = [
-    "Dataset",
-    "check_switches",
-    "describe_folder",
-    "find_idx_files",
-    "idx_sha256",
-    "list_folder",
-    "load_idx",
-    "read_idx",
-    "read_idx_file",
-    "transform",
-]
+    "Dataset", "check_switches", "describe_folder", "find_idx_files", "idx_sha256", "list_folder", "load_idx",
+    "read_idx", "read_idx_file", "transform",
+]  # fmt: skip
 
 Images: TypeAlias = NDArray[Any]
 Labels: TypeAlias = NDArray[Any]
@@ -180,7 +172,6 @@ def _read(path: Path) -> NDArray[Any]:
 
 
 def _check_pair(files: Sequence[Path], images: Images, labels: Labels, normalize: bool) -> None:
-    """Raise a DataError unless these are images and their labels."""
     x_file, t_file = files
     if images.ndim not in (3, 4):
         raise DataError(f"{x_file} holds an array of shape {images.shape}, expected were images: (N, H, W).")
@@ -203,7 +194,6 @@ def _check_pair(files: Sequence[Path], images: Images, labels: Labels, normalize
 
 
 def _first_label(asked: int | None, train_file: Path, train_lowest: int, test_file: Path, test_lowest: int) -> int:
-    """The label that becomes class 0."""
     lowest, file = min((train_lowest, train_file), (test_lowest, test_file))
     if lowest < 0:
         raise DataError(f"{file} holds the label {lowest}, expected were labels from 0.")
@@ -236,7 +226,6 @@ def find_idx_files(folder: Path) -> dict[FileKind, Path]:
 
 
 def _by_kind(paths: Iterable[Path]) -> dict[FileKind, Path]:
-    """The paths with names of IDX files."""
     found = {}
     for path in paths:
         match = _NAME.fullmatch(re.sub(r"[._ ]", "-", path.name.lower().removesuffix(".gz")))
@@ -268,7 +257,6 @@ def list_folder(folder: Path) -> list[str]:
 
 
 def _four_files(source: Any, name: str | None) -> list[Path]:
-    """Training images, training labels, test images, test labels."""
     if isinstance(source, list | tuple):
         if len(source) != 4:
             raise ArgumentError(
@@ -302,17 +290,8 @@ def _four_files(source: Any, name: str | None) -> list[Path]:
 def read_idx_file(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
     """Read an IDX file, gzipped or not, into a read-only array, allocating no more than the file can hold.
 
-    Parameters
-    ----------
-    path
-        The file.
-    shape
-        Expected shape of an array of bytes, if known.
-
-    Raises
-    ------
-    DataError
-        The message is a predicate, to which the caller adds the file or the address.
+    `shape` is the expected shape of an array of bytes, if known. The message of a DataError is a predicate, to which
+    the caller adds the file or the address.
     """
     try:
         with open_regular(path) as file:

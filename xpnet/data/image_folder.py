@@ -189,7 +189,6 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _report(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: bool) -> None:
-    """Report all problems in an error or a warning."""
     if not problems:
         return
     lines = [f"\n  {name if name.isprintable() else ascii(name)} {why}" for name, why in sorted(problems.items())]

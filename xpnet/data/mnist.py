@@ -30,26 +30,13 @@ _TRAIN_IMAGES, _TEST_IMAGES = (60000, 28, 28), (10000, 28, 28)
 
 @dataclass(frozen=True)
 class _Published:
-    """A published set of four files.
-
-    Attributes
-    ----------
-    title
-        Name for messages.
-    mirrors
-        Addresses to which the name of a file is appended.
-    files
-        By name, in the order of load_mnist's result: the shape of the array, and the SHA-256 of the decompressed
-        content, or (`gzipped`) of the published ``.gz``.
-    folders
-        Sub-folders that may hold the files, in lower case.
-    """
+    """A published set of four files, in the order of load_mnist's result."""
 
     title: str
-    mirrors: tuple[str, ...]
-    files: dict[str, tuple[tuple[int, ...], str]]
-    folders: tuple[str, ...]
-    gzipped: bool = True
+    mirrors: tuple[str, ...]  # addresses to which the name of a file is appended
+    files: dict[str, tuple[tuple[int, ...], str]]  # by name: the shape of the array, and the SHA-256
+    folders: tuple[str, ...]  # sub-folders that may hold the files, in lower case
+    gzipped: bool = True  # whether the SHA-256 is of the published .gz, or of the decompressed content
 
 
 def _files(*sha256: str) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -315,7 +302,6 @@ def _verified(path: Path, name: str, published: _Published, *, downloaded: bool)
 
 
 def _gzip_sha256(path: Path) -> str | None:
-    """The SHA-256 of a gzip file, compressed; None for other files."""
     with open_regular(path) as file:
         if file.read(2) != b"\x1f\x8b":
             return None
@@ -324,7 +310,6 @@ def _gzip_sha256(path: Path) -> str | None:
 
 
 def _read(files: dict[str, Path], name: str, published: _Published, *, downloaded: bool = False) -> NDArray[np.uint8]:
-    """Read one of the user's own files or of the downloaded files."""
     path = files[name]
     try:
         return _verified(path, name, published, downloaded=downloaded)
@@ -362,7 +347,6 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
 
 
 def _download(name: str, cache: Path, mirrors: list[str], published: _Published, dataset: str) -> Path:
-    """Download a file into the cache, and return its path."""
     from xpnet.data._download import download
 
     shape, _ = published.files[name]

@@ -129,25 +129,10 @@ def save_weights(
     description: str,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write named arrays atomically as safetensors, with a checksum of the arrays and the metadata.
+    """Write named arrays of floats atomically as safetensors, with a checksum, a description and more metadata.
 
-    Parameters
-    ----------
-    path
-        The file.
-    arrays
-        Finite floats.
-    description
-        A line that describes the network.
-    metadata
-        More text by name, returned by `load_expected_weights`.
-
-    Raises
-    ------
-    DataError
-        If a weight is NaN or infinite. An older file is not changed.
-    WriteError
-        If the file cannot be written.
+    Raises a DataError if a weight is NaN or infinite, and a WriteError if the file cannot be written. An older file is
+    then not changed.
     """
     from safetensors.numpy import save
 
@@ -165,24 +150,9 @@ def save_weights(
 def load_expected_weights(
     path: str | os.PathLike[str], expected: Mapping[str, tuple[tuple[int, ...], str]]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read a file of `save_weights` that must hold the arrays of a given network.
+    """Read a file of `save_weights` with exactly the arrays of the `expected` shapes and dtypes, and its metadata.
 
-    Parameters
-    ----------
-    path
-        A safetensors file.
-    expected
-        Shape and dtype of each array; the file must have these and no others.
-
-    Returns
-    -------
-    arrays, metadata
-        The arrays by name, and the file's metadata.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged, holds other arrays, or holds NaN or infinity.
+    Raises a DataError if the file is missing or damaged, holds other arrays, or holds NaN or infinity.
     """
     try:
         with _opened(path) as file:
@@ -245,7 +215,6 @@ def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _file_sha256(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    """The checksum of the arrays and the metadata, without the checksum itself."""
     others = sorted((key, value) for key, value in metadata.items() if key != "sha256")
     return hashlib.sha256((content_sha256(arrays) + json.dumps(others)).encode()).hexdigest()
 

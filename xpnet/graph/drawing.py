@@ -112,12 +112,10 @@ class Drawing:
         return write_whole(path, picture)
 
     def _repr_svg_(self) -> str | None:
-        """The picture in a notebook."""
         picture = self._picture("svg")
         return None if picture is None else picture.decode()
 
     def _picture(self, form: str) -> bytes | None:
-        """The picture, or None and a line in the log if it is not available."""
         try:
             graphviz = _graphviz()
         except ImportError as error:
@@ -211,7 +209,6 @@ def _graphviz() -> Any:
 
 
 def _plain(text: str, before: str = "") -> Any:
-    """Escape a text for a plain label."""
     return _graphviz().escape(before + one_line(text).replace("&", "&amp;"))
 
 

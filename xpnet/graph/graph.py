@@ -219,7 +219,6 @@ class Graph:
         return self.drawing().draw(path)
 
     def _repr_svg_(self) -> str | None:
-        """The picture in a notebook."""
         return self.drawing()._repr_svg_()
 
     def __str__(self) -> str:
@@ -255,7 +254,6 @@ class Graph:
 
 
 def _checked_value(value: Any) -> Any:
-    """Return a number or a plain array, and a list as an array of float64."""
     if is_array(value):
         check_plain(value, "value")
         return value
@@ -279,7 +277,6 @@ def _gradients(step: _Step, dout: Array) -> list[Array | None]:
 
 
 def _check_gradient(layer: Any, x: Value, gradient: Array) -> None:
-    """Raise unless the gradient has the shape of the value."""
     expected, got = (tuple(getattr(a, "shape", ())) for a in (x.value, gradient))
     if not x.constant and got != expected:
         raise ShapeError(

@@ -32,24 +32,12 @@ def _digits(number: Any, count: int) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of a drawing.
+    """A node of a drawing. Operations are circles, layers boxes, branches points where edges part."""
 
-    Attributes
-    ----------
-    key
-        Unique name, not drawn.
-    label
-        Text of the node.
-    kind
-        Operations are circles, layers boxes, branches points from which a value goes to several nodes.
-    details
-        For a layer of a network: its description and its number of parameters.
-    """
-
-    key: str
+    key: str  # unique, not drawn
     label: str
     kind: Literal["input", "constant", "operation", "layer", "branch", "output"]
-    details: tuple[()] | tuple[str, str] = ()
+    details: tuple[()] | tuple[str, str] = ()  # of a layer of a network: its description and number of parameters
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,6 @@ def _joined(arms: list[_Tree], label: str) -> _Tree:
 
 
 def _written(tree: _Tree) -> list[str]:
-    """The lines of a tree, with aligned names."""
     names = max(_columns(row.leaf) for row in tree.rows)
     return [f"{_pad(row.leaf, names)} {row.text}".rstrip() for row in tree.rows]
 

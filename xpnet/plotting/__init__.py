@@ -13,20 +13,7 @@ from xpnet.plotting.paths import plot_paths
 from xpnet.plotting.search import plot_search, plot_search_curves
 
 __all__ = [
-    "new_figure",
-    "plot_activations",
-    "plot_confusion_grid",
-    "plot_filters",
-    "plot_histograms",
-    "plot_images",
-    "plot_learning_curves",
-    "plot_misclassified",
-    "plot_paths",
-    "plot_run_grid",
-    "plot_runs",
-    "plot_scores",
-    "plot_search",
-    "plot_search_curves",
-    "save_figure",
-    "smooth_curve",
-]
+    "new_figure", "plot_activations", "plot_confusion_grid", "plot_filters", "plot_histograms", "plot_images",
+    "plot_learning_curves", "plot_misclassified", "plot_paths", "plot_run_grid", "plot_runs", "plot_scores",
+    "plot_search", "plot_search_curves", "save_figure", "smooth_curve",
+]  # fmt: skip

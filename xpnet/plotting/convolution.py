@@ -96,7 +96,6 @@ def _filters(name: str, given: Array) -> np.ndarray:
 
 
 def _check_pair(before: Array, after: Array, filters: np.ndarray, trained: np.ndarray) -> None:
-    """Raise unless both are filters of one convolution, and different arrays."""
     if filters.shape != trained.shape:
         raise ShapeError(
             f"before and after must be filters of one convolution, got shapes {filters.shape} and {trained.shape}. "
@@ -255,14 +254,12 @@ def _row(name: str, values: np.ndarray, channels: int) -> _Row:
 
 
 def _write_name(axes: Any, name: str, below: str) -> None:
-    """Write the name of a row to its left."""
     axes.set_axis_off()
     axes.text(1, 0.5, name, ha="right", va="bottom", fontsize=10)
     axes.text(1, 0.45, below, ha="right", va="top", fontsize=8, color="0.35")
 
 
 def _draw_row(panels: list[Any], bar: Any, row: _Row) -> None:
-    """Draw the pictures of a row on one scale, with a color bar unless they are in color."""
     bound, signed = _largest(row.pictures), bool((row.pictures < 0).any())
     options = {"cmap": "RdBu_r" if signed else "gray_r", "vmin": -bound if signed else 0, "vmax": bound}
     for axes, picture in zip(panels, row.pictures, strict=True):

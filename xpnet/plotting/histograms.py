@@ -72,7 +72,6 @@ def plot_histograms(
 
 
 def _as_rows(given: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
-    """Rows of arrays, from arrays by name or from rows by name."""
     nested = [isinstance(value, Mapping) for value in given.values()]
     if any(nested) and not all(nested):
         raise ArgumentError("Expected arrays by name, or rows of arrays by name, got both in one mapping.")

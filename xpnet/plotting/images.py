@@ -219,7 +219,6 @@ def _most_confused(cells: Mapping[tuple[int, int], tuple[int, int]], classes: in
 
 
 def _draw_cell(axes: Any, row: int, column: int, picture: np.ndarray, count: int, *, small: bool) -> None:
-    """Draw a framed image into a cell of 1 x 1, and the count below it."""
     from matplotlib.patches import Rectangle
 
     height, width = (0.36 * length / max(picture.shape[:2]) for length in picture.shape[:2])
@@ -385,7 +384,6 @@ def as_color_or_gray(images: np.ndarray) -> np.ndarray:
 
 
 def _as_pictures(images: Array) -> np.ndarray:
-    """Images as (N, H, W)."""
     pictures = to_numpy(images)
     if pictures.ndim == 4 and pictures.shape[1] == 1:
         return pictures[:, 0]

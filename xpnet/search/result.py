@@ -144,5 +144,4 @@ class SearchResult:
 
 
 def _shown(value: Any) -> str:
-    """Format a hyper-parameter; floats with three digits."""
     return f"{value:.3g}" if isinstance(value, float | np.floating) else f"{value!s:.40}"
