@@ -179,7 +179,7 @@ def test_another_number_of_gradients_than_inputs_is_an_error(gradients):
     graph = Graph()
     graph.apply(Returns(gradients), graph.variable("x", 1), graph.variable("y", 2))
     given = len(gradients) if isinstance(gradients, tuple) else 1
-    with pytest.raises(ArgumentError, match=rf"Returns has 2 inputs, .* gave {given} gradients.* `return dx, dy`"):
+    with pytest.raises(ArgumentError, match=rf"Returns has 2 inputs, .* returned {given} gradients.* `return dx, dy`"):
         graph.backward()
 
 

@@ -90,7 +90,7 @@ def test_a_history_without_validation_is_an_error_at_once():
         calls.append(params)
         return History(test_acc=[0.9], train_acc=[0.9])
 
-    with pytest.raises(ArgumentError, match=r"no parameter may be chosen.*`validation=0\.2`"):
+    with pytest.raises(ArgumentError, match=r"must not choose parameters.*`validation=0\.2`"):
         search(train)
     assert len(calls) == 1
 
