@@ -249,7 +249,7 @@ def test_initial_filters_have_the_deviation_of_their_inputs() -> None:
         (GlobalAveragePooling(), (5,), "images (C, H, W)"),
         (BatchNormalization(np.ones(3), np.zeros(3)), (2, 3, 3), "3 numbers"),
         (Residual([convolution(2, 3, pad=1)]), (2, 6, 6), "(3, 6, 6) of its branch to those of its shortcut"),
-        (Residual([Relu(), convolution(2, 2)]), (3, 6, 6), "Convolution(2 -> 2, 3x3) of its branch expects images"),
+        (Residual([Relu(), convolution(2, 2)]), (3, 6, 6), "branch of a Residual, Convolution(2 -> 2, 3x3): Conv"),
     ],
 )  # fmt: skip
 def test_samples_that_do_not_fit(layer: Layer, shape: tuple[int, ...], words: str) -> None:
@@ -263,11 +263,11 @@ def test_samples_that_do_not_fit(layer: Layer, shape: tuple[int, ...], words: st
     [
         (
             (12, 10, 1),
-            "(12, 10, 1); bring the channels to the front with `x.transpose(0, 3, 1, 2)`.",
+            "(12, 10, 1). Bring the channels to the front with `x.transpose(0, 3, 1, 2)`.",
         ),
-        ((12, 10), "(12, 10); make images of them with `x.reshape(-1, 1, height, width)`."),
-        ((120,), "(120,); make images of them with `x.reshape(-1, 1, height, width)`."),
-        ((2, 12, 10), "(2, 12, 10). x has one row a sample."),
+        ((12, 10), "(12, 10). Make images of them with `x.reshape(-1, 1, height, width)`."),
+        ((120,), "(120,). Make images of them with `x.reshape(-1, 1, height, width)`."),
+        ((2, 12, 10), "(2, 12, 10). `x` has one row a sample."),
     ],
 )
 def test_how_samples_become_images(shape: tuple[int, ...], mend: str) -> None:
@@ -278,11 +278,11 @@ def test_how_samples_become_images(shape: tuple[int, ...], mend: str) -> None:
 
 def test_the_door_names_the_layer() -> None:
     network = deep()
-    with pytest.raises(ShapeError, match=r"Convolution1 expects images \(C, H, W\) of 1 channel"):
+    with pytest.raises(ShapeError, match=r"Convolution1: Convolution expects images \(C, H, W\) of 1 channel"):
         network.predict(np.ones((3, 12, 10), "f"))
-    with pytest.raises(ShapeError, match=r"Affine1 expects 24 numbers a sample"):
+    with pytest.raises(ShapeError, match=r"Affine1: Affine expects 24 numbers a sample"):
         network.predict(np.ones((3, 1, 14, 10), "f"))
-    with pytest.raises(ShapeError, match=r"Affine1 expects 3 numbers"):
+    with pytest.raises(ShapeError, match=r"Affine1: Affine expects 3 numbers"):
         Network([convolution(1, 3), Affine(np.ones((3, 2)), np.zeros(2))], input_shape=(1, 4, 4))
 
 

@@ -194,7 +194,7 @@ def test_options_out_of_range(make: Any, options: dict[str, Any], says: str) -> 
 )
 def test_an_image_that_is_too_small(make: Any, image: tuple[int, ...], says: str) -> None:
     with pytest.raises(
-        ShapeError, match=rf"{re.escape(str(image))}.*(Conv|Pool)\S*.* has {says}.*use a larger pad or less"
+        ShapeError, match=rf"{re.escape(str(image))}.*(Conv|Pool)\S*.* has {says}.*Use a larger pad or less"
     ):
         make(image, backend="numpy")
 
@@ -208,7 +208,9 @@ def test_any_size_of_image_is_large_enough_for_the_residual_one() -> None:
 def test_images_of_another_shape(name: str) -> None:
     network = NETWORKS[name](backend="numpy")
     for x in (np.ones((2, 2, 8, 8), "f"), np.ones((2, 64), "f")):
-        with pytest.raises(ShapeError, match=r"Conv\w*1 expects images .* of 1 channel .* got samples of shape"):
+        with pytest.raises(
+            ShapeError, match=r"Conv\w*1: Convolution expects images .* of 1 channel .* got .* of shape"
+        ):
             network.predict(x)
 
 

@@ -249,7 +249,7 @@ def test_a_network_of_ones_own():
 
 
 def test_layers_that_do_not_fit_are_refused_when_the_network_is_built():
-    with pytest.raises(ShapeError, match=r"Affine2 expects 5 numbers a sample \(W is \(5, 7\)\), got .*\(6,\)"):
+    with pytest.raises(ShapeError, match=r"Affine2: Affine expects 5 numbers a sample \(W is \(5, 7\)\), got .*\(6,\)"):
         Network([Affine(numbers(5, 12, 6), numbers(6, 6)), Relu(), Affine(numbers(7, 5, 7), numbers(8, 7))])
     relu = Relu()
     with pytest.raises(ArgumentError, match="twice"):

@@ -358,13 +358,13 @@ ADVICE = [
         lambda n: n.result["W1"].shape == (4, 5),
     ),
     (
-        "make images of them with",
+        "Make images of them with",
         {"x": X.reshape(6, 4), "height": 2, "width": 2},
         lambda n: Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)).forward(n.x),
         lambda n: Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)).forward(n.result),
     ),
     (
-        "bring the channels to the front with",
+        "Bring the channels to the front with",
         {"x": np.ones((6, 5, 4, 3))},
         lambda n: Convolution(np.ones((2, 3, 2, 2)), np.zeros(2)).forward(n.x),
         lambda n: Convolution(np.ones((2, 3, 2, 2)), np.zeros(2)).forward(n.result).shape == (6, 2, 4, 3),

@@ -306,7 +306,7 @@ def test_texts_of_activations_do_not_overlap(tmp_path):
     ("x", "options", "error", "message"),
     [
         (IMAGES[:2], {}, ShapeError, r"Expected one image, got x of shape \(2, 64\).*x\[0\]"),
-        (IMAGES[0, :60], {}, ShapeError, "Convolution1 expects images"),
+        (IMAGES[0, :60], {}, ShapeError, "Convolution1: Convolution expects images"),
         (IMAGES[0], {"label": 10}, LabelError, "Expected labels from 0 to 9, got 10"),
         (IMAGES[0], {"class_names": ["one"]}, ArgumentError, "class_names has 1 names, but the network has 10 classes"),
         (IMAGES[0], {"channels": 0}, ArgumentError, "channels must be a whole number"),

@@ -240,7 +240,7 @@ BAD = {
     "labels as floats": ((PIXELS, LABELS * 1.0), DtypeError, "^t_val: Expected class indices as integers"),
     "too few labels": ((PIXELS, LABELS[:3]), ShapeError, r"^t_val: Expected labels of shape \(25,\)"),
     "several classes": ((PIXELS, np.ones((25, 7))), LabelError, "^t_val: .* sum to 1, got the sum 7 in row 0"),
-    "another width": ((PIXELS[:, :5], LABELS), ShapeError, "^x_val: Affine1 expects 12 numbers a sample"),
+    "another width": ((PIXELS[:, :5], LABELS), ShapeError, "^x_val: Affine1: Affine expects 12 numbers a sample"),
     "no samples": ((PIXELS[:0], LABELS[:0]), ShapeError, "^x_val: The batch is empty"),
     "no pixels": ((PIXELS.astype(int), LABELS), DtypeError, "^x_val: Inputs must be uint8 pixels"),
     "not finite": ((np.full((25, 12), np.nan), LABELS), DataError, "^x_val holds numbers that are not finite"),

@@ -39,13 +39,13 @@ def check_pad(name: str, value: Any) -> Pair:
     return check_pair(name, value, 0)
 
 
-def window_counts(image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:
+def window_counts(owner: str, image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:
     """The numbers of windows along the height and the width of an image (H, W); a ShapeError if none fits."""
     padded = image[0] + 2 * pad[0], image[1] + 2 * pad[1]
     if padded[0] < size[0] or padded[1] < size[1]:
         raise ShapeError(
-            f"has windows of {size[0]} x {size[1]}, more than the {padded[0]} x {padded[1]} numbers of an image of "
-            f"shape {tuple(image)} with pad={pad}; use a larger pad or less pooling before it"
+            f"{owner} has windows of {size[0]} x {size[1]}, more than the {padded[0]} x {padded[1]} numbers of an "
+            f"image of shape {tuple(image)} with pad={pad}. Use a larger pad or less pooling before it."
         )
     return (padded[0] - size[0]) // stride[0] + 1, (padded[1] - size[1]) // stride[1] + 1
 

@@ -123,8 +123,8 @@ class Affine(Layer):
         """(H,) for a sample of D numbers."""
         if math.prod(shape) != self.W.shape[0]:
             raise ShapeError(
-                f"expects {self.W.shape[0]} numbers a sample (W is {tuple(self.W.shape)}), got samples of shape "
-                f"{tuple(shape)}, {math.prod(shape)} numbers"
+                f"{type(self).__name__} expects {self.W.shape[0]} numbers a sample (W is {tuple(self.W.shape)}), got "
+                f"samples of shape {tuple(shape)}, {math.prod(shape)} numbers."
             )
         return (self.W.shape[1],)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from xpnet._core.arrays import Array, copied, get_array_module
 from xpnet._core.checks import call_of, check_flag, check_form, check_given_shape, check_parameter
 from xpnet._core.settings import Setting
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.errors import ArgumentError
 
 _NOWHERE: Mapping[str, Array] = {}
 _METHODS = "forward", "backward", "compute_loss"  # the last one of loss layers
@@ -141,10 +141,7 @@ class Layer:
         if self._in_network:
             return
         get_array_module(x)
-        try:
-            self.output_shape(tuple(x.shape[1:]))
-        except ShapeError as error:
-            raise ShapeError(f"{type(self).__name__} {error}.") from None
+        self.output_shape(tuple(x.shape[1:]))
 
     def check_gradient(self, dout: Array, y: Array) -> None:
         """Raise unless `dout` has the shape of the output `y`; it would broadcast. Not checked in a network."""

@@ -173,10 +173,10 @@ class Convolution(Layer):
         count, channels, fh, fw = self.W.shape
         if len(shape) != 3 or shape[0] != channels:
             raise ShapeError(
-                f"expects images (C, H, W) of {channels} channel{'s' * (channels > 1)} (W is {tuple(self.W.shape)}), "
-                f"got samples of shape {tuple(shape)}{_advice(shape, channels)}"
+                f"{type(self).__name__} expects images (C, H, W) of {channels} channel{'s' * (channels > 1)} (W is "
+                f"{tuple(self.W.shape)}), got samples of shape {tuple(shape)}.{_advice(shape, channels)}"
             )
-        return (count, *window_counts(shape[1:], (fh, fw), self.stride, self.pad))
+        return (count, *window_counts(type(self).__name__, shape[1:], (fh, fw), self.stride, self.pad))
 
     def multiplications(self, shape: tuple[int, ...]) -> int:
         """The numbers of all filters times the number of windows."""
@@ -199,8 +199,8 @@ class Convolution(Layer):
 def _advice(shape: tuple[int, ...], channels: int) -> str:
     """How to make images (C, H, W) of samples of another shape, if that is clear."""
     if len(shape) < 3:
-        return f"; make images of them with `x.reshape(-1, {channels}, height, width)`"
-    return "; bring the channels to the front with `x.transpose(0, 3, 1, 2)`" if shape[-1] == channels else ""
+        return f" Make images of them with `x.reshape(-1, {channels}, height, width)`."
+    return " Bring the channels to the front with `x.transpose(0, 3, 1, 2)`." if shape[-1] == channels else ""
 
 
 def convolve_windows(windows: Array, W: Array, b: Array) -> Array:
@@ -316,7 +316,4 @@ def _book_windows(
     pad = check_pad("pad", pad)
     if len(shape) != 4:
         raise ShapeError(f"{name} expects images of shape (N, C, H, W), got {tuple(shape)}.")
-    try:
-        return size, stride, pad, window_counts(shape[2:], size, stride, pad)
-    except ShapeError as error:
-        raise ShapeError(f"{name} {error}.") from None
+    return size, stride, pad, window_counts(name, shape[2:], size, stride, pad)

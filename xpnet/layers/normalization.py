@@ -49,8 +49,8 @@ class _Normalization(Layer):
         """(D,), the shape of the input."""
         if tuple(shape) != self.input_shape():
             raise ShapeError(
-                f"expects vectors of {self.gamma.shape[0]} numbers (gamma is {tuple(self.gamma.shape)}), got samples "
-                f"of shape {tuple(shape)}"
+                f"{type(self).__name__} expects vectors of {self.gamma.shape[0]} numbers (gamma is "
+                f"{tuple(self.gamma.shape)}), got samples of shape {tuple(shape)}."
             )
         return shape
 

@@ -46,8 +46,8 @@ class _WindowPooling(Layer):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(C, OH, OW) for an image (C, H, W)."""
-        check_image(shape)
-        return (shape[0], *window_counts(shape[1:], self.size, self.stride, self.pad))
+        check_image(self, shape)
+        return (shape[0], *window_counts(type(self).__name__, shape[1:], self.size, self.stride, self.pad))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size[0]}x{self.size[1]}{format_window(self.stride, self.pad, self.size)})"
@@ -191,7 +191,7 @@ class GlobalAveragePooling(Layer):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(C,) for an image (C, H, W)."""
-        check_image(shape)
+        check_image(self, shape)
         return (shape[0],)
 
 
@@ -208,7 +208,7 @@ def route_gradient(dout: Array, numbers: Iterable[Array], y: Array) -> Iterator[
     yield dout
 
 
-def check_image(shape: tuple[int, ...]) -> None:
+def check_image(layer: Layer, shape: tuple[int, ...]) -> None:
     """Raise a ShapeError unless samples are images, (C, H, W)."""
     if len(shape) != 3:
-        raise ShapeError(f"expects images (C, H, W), got samples of shape {tuple(shape)}")
+        raise ShapeError(f"{type(layer).__name__} expects images (C, H, W), got samples of shape {tuple(shape)}.")

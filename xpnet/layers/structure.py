@@ -128,12 +128,12 @@ class Residual(Layer):
                 try:
                     ways[way] = layer.output_shape(ways[way])
                 except ShapeError as error:
-                    raise ShapeError(f"cannot be: {layer!r} of its {way} {error}") from None
+                    raise ShapeError(f"In the {way} of a Residual, {layer!r}: {error}") from None
         if ways["branch"] != ways["shortcut"]:
             raise ShapeError(
-                f"adds samples of shape {ways['branch']} of its branch to those of its shortcut, "
-                f"{ways['shortcut']}, for an input of {tuple(shape)}; give it a shortcut of layers with the branch's "
-                "channels and stride"
+                f"Residual adds samples of shape {ways['branch']} of its branch to those of its shortcut, "
+                f"{ways['shortcut']}, for an input of {tuple(shape)}. Give it a shortcut of layers with the branch's "
+                "channels and stride."
             )
         return ways["branch"]
 

@@ -263,5 +263,5 @@ def _size_after(layers: Any, image: tuple[int, ...]) -> int:
         try:
             shape = layer.output_shape(shape)
         except ShapeError as error:
-            raise ShapeError(f"input_dim={image} is too small: {layer!r} {error}.") from None
+            raise ShapeError(f"input_dim={image} is too small. {error}") from None
     return math.prod(shape)

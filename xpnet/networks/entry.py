@@ -121,7 +121,7 @@ class Entry:
                 try:
                     shapes.append(layer.output_shape(shapes[-1]))
                 except ShapeError as error:
-                    raise ShapeError(f"{name} {error}. x has one row a sample.") from None
+                    raise ShapeError(f"{name}: {error} `x` has one row a sample.") from None
             self._shapes[sample_shape] = shapes
         return self._shapes[sample_shape]
 
