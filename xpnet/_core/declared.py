@@ -7,7 +7,7 @@ derive a class. A method that is replaced on an object, or on a class of this li
 
 from typing import Any
 
-__all__ = ["has_replaced_method", "is_fusable", "is_library_class", "is_library_code", "is_recordable"]
+__all__ = ["has_replaced_method", "is_fusable", "is_library_class", "is_library_code", "is_recordable", "methods_of"]
 
 _METHODS = "forward", "backward", "compute_loss", "compute_gradients"
 
@@ -26,6 +26,11 @@ def has_replaced_method(part: object) -> bool:
     """Whether a method that computes was assigned to a layer or network, or to its class in this library."""
     kind = type(part)
     return any(name in vars(part) for name in _METHODS) or (is_library_class(kind) and not _is_library_code(kind))
+
+
+def methods_of(part: object) -> list[Any]:
+    """The functions by which a layer or network computes; others in their place make another capture necessary."""
+    return [vars(part).get(name, getattr(type(part), name, None)) for name in _METHODS]
 
 
 def is_fusable(part: object) -> bool:

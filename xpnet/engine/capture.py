@@ -1,220 +1,210 @@
-"""A block of training steps, recorded once and replayed: by a recorder on NumPy, as a CUDA graph on CuPy.
+"""Capture a training step: record it, check that a replay gives the same bits as the step itself, else refuse by name.
 
-A step sees four things. *State*: parameters, optimizers' slots, layers' running statistics, which stay where they are
-and are changed in place. *Data*, which nobody changes. A *block*: for each step the indices of its samples, and a row
-of numbers that the host computes, such as the learning rate. And its *losses*. Everything else that a step computes
-with is a constant of the recording; a recording in which that shows is refused, and the steps are made one by one.
-
-The CUDA graph has not yet been run on a GPU.
+A step sees four things. *State*: parameters, optimizer slots, running statistics, which are updated in place or bound
+again. *Data*, which nobody changes. *Inputs*: the indices of its samples, and the step scalars, such as the learning
+rate, that the host computes. And its *loss*. Everything else that it computes with is a constant of the capture.
 """
 
-import time
-import warnings
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from xpnet._core.arrays import Array, get_array_module
+from xpnet._core.arrays import Array, get_array_module, to_numpy
 from xpnet._core.cupy import CupyNamespace
-from xpnet.backend import asarray
+from xpnet.engine.state import Constants, StateScan, StateSnapshot
 from xpnet.errors import CaptureError
-from xpnet.training.step import Losses, TrainingStep
 
-__all__ = ["GraphedSteps", "Runner", "Steps", "capture"]
-
-_BLOCK = 64  # steps on NumPy at most between two looks at the clock
-_BLOCK_SECONDS = 0.02  # at most, unless a single step takes longer: an interrupt waits until the end of a block
-_BLOCK_WORK = 2**27  # floating-point operations in the first block, before it is known how long steps take
-_GRAPH = 50  # to capture a step takes as long as to call it; and a graph only runs whole, the rest is called
-_FEWEST = 32  # steps; for fewer a recording, which takes five, does not pay
-_MOST_WORK = 2**34  # floating-point operations a step; where there are more, calling the layers costs next to nothing
+__all__ = ["Replayer", "Step", "capture"]
 
 
-class Runner(Protocol):
-    """What makes recorded training steps, a block at a time."""
+class Step(Protocol):
+    """What capture asks of a training step."""
 
-    def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
-        """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""
+    optimizer: Any
 
-    def is_current(self) -> bool:
-        """Whether all that the recording takes for constant is as it was."""
+    @property
+    def like(self) -> Array:
+        """An array on the network's device and of its dtype."""
+
+    @property
+    def sample_count(self) -> int:
+        """The number of samples in the data."""
+
+    def state_owners(self) -> Sequence[object]:
+        """The objects whose attributes hold what a step changes."""
+
+    def run(self, indices: Array, scalars: Sequence[Any] = ()) -> Array:
+        """Take a step on the samples of `indices` (B,) with its step scalars; returns the loss."""
+
+    def run_block(self, order: Array, scalars: Array, losses: Array) -> None:
+        """Take a step for each row of `order` (n, B) and of `scalars` (n, m); writes `losses` (n,)."""
+
+
+class Trial(NamedTuple):
+    """A recording that is not verified yet."""
+
+    run: Callable[[Array, Array, Callable[[Array], None]], None]
+    """As `Replayer.run`."""
+    compared: Collection[str]
+    """The names of the arrays that a replay leaves as the steps do."""
+
+
+class Replayer(Protocol):
+    """Records a step for one kind of arrays, and replays it."""
+
+    constants: Constants
+
+    def session(self) -> AbstractContextManager[None]:
+        """What surrounds the whole capture."""
+
+    def plain_step(self, indices: np.ndarray, scalars: np.ndarray) -> Array:
+        """Take a step without a recording."""
+
+    def record(self, plain: "PlainSteps") -> Iterable[Trial]:
+        """Record the step; more than one trial if it is not known what the steps must hand on."""
+
+    def finish(self, plain: "PlainSteps") -> Collection[str]:
+        """Make the last trial final, from the state before the steps; returns the arrays that it uses in place."""
+
+    def run(self, indices: Array, scalars: Array, add_losses: Callable[[Array], None]) -> None:
+        """Replay a step for each row of `indices` (n, B) and of `scalars` (n, m); hands over the losses (n,)."""
 
     def close(self) -> None:
-        """Give back what the recording holds."""
+        """Free what the recording holds."""
 
 
-def capture(step: TrainingStep, *, batch_size: int, steps: int, numbers: np.ndarray) -> Runner | None:
-    """Record a training step.
+@dataclass(frozen=True)
+class PlainSteps:
+    """Two steps that were taken without a recording.
 
-    Whatever the steps change that are made for this is put back: recording leaves everything as it was.
+    Attributes
+    ----------
+    indices, scalars
+        What they were given: other samples and other scalars each, so that what is constant in a recording shows.
+    start
+        The state before them.
+    state, losses
+        The state that they changed, and their losses.
+    in_place, replaced, written
+        The names of arrays that are the same objects as before; for which there are others of the same form; and all
+        names that hold another object.
+    contents
+        The numbers in the first two after the steps.
+    """
+
+    indices: np.ndarray
+    scalars: np.ndarray
+    start: StateSnapshot
+    state: StateScan
+    losses: list[np.ndarray]
+    in_place: set[str]
+    replaced: set[str]
+    written: set[str]
+    contents: Mapping[str, Array]
+
+
+def capture(step: Step, *, batch_size: int, steps: int, scalars: np.ndarray) -> Replayer | None:
+    """Capture a training step. The state stays as it was.
 
     Parameters
     ----------
     step
         The step.
     batch_size
-        How many samples each minibatch has.
+        Samples in each minibatch.
     steps
-        How many there are in a block: exactly so many on CuPy.
-    numbers
-        A row such as the step will be given, (m,), float64.
+        Steps in a block that is replayed: at most on NumPy, exactly on CuPy.
+    scalars
+        The step scalars of one step, (m,), float64.
 
     Returns
     -------
-    Runner or None
-        None where arrays of the network's kind cannot be recorded.
+    Replayer or None
+        None if arrays of this kind cannot be recorded.
 
     Raises
     ------
     CaptureError
-        Where this step cannot be recorded; it names the call that stands in the way.
+        If this step cannot be recorded; the message names the cause.
     """
-    xp = get_array_module(step.network.state.like)
-    if xp is np:
-        from xpnet.engine.replay import RecordedSteps
+    replayer = _replayer_for(step, batch_size, steps, len(scalars))
+    if replayer is None:
+        return None
+    with replayer.session():
+        start = StateSnapshot(step.state_owners())
+        try:
+            plain = take_plain_steps(step, replayer, batch_size, scalars, start)
+            if not any(verify(trial, plain) for trial in replayer.record(plain)):
+                raise CaptureError(
+                    "The replayed steps give other numbers than the steps themselves: something changes from step to "
+                    "step that is neither in an array from before the first step nor in the optimizer's "
+                    "`step_scalars(first, count)`."
+                )
+            start.restore()
+            used = replayer.finish(plain)
+        except BaseException:
+            start.restore()
+            raise
+        varying = {f"{type(step.optimizer).__name__}.{name}" for name in getattr(step.optimizer, "varying", ())}
+        replayer.constants = Constants(plain.state, arrays=used, varying=plain.written | varying)
+    return replayer
 
-        with step.network.state.lock:  # the layers hold recorded arrays until the steps are undone
-            return RecordedSteps(step, batch_size, numbers)
+
+def take_plain_steps(
+    step: Step, replayer: Replayer, batch_size: int, scalars: np.ndarray, start: StateSnapshot
+) -> PlainSteps:
+    """Take two steps, and refuse what cannot be right in a recording of one."""
+    samples = np.arange(batch_size)
+    indices = np.stack([samples, samples[::-1] + batch_size]) % step.sample_count
+    rows = np.stack([scalars, 0.5 * scalars])
+    state, slots = StateScan(step.state_owners()), StateScan([step.optimizer])
+    arrays, values, generators, made = state.arrays(), state.values(), state.generator_states(), slots.arrays()
+    losses = [to_numpy(replayer.plain_step(indices[0], rows[0]))]
+    between = state.scalars()
+    losses.append(to_numpy(replayer.plain_step(indices[1], rows[1])))
+    if name := _first_change(between, after := state.scalars()):
+        raise CaptureError(
+            f"{name} changes from step to step on the host (from {between[name]!r} to {after[name]!r}), which a replay "
+            "does not repeat. Return what depends on it from the optimizer's `step_scalars(first, count)`."
+        )
+    if name := _first_change(generators, state.generator_states()):
+        raise CaptureError(
+            f"The step draws random numbers from {name}, and every replay would draw the same. Draw them by "
+            "`xpnet._core.random`, as Dropout does, or do not declare `recordable = True`."
+        )
+    if name := next((name for name in slots.arrays() if name not in made), None):
+        raise CaptureError(f"The first step creates {name}. Create it in the optimizer's `prepare(params)`.")
+    in_place = {name for name, array in state.arrays().items() if arrays.get(name) is array}
+    replaced = state.replaced(arrays)
+    written = {name for name, value in state.values().items() if values.get(name) is not value}
+    contents = state.contents(in_place | replaced)
+    return PlainSteps(indices, rows, start, state, losses, in_place, replaced, written, contents)
+
+
+def verify(trial: Trial, plain: PlainSteps) -> bool:
+    """Whether a replay of the two steps, from the same state, gives the same state and losses to the bit."""
+    plain.start.restore()
+    losses: list[Array] = []
+    trial.run(plain.indices, plain.scalars, losses.append)
+    same = plain.state.matches({name: plain.contents[name] for name in trial.compared})
+    return same and np.array_equal(np.concat([to_numpy(a) for a in losses]), plain.losses, equal_nan=True)
+
+
+def _replayer_for(step: Step, batch_size: int, steps: int, scalars: int) -> Replayer | None:
+    xp = get_array_module(step.like)
+    if xp is np:
+        from xpnet.engine.replay import NumpyReplayer
+
+        return NumpyReplayer(step, batch_size, scalars)
     if isinstance(xp, CupyNamespace):
-        with step.network.state.lock:
-            return GraphedSteps(step, batch_size, steps, numbers)
+        from xpnet.engine.cuda_graph import CudaGraphReplayer
+
+        return CudaGraphReplayer(step, batch_size, steps, scalars)
     return None
 
 
-class GraphedSteps:
-    """Training steps on CuPy, as a CUDA graph of so many.
-
-    Parameters
-    ----------
-    step, batch_size, steps, numbers
-        As for `capture`.
-    """
-
-    def __init__(self, step: TrainingStep, batch_size: int, steps: int, numbers: np.ndarray) -> None:
-        from xpnet.engine.cuda_graph import CudaGraphRunner
-
-        like, owners = step.network.state.like, step.owners()
-        self._graph = CudaGraphRunner(
-            step.block,
-            batch_size=batch_size,
-            numbers=len(numbers),
-            steps=steps,
-            like=like,
-            owners=owners,
-            varying=step.varying(),
-        )
-
-    def run(self, indices: Array, numbers: Array, losses: Losses) -> None:
-        """A block of steps; adds its losses."""
-        losses.add_block(self._graph.run(indices, numbers))
-
-    def is_current(self) -> bool:
-        """Whether all that the graph takes for constant is as it was."""
-        return self._graph.is_current()
-
-    def close(self) -> None:
-        """Give back the graph and its memory."""
-        self._graph.close()
-
-
-class Steps:
-    """Makes the steps of an epoch: replays a recording where there is one, and calls the layers where not.
-
-    Parameters
-    ----------
-    step
-        The step.
-    batch_size
-        How many samples a minibatch has.
-    choice
-        ``"auto"``: record, where steps are many and small and arrays of this kind can be recorded; where a step cannot,
-        warn and go on without. True: record, or raise the CaptureError. False: do not record.
-    planned
-        How many steps there will be.
-    at_once
-        How many of them, at most, in an order that `make` is given.
-    work
-        How many floating-point operations a step has.
-
-    Attributes
-    ----------
-    step
-        The step.
-    """
-
-    def __init__(
-        self, step: TrainingStep, batch_size: int, choice: bool | str, *, planned: int, at_once: int, work: float
-    ) -> None:
-        self.step = step
-        self._network_settings = step.network_settings()
-        self._batch_size = batch_size
-        self._runner: Runner | None = None
-        self._block, self._least = int(min(_BLOCK, max(1, _BLOCK_WORK // max(1, work)))), 1
-        on_gpu = isinstance(get_array_module(step.network.state.like), CupyNamespace)
-        if on_gpu:
-            self._block = self._least = _steps_of_a_graph(at_once)
-        if choice is True or (choice == "auto" and planned >= _FEWEST and (on_gpu or work <= _MOST_WORK)):
-            self._capture(must=choice is True)
-
-    def _capture(self, *, must: bool) -> None:
-        if not self.step.recordable and not must:
-            return
-        try:
-            numbers = self.step.step_scalars_to_capture()
-            self._runner = capture(self.step, batch_size=self._batch_size, steps=self._block, numbers=numbers)
-            if self._runner is None and must:
-                raise CaptureError(f"its arrays, those of {self.step.network.backend.name}")
-        except CaptureError as error:
-            message = f"Training steps cannot be recorded, because of {error}."
-            if must:
-                raise CaptureError(f"{message} Use `capture='auto'` to do without.") from error
-            advice = "They are made one by one, which is slower. Use `capture=False` to do so without a warning."
-            warnings.warn(f"{message} {advice}", stacklevel=4)
-
-    @property
-    def recorded(self) -> bool:
-        """Whether there is a recording."""
-        return self._runner is not None
-
-    def is_current(self) -> bool:
-        """Whether the step, and a recording of it, are still what the layers and the optimizer would do if called."""
-        if self._runner is None:
-            return True
-        return self._runner.is_current() and self._network_settings == self.step.network_settings()
-
-    def make(self, order: Array, first: int, losses: Losses) -> Iterator[None]:
-        """Make the steps of an order of samples (n,), the first one being number `first`.
-
-        Yields between two steps, each of them or now and then; `losses` has those of all steps that are complete.
-        """
-        size, whole = self._batch_size, order.shape[0] // self._batch_size
-        numbers = self.step.step_scalars(first, -(-order.shape[0] // size))
-        done = 0
-        if self._runner is not None and whole:
-            indices = get_array_module(order).reshape(order[: whole * size], (whole, size))
-            rows = asarray(numbers, like=order, dtype=self.step.network.dtype)
-            while done + self._least <= whole:
-                end, begun = min(done + self._block, whole), time.perf_counter()
-                self._runner.run(indices[done:end, ...], rows[done:end, ...], losses)
-                if self._least == 1:
-                    steps_a_second = (end - done) / max(time.perf_counter() - begun, 1e-9)
-                    self._block = int(min(_BLOCK, max(1, _BLOCK_SECONDS * steps_a_second)))
-                done = end
-                yield
-        minibatches = self.step.minibatches(order[done * size :], size)
-        for (x, t), row in zip(minibatches, numbers[done:].tolist(), strict=True):
-            losses.add(self.step.take(x, t, row))
-            yield
-
-    def close(self) -> None:
-        """Give back what the recording holds."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
-
-
-def _steps_of_a_graph(at_once: int) -> int:
-    """As many as leave the fewest of an epoch's steps to be called, each of which takes as long as many in a graph."""
-    most = min(at_once, _GRAPH)
-    return max(range(max(1, most // 2), most + 1), key=lambda steps: (-(at_once % steps), steps))
+def _first_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    return next((name for name, value in after.items() if before.get(name, value) != value), None)

@@ -1,10 +1,8 @@
 """A block of training steps on CuPy as a CUDA graph: captured once, then launched with one call for the whole block.
 
-A small kernel takes a GPU about a microsecond, and takes Python several to launch; a graph launches thousands at once.
-It holds kernels with the addresses of their arguments. So whatever a step reads and writes must lie where it lay at the
-capture, in memory that nobody else is given meanwhile, and what is new in a block comes in through buffers.
-
-Not yet run on a GPU.
+A small kernel takes a GPU about a microsecond, and Python several to launch; a graph launches thousands at once. It
+holds kernels with the addresses of their arguments. So whatever a step reads and writes must stay where it was at the
+capture, in memory that nothing else uses meanwhile, and new inputs come in through buffers.
 """
 
 import contextlib
@@ -12,19 +10,20 @@ import gc
 import linecache
 import traceback
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.cupy import CupyNamespace
+from xpnet.engine.capture import PlainSteps, Step, Trial
 from xpnet.engine.cublas import Cublas
-from xpnet.engine.state import OTHER_NUMBERS, Constants, Feedback, StateScan, StateSnapshot
+from xpnet.engine.state import Constants, Feedback, StateSnapshot
 from xpnet.errors import CaptureError, ShapeError
 
-__all__ = ["CudaGraphRunner"]
-
-_WARM_UP_STEPS = 2  # one compiles the kernels and fills the pool; the second shows which numbers change at every step
+__all__ = ["CudaGraphReplayer"]
 
 # Frames of these are not where a user wrote what cannot be captured.
 _MACHINERY = (
@@ -39,116 +38,135 @@ _MACHINERY = (
 )
 
 
-class CudaGraphRunner:
+class CudaGraphReplayer:
     """Captures a block of training steps in a CUDA graph, and launches it.
 
     Parameters
     ----------
-    block
-        ``block(order, numbers, losses)`` takes a training step on the samples of each row of `order`, (n, batch_size)
-        int64, with the same row of `numbers`, (n, numbers) of the dtype of `like`, and writes their losses to `losses`,
-        (n,). It changes arrays of `owners` in place, and may bind attributes of theirs anew.
-    batch_size, numbers, steps
-        How many samples a step takes, how many numbers it is given, and how many steps make a block.
-    like
-        An array of the network: its device and dtype.
-    owners
-        Layers, optimizer: what holds the arrays that a step changes in place, which must stay where they are as long as
-        the runner is used. An array among their attributes (also in a dictionary or list) for which the steps put
-        another of the same form is carried from block to block, if that matters, as running statistics are.
-    varying
-        The names of attributes that reach a step through the step scalars alone, such as ``"SGD.lr"``.
-
-    Raises
-    ------
-    CaptureError
-        When something in the step cannot be captured, naming it. State and attributes are then as they were.
+    step, batch_size, steps
+        As for `capture`.
+    scalars
+        The number of step scalars.
 
     Notes
     -----
-    Two steps are taken before the capture, on samples of 0 to batch_size-1 and with numbers 1/2 and 1, and two more, or
-    four, as a graph would take them, which must come to the same; what they changed is put back. Kernels are compiled
-    and modules loaded at their first use, which cannot happen during a capture.
+    A capture executes nothing, so it cannot be verified. Instead steps are taken as launches would take them, each from
+    the bindings of the capture, and the capture follows when these agree with plain steps. By then kernels are compiled
+    and modules loaded, which cannot happen during a capture.
 
-    The capture's mode is CuPy's own, "relaxed": the pool may have to grow. The pool is private, because a block that is
-    free again at the end of the capture is still used by every launch. No garbage is collected meanwhile: what dies may
-    wait for the device, and that ends a capture.
+    The capture's mode is CuPy's own, "relaxed", because the pool may have to grow. The pool is private, because a block
+    that is free again at the end of the capture is still used by every launch. No garbage is collected meanwhile, since
+    freeing an object may wait for the device, which ends a capture.
     """
 
-    def __init__(
-        self,
-        block: Callable[[Array, Array, Array], None],
-        *,
-        batch_size: int,
-        numbers: int,
-        steps: int,
-        like: Array,
-        owners: Sequence[object],
-        varying: Collection[str] = (),
-    ) -> None:
-        self._xp: CupyNamespace = get_array_module(like)
-        self._cuda = self._xp.cuda
-        self._block: Any = block
-        self._owners = owners  # kept, as the block is, because the graph has the addresses of arrays in them
-        self._feedback = Feedback(StateScan(()), set())
-        self._device = like.device
-        try:
-            with self._device:
-                self._resources = _Resources(self._xp)
-                self._finalizer = weakref.finalize(self, self._resources.close)
-                self._finalizer.atexit = False  # the process frees it with all else, and CUDA may be gone by then
-                self._before, self._after = (self._cuda.Event(disable_timing=True) for _ in range(2))
-            with self._closed_on_error(), self._on_stream():
-                self._order = self._xp.empty((steps, batch_size), dtype=self._xp.int64)
-                self._numbers = self._xp.ones((steps, numbers), dtype=like.dtype)
-                self._losses = self._xp.empty((steps,), dtype=like.dtype)
-                self._order[...] = self._xp.arange(batch_size)
-                self._prepare_and_capture(StateScan(owners), varying)
-        except MemoryError as error:
-            traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
-            what = f"the block of {steps} steps of {batch_size} samples"
-            raise CaptureError(f"{what}, for which the GPU's memory is too small ({error})") from error
+    constants: Constants
 
-    def run(self, indices: Array, numbers: Array) -> Array:
-        """Take a block of steps; nothing waits, neither here nor in what the caller's stream was given before.
+    def __init__(self, step: Step, batch_size: int, steps: int, scalars: int) -> None:
+        self._xp: CupyNamespace = get_array_module(step.like)
+        self._cuda = self._xp.cuda
+        self._step: Any = step
+        self._owners = step.state_owners()  # kept, because the graph has the addresses of their arrays
+        self._what = f"{steps} steps of {batch_size} samples"
+        self._device = step.like.device
+        with self._memory_for_capture(), self._device:
+            self._resources = _Resources(self._xp)
+            self._finalizer = weakref.finalize(self, self._resources.close)
+            self._finalizer.atexit = False  # the process frees it with all else, and CUDA may be gone by then
+            self._before, self._after = (self._cuda.Event(disable_timing=True) for _ in range(2))
+        with self._memory_for_capture(), self._closed_on_error(), self._on_stream():
+            self._order = self._xp.zeros((steps, batch_size), dtype=self._xp.int64)
+            self._scalars = self._xp.zeros((steps, scalars), dtype=step.like.dtype)
+            self._losses = self._xp.zeros((steps,), dtype=step.like.dtype)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Work on the stream of the capture, with products that can be captured; close on an error."""
+        with self._memory_for_capture(), self._closed_on_error(), self._on_stream():
+            products = self._xp.capturing(self._resources.cublas)
+            with products:
+                yield
+
+    def plain_step(self, indices: np.ndarray, scalars: np.ndarray) -> Array:
+        """Take a step without a recording; returns its loss."""
+        # The buffers of the graph, as the capture will see them.
+        self._order[0, ...], self._scalars[0, ...] = map(self._xp.cupy.asarray, (indices, scalars))
+        try:
+            with self._private_memory():
+                self._step.run_block(self._order[:1], self._scalars[:1], self._losses[:1])
+        except CaptureError as error:
+            raise _explained(error) from error
+        return self._losses[0].copy()
+
+    def record(self, plain: PlainSteps) -> Iterator[Trial]:
+        """Take steps as launches would: without feedback at first, since most of what is bound again is not read."""
+        for names in (set(), plain.replaced):
+            plain.start.restore()
+            self._feedback = Feedback(plain.state, names)
+            self._bindings = StateSnapshot(self._owners, contents=False)
+            yield Trial(self._simulate, plain.in_place | plain.replaced)
+
+    def _simulate(self, indices: np.ndarray, scalars: np.ndarray, add_losses: Callable[[Array], None]) -> None:
+        self._feedback.copy_back()
+        for k in range(len(indices)):
+            self._bindings.restore()
+            add_losses(self.plain_step(indices[k], scalars[k])[None])
+            with self._private_memory():
+                self._feedback.copy_back()
+
+    def finish(self, plain: PlainSteps) -> set[str]:
+        """Capture the block; the kernels are noted and not run. Returns the arrays that stay where they are."""
+        self._feedback.copy_back()
+        stream = self._resources.stream
+        with self._private_memory(), _no_garbage_collected():
+            stream.begin_capture()
+            try:
+                self._step.run_block(self._order, self._scalars, self._losses)
+                self._feedback.copy_back()
+            except BaseException as error:
+                with contextlib.suppress(Exception):  # it would say again that the capture has failed
+                    stream.end_capture()
+                if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                    raise
+                raise _explained(error) from error
+            try:
+                self._resources.graph = stream.end_capture()
+            except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
+                raise CaptureError(f"CuPy cannot capture the block of {self._what}. {error}") from error
+        self._resources.graph.upload(stream)
+        return plain.in_place
+
+    def run(self, indices: Array, scalars: Array, add_losses: Callable[[Array], None]) -> None:
+        """Launch the graph; nothing waits, neither here nor in what the caller's stream was given before.
 
         Parameters
         ----------
-        indices, numbers
-            On the device: the samples of each step, (steps, batch_size), and its numbers, (steps, numbers).
-
-        Returns
-        -------
-        Array
-            The losses, (steps,), an array of the caller's own.
+        indices, scalars
+            On the device: the samples of each step, (steps, batch_size), and its scalars, (steps, m).
+        add_losses
+            Is given the losses, (steps,), an array of its own.
         """
         with self._on_stream() as stream:
-            for name, array, buffer in (("indices", indices, self._order), ("numbers", numbers, self._numbers)):
+            for name, array, buffer in (("indices", indices, self._order), ("scalars", scalars, self._scalars)):
                 if array.shape != buffer.shape:
                     raise ShapeError(f"The graph was captured for {name} of shape {buffer.shape}, got {array.shape}.")
             self._feedback.copy_back()
             self._order[...] = indices
-            self._numbers[...] = numbers
+            self._scalars[...] = scalars
             self._resources.graph.launch(stream)
-            return self._losses.copy()
-
-    def is_current(self) -> bool:
-        """Whether all that the graph takes for constant is as it was."""
-        return self._constants.unchanged()
+            add_losses(self._losses.copy())
 
     def close(self) -> None:
-        """Wait for the last block, and give back the graph and its memory; the state stays. May be called again."""
+        """Wait for the last block, and free the graph and its memory; the state stays. May be called again."""
         self._finalizer()
-        self._block, self._owners = None, ()
-        self._feedback = Feedback(StateScan(()), set())
-        self._order = self._numbers = self._losses = None
+        self._step, self._owners = None, ()
+        self._feedback = self._bindings = self._order = self._scalars = self._losses = None
 
     @contextlib.contextmanager
     def _on_stream(self) -> Iterator[Any]:
-        """Work on the runner's stream: after what the caller's was given before, and before what it will be given."""
+        """Work on the own stream: after what the caller's stream was given before, and before what it is given next."""
         stream = self._resources.stream
         if stream is None:
-            raise CaptureError("this CUDA graph, which is closed")
+            raise CaptureError("This CUDA graph is closed.")
         with self._device:
             caller = self._cuda.get_current_stream()
             self._before.record(caller)
@@ -168,91 +186,16 @@ class CudaGraphRunner:
             self.close()
             raise
 
-    # --- making the graph --------------------------------------------------------------------------------------------
-
-    def _prepare_and_capture(self, attributes: StateScan, varying: Collection[str]) -> None:
-        """Warm up, put everything back, capture; put everything back as well where that fails."""
-        resources, restore = self._resources, StateSnapshot(self._owners).restore
+    @contextlib.contextmanager
+    def _memory_for_capture(self) -> Iterator[None]:
         try:
-            with self._xp.capturing(resources.cublas):
-                values = attributes.values()
-                with self._private_memory():
-                    rebound, called = self._warm_up(attributes)
-                written = attributes.written(values)
-                # Most of what is made anew is there for a layer's backward, and no later step reads it.
-                if not any(self._rehearse(attributes, names, called, restore) for names in (set(), rebound)):
-                    raise CaptureError(OTHER_NUMBERS)
-                in_place = called.keys() - rebound
-                self._constants = Constants(attributes, arrays=in_place, varying=written.union(varying))
-                with self._private_memory(), _no_garbage_collected():
-                    self._capture()
-            resources.graph.upload(resources.stream)
-        except BaseException:
-            restore()
-            raise
-
-    def _warm_up(self, attributes: StateScan) -> tuple[set[str], dict[str, Array]]:
-        """Take steps outside of the capture; returns the names of what they make anew, and what state they lead to."""
-        arrays, generators, scalars = attributes.arrays(), attributes.generator_states(), []
-        for k in range(_WARM_UP_STEPS):
-            try:
-                self._take_one(k)
-            except CaptureError as error:
-                raise _explained(error) from error
-            scalars.append(attributes.scalars())
-        self._resources.stream.synchronize()  # an error of the step's own comes up here rather than at the capture
-        attributes.check_constant(scalars[-2])
-        attributes.check_nothing_drawn(generators)
-        in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
-        rebound = attributes.replaced(arrays)
-        return rebound, attributes.contents(in_place | rebound)
-
-    def _rehearse(
-        self, attributes: StateScan, names: set[str], called: dict[str, Array], restore: Callable[[], None]
-    ) -> bool:
-        """Take the same steps as launches of a graph would, each reading where the capture has read; put all back.
-
-        Whether that comes to what the steps came to that were called, if the arrays of these names are carried. What a
-        step makes where it finds nothing, and leaves for the next, would be made again at each launch.
-        """
-        restore()
-        self._feedback = Feedback(attributes, names)
-        begin = StateSnapshot(self._owners).restore
-        bindings = StateSnapshot(self._owners, contents=False).restore
-        with self._private_memory():
-            for k in range(_WARM_UP_STEPS):
-                bindings()
-                self._take_one(k)
-                self._feedback.copy_back()
-        same = attributes.matches(called)
-        begin()
-        return same
+            yield
+        except MemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
+            raise CaptureError(f"The GPU's memory is too small to capture {self._what} ({error}).") from error
 
     def _private_memory(self) -> contextlib.AbstractContextManager[None]:
         return self._cuda.using_allocator(self._resources.pool.malloc)
-
-    def _take_one(self, k: int) -> None:
-        """A step on samples that are there: first on some of them twice, a minibatch that has not been seen before."""
-        order, numbers = self._xp.floor_divide(self._order[:1], 2 - k), self._numbers[:1] / (2 - k)
-        self._block(order, numbers, self._losses[:1])
-
-    def _capture(self) -> None:
-        """Record the block in a graph; the kernels are noted and not run."""
-        stream = self._resources.stream
-        stream.begin_capture()
-        try:
-            self._block(self._order, self._numbers, self._losses)
-            self._feedback.copy_back()
-        except BaseException as error:
-            with contextlib.suppress(Exception):  # it would say again that the capture has failed
-                stream.end_capture()
-            if isinstance(error, MemoryError) or not isinstance(error, Exception):
-                raise
-            raise _explained(error) from error
-        try:
-            self._resources.graph = stream.end_capture()
-        except Exception as error:  # CuPy's errors have no common base that can be named without CuPy
-            raise CaptureError(f"the block of steps; at the end of its capture CuPy says: {error}") from error
 
 
 class _Resources:
@@ -315,7 +258,7 @@ def _no_garbage_collected() -> Iterator[None]:
 
 
 def _explained(error: Exception) -> CaptureError:
-    """What cannot be captured, and where it was called: CuPy's messages speak of streams and not of the call."""
+    """The error with the call that cannot be captured; CuPy's messages speak of streams and not of the call."""
     call = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
@@ -324,5 +267,5 @@ def _explained(error: Exception) -> CaptureError:
             text = linecache.getline(code.co_filename, line).strip()
             call = f"{text!r} in {code.co_qualname}, {PurePath(code.co_filename).name}, line {line}"
     if isinstance(error, CaptureError):
-        return CaptureError(f"{error}: {call}" if call else str(error))
-    return CaptureError(f"{call or 'the step'}, of which CuPy says: {error or type(error).__name__}")
+        return CaptureError(f"{error} The call is {call}." if call else str(error))
+    return CaptureError(f"CuPy cannot capture {call or 'the step'}: {error or type(error).__name__}.")

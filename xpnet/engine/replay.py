@@ -1,131 +1,107 @@
-"""Training steps on NumPy, replayed from a recording of one, which is checked against the step itself."""
+"""Replay of a training step on NumPy, operation by operation."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from xpnet.engine.state import OTHER_NUMBERS, Constants, Feedback, StateScan, StateSnapshot
+from xpnet._core.arrays import Array
+from xpnet.engine.capture import PlainSteps, Step, Trial
+from xpnet.engine.state import Constants, Feedback, StateScan
 from xpnet.engine.tape import Operation, RecordedArray, python_calls, recording, wrapped
 from xpnet.errors import CaptureError
-from xpnet.training.step import Losses, TrainingStep
 
-__all__ = ["RecordedSteps"]
+__all__ = ["NumpyReplayer"]
 
 
-class RecordedSteps:
-    """Training steps on NumPy, replayed from a recording of one.
-
-    The recording is checked before it is used: two steps are made by calling the layers and two by replaying, from the
-    same state, with different samples and numbers; all that they change must be equal, to the bit.
+class NumpyReplayer:
+    """Records a step on NumPy and replays it, one minibatch at a time.
 
     Parameters
     ----------
-    step, batch_size, numbers
+    step, batch_size
         As for `capture`.
+    scalars
+        The number of step scalars.
     """
 
-    def __init__(self, step: TrainingStep, batch_size: int, numbers: np.ndarray) -> None:
+    constants: Constants
+
+    def __init__(self, step: Step, batch_size: int, scalars: int) -> None:
+        self._step = step
         self._indices = np.zeros(batch_size, dtype=np.int64)
-        self._numbers = np.zeros(len(numbers), dtype=step.network.state.like.dtype)
-        attributes = StateScan(step.owners())
-        restore = StateSnapshot(step.owners()).restore
-        try:
-            self._check(step, attributes, restore, np.asarray(numbers, dtype=np.float64))
-        finally:
-            restore()
-        self._constants = Constants(attributes, arrays=self._read, varying=self._written | step.varying())
+        self._scalars = np.zeros(scalars, dtype=step.like.dtype)
 
-    def _check(
-        self, step: TrainingStep, attributes: StateScan, restore: Callable[[], None], numbers: np.ndarray
-    ) -> None:
-        """Record the step, and compare the recording with the step itself."""
-        samples = np.arange(len(self._indices)) % step.x.shape[0]
-        # Two minibatches that differ, and numbers that differ: what is a constant of the recording shows.
-        indices = np.stack([samples, (samples[::-1] + len(samples)) % step.x.shape[0]])
-        rows = np.stack([numbers, 0.5 * numbers])
-        arrays, slots = attributes.arrays(), StateScan([step.optimizer]).arrays().keys()
-        values, generators = attributes.values(), attributes.generator_states()
-        called = [step(indices[0], rows[0].tolist())]
-        scalars = attributes.scalars()
-        called.append(step(indices[1], rows[1].tolist()))
-        attributes.check_constant(scalars)
-        attributes.check_nothing_drawn(generators)
-        for name in StateScan([step.optimizer]).arrays():
-            if name not in slots:
-                raise CaptureError(
-                    f"{name}, which the first step makes: it belongs in the optimizer's `prepare(params)`"
-                )
-        in_place = {name for name, array in attributes.arrays().items() if arrays.get(name) is array}
-        rebound = attributes.replaced(arrays)
-        self._written = attributes.written(values)
-        after = attributes.contents(in_place | rebound)
-        restore()
-        self._feedback = Feedback(attributes, rebound)
-        self._indices[...], self._numbers[...] = indices[0], rows[0]
-        self._record(step, attributes)
-        restore()
-        replayed = Losses()
-        self.run(indices, rows, replayed)
-        same = attributes.matches({name: after[name] for name in in_place | self._feedback.own.keys()})
-        if not same or not np.array_equal(called, replayed.fetch(), equal_nan=True):
-            raise CaptureError(OTHER_NUMBERS)
+    def session(self) -> AbstractContextManager[None]:
+        """Nothing is needed."""
+        return nullcontext()
 
-    def _record(self, step: TrainingStep, attributes: StateScan) -> None:
-        """Make the step once, noting each operation in it."""
-        with recording() as tape, _recorded(StateScan([*step.owners(), step])):
-            row = wrapped(self._numbers)
+    def plain_step(self, indices: np.ndarray, scalars: np.ndarray) -> Array:
+        """Take a step without a recording."""
+        return self._step.run(indices, scalars.tolist())
+
+    def record(self, plain: PlainSteps) -> Iterator[Trial]:
+        """Take the step once on recorded arrays, which write each operation to a tape."""
+        plain.start.restore()
+        feedback = Feedback(plain.state, plain.replaced)
+        self._indices[...], self._scalars[...] = plain.indices[0], plain.scalars[0]
+        with recording() as tape, _recorded_arrays(StateScan([*plain.state.owners, self._step])):
             try:
-                loss = step(wrapped(self._indices), tuple(row[i, ...] for i in range(len(self._numbers))))
+                loss = self._step.run(
+                    wrapped(self._indices), tuple(wrapped(self._scalars)[i, ...] for i in range(len(self._scalars)))
+                )
             except CaptureError:
                 raise
-            except Exception as error:  # of whatever kind: as it is the step has just been made without one
-                raise CaptureError(f"{type(error).__name__}: {error}") from error
+            except Exception as error:  # the same step has just been taken without one
+                raise CaptureError(f"On recorded arrays the step raises {type(error).__name__}: {error}.") from error
         self._loss = loss.array
-        self._read = {name for name, array in attributes.arrays().items() if tape.reads(array)}
-        # Of what is made anew only what was read is needed again; the rest is what layers keep for their backward.
-        own = self._feedback.own = {name: a for name, a in self._feedback.own.items() if tape.reads(a)}
-        made = {name: array for name, array in attributes.arrays().items() if name in own and array is not own[name]}
-        copies = {name: array.copy() for name, array in made.items()}  # since one may be the old value of another
+        arrays = plain.state.arrays()
+        self._read = {name for name, array in arrays.items() if tape.reads(array)}
+        # Of the arrays that were bound again only those that were read are needed; layers keep others for backward.
+        own = feedback.own = {name: array for name, array in feedback.own.items() if tape.reads(array)}
+        made = {name: arrays[name] for name in own if arrays[name] is not own[name]}
+        copies = {name: array.copy() for name, array in made.items()}  # one may be the old value of another
         tape.operations += [Operation(np.copyto, (array,), copies[name]) for name, array in made.items()]
         tape.operations += [Operation(np.copyto, (copies[name],), own[name]) for name in made]
+        self._feedback = feedback
         self._calls = python_calls(tape.operations)
+        yield Trial(self.run, plain.in_place | own.keys())
 
-    def run(self, indices: np.ndarray, numbers: np.ndarray, losses: Losses) -> None:
-        """A step for each row of `indices` (n, B), with the same row of `numbers` (n, m); adds the losses, (n,)."""
+    def finish(self, _: PlainSteps) -> set[str]:
+        """The arrays that the tape reads where they are."""
+        return self._read
+
+    def run(self, indices: np.ndarray, scalars: np.ndarray, add_losses: Callable[[np.ndarray], None]) -> None:
+        """Replay a step for each row of `indices` (n, B) and of `scalars` (n, m); hands over the losses (n,)."""
         self._feedback.copy_back()
-        made = np.empty(len(indices), dtype=self._loss.dtype)
-        calls, buffer, row, loss = self._calls, self._indices, self._numbers, self._loss
+        losses = np.empty(len(indices), dtype=self._loss.dtype)
+        calls, buffer, row, loss = self._calls, self._indices, self._scalars, self._loss
         k = 0
         try:
             for k in range(len(indices)):
                 buffer[...] = indices[k]
-                row[...] = numbers[k]
+                row[...] = scalars[k]
                 for call in calls:
                     call()
-                made[k] = loss
+                losses[k] = loss
             k = len(indices)
-        finally:  # after an exception too: the trainer is told which steps are complete
-            losses.add_block(made[:k])
-
-    def is_current(self) -> bool:
-        """Whether all that the recording takes for constant is as it was."""
-        return self._constants.unchanged()
+        finally:  # after an exception too: the losses say which steps are complete
+            add_losses(losses[:k])
 
     def close(self) -> None:
-        """Give back the memory of the recording."""
+        """Free the memory of the recording."""
         self._calls.clear()
 
 
 @contextmanager
-def _recorded(attributes: StateScan) -> Iterator[None]:
-    """Inside a ``with`` block have recorded arrays in the place of arrays, and arrays again at its end."""
-    for _, container, key, value in list(attributes.places()):
+def _recorded_arrays(state: StateScan) -> Iterator[None]:
+    """Bind recorded arrays in place of all arrays inside a ``with`` block, and arrays again at its end."""
+    for _, container, key, value in list(state.places()):
         if isinstance(value, np.ndarray):
             container[key] = wrapped(value)
     try:
         yield
     finally:
-        for _, container, key, value in list(attributes.places()):
+        for _, container, key, value in list(state.places()):
             if isinstance(value, RecordedArray):
                 container[key] = value.array

@@ -1,26 +1,26 @@
-"""One step of training as an object: what it computes, and the objects that it changes."""
+"""One training step: gather a minibatch, augment it, compute gradients, update the parameters."""
 
 import functools
 import inspect
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from xpnet._core import tuning
 from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
+from xpnet._core.declared import has_replaced_method, is_library_code, is_recordable, methods_of
 from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import one_kernel
 from xpnet.errors import CaptureError
-from xpnet.layers.base import has_own_methods, methods_of, walk_layers
+from xpnet.layers.base import walk_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate, bind
 
-__all__ = ["Losses", "TrainingStep", "parts"]
-
-_LAYER_METHODS = "forward", "backward", "compute_loss"
-_GATHERED_NUMBERS = 2**18  # made floats at once: 1 MB of them stays in a cache near the processor
-_GATHERED_ELSEWHERE = 2**22  # and 16 MB in a GPU's
+__all__ = ["CaptureKey", "Losses", "TrainingStep"]
 
 
 @one_kernel(kernels.gather)
@@ -48,23 +48,21 @@ def gather(x: Array, t: Array, indices: Array, dtype: Any) -> tuple[Array, Array
 
 
 class TrainingStep:
-    """What happens to a minibatch: gather it, change its images at random if wanted, forward, loss, backward, update.
+    """Takes training steps on the minibatches of a data set.
 
     Parameters
     ----------
     network, optimizer
-        What the step changes; the network is laid flat (`Network.flatten`).
+        What a step changes. The network's parameters are laid into one buffer.
     x, t
-        The data, beside the network: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
+        The data, on the network's device: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
     augmentation
-        What changes the images of each minibatch, as `Augmentation` does; None for nothing.
+        Changes the inputs of each minibatch, as `Augmentation` does; None for nothing.
     fused
-        Compute neighbouring operations in one kernel, where there is such a kernel (see `xpnet.engine.kernels`).
-
-    Attributes
-    ----------
-    recordable
-        Whether every step makes the same array operations, so that it can be recorded.
+        Use compiled kernels for neighboring operations (see `xpnet.engine.kernels`).
+    train_step
+        ``train_step(x, t)`` computes the gradients, updates the parameters and returns the loss in place of this class.
+        Such steps are not recorded.
     """
 
     def __init__(
@@ -76,98 +74,76 @@ class TrainingStep:
         *,
         augmentation: Callable[[Array], Array] | None = None,
         fused: bool = False,
+        train_step: Callable[[Array, Array], Array] | None = None,
     ) -> None:
-        self.network = network
         network.state.flatten()
-        self.optimizer = optimizer
+        self.network = network
+        self.optimizer: Any = optimizer
         self.x = x
         self.t = t
         self.augmentation = augmentation
-        self._compute_gradients: Any = lambda x, t, _: network.compute_gradients(x, t)
-        if getattr(network.compute_gradients, "__func__", None) is Network.compute_gradients:
-            way = network.fused(kernels=fused)
-            self._compute_gradients = functools.partial(network.compute_gradients_through, way)
-        self._gather = gather if fused else gather.plain
-        self._unrecordable = next(_not_recordable(network, augmentation), None)
-        self.recordable = self._unrecordable is None
+        self.fused = fused
+        self.train_step = train_step
+        self.plan = network.fused(kernels=fused) if is_library_code(network.compute_gradients) else None
+        self.takes_scalars = train_step is None and _takes_scalars(optimizer)
+        self.fuses_update = fused and hasattr(optimizer, "fused_update") and is_library_code(optimizer.update)
         params, _ = network.state.optimizer_view()
         bind(optimizer, params)
         if hasattr(optimizer, "prepare"):
             optimizer.prepare(params)
-        self._update = _update_of(optimizer, fused=fused)
-        self._step_scalars = optimizer.step_scalars if _takes_step_scalars(optimizer) else None  # type: ignore[attr-defined]
 
-    def __call__(self, indices: Array, step_scalars: Sequence[Any] = ()) -> Array:
-        """A step on the samples of `indices` (B,); returns its loss, on the device."""
-        return self.take(*self.gather(indices), step_scalars)
+    def run(self, indices: Array, scalars: Sequence[Any] = ()) -> Array:
+        """Take a step on the samples of `indices` (B,); returns its loss, on the device."""
+        x, t = self.gather(indices)
+        return self.run_minibatch(x, t, scalars)
 
-    def block(self, order: Array, numbers: Array, losses: Array) -> None:
-        """Steps on the samples of each row of `order` (n, B), with the same row of `numbers` (n, m); on CuPy.
-
-        Their losses are written to `losses` (n,).
-        """
+    def run_block(self, order: Array, scalars: Array, losses: Array) -> None:
+        """Take a step for each row of `order` (n, B) and of `scalars` (n, m); writes `losses` (n,)."""
         steps, size = order.shape
         minibatches = self.minibatches(get_array_module(order).reshape(order, (steps * size,)), size)
         for k, (x, t) in enumerate(minibatches):
-            loss = losses[k, ...]
-            row = tuple(numbers[k, i, ...] for i in range(numbers.shape[1]))
-            made = self.take(x, t, row, loss)
-            if made is not loss:
-                loss[...] = made
+            row, out = tuple(scalars[k, i, ...] for i in range(scalars.shape[1])), losses[k, ...]
+            loss = self.run_minibatch(x, t, row, out)
+            if loss is not out:
+                out[...] = loss
 
-    def take(self, x: Array, t: Array, step_scalars: Sequence[Any] = (), loss: Array | None = None) -> Array:
-        """A step on a minibatch, beside the network and in its dtype; returns its loss, on the device.
+    def run_minibatch(self, x: Array, t: Array, scalars: Sequence[Any] = (), out: Array | None = None) -> Array:
+        """Take a step on a minibatch, on the network's device and in its dtype; returns its loss, on the device.
 
-        `step_scalars` are the optimizer's for this step, as floats or 0-d arrays, if it has any. The loss is written to
-        `loss` (), where that is given and the step can.
+        `scalars` are the optimizer's for this step, as floats or 0-d arrays. The loss may be written to `out`, a 0-d
+        array, and is then `out` itself.
         """
-        loss = self._compute_gradients(self.augmented(x), t, loss)
-        self._update(*self.network.state.optimizer_view(), *((step_scalars,) if step_scalars else ()))
+        x = self.augment(x)
+        if self.train_step is not None:
+            return self.train_step(x, t)
+        loss = self.gradients(x, t, out)
+        self.update(scalars)
         return loss
 
     def gather(self, indices: Array) -> tuple[Array, Array]:
         """The samples of `indices` as inputs in the network's dtype, and their targets."""
-        return self._gather(self.x, self.t, indices, self.network.state.like.dtype)
+        function = gather if self.fused else gather.plain
+        return function(self.x, self.t, indices, self.like.dtype)
 
-    def augmented(self, x: Array) -> Array:
-        """The images of a minibatch as the network sees them in this step."""
+    def augment(self, x: Array) -> Array:
+        """The inputs of a minibatch as the network sees them in this step."""
         return x if self.augmentation is None else self.augmentation(x)
 
-    def step_scalars(self, first: int, count: int) -> np.ndarray:
-        """The optimizer's scalars for some steps, (count, m); none where it has no such method."""
-        return np.empty((count, 0)) if self._step_scalars is None else self._step_scalars(first, count)
+    def gradients(self, x: Array, t: Array, out: Array | None = None) -> Array:
+        """Leave the gradients in the layers; returns the loss."""
+        if self.plan is None:
+            return self.network.compute_gradients(x, t)
+        return self.network.compute_gradients_through(self.plan, x, t, out)
 
-    def take_by(self, train_step: Callable[[Array, Array], Array]) -> None:
-        """Have a step on a minibatch made by another function, which may do anything and so is not recorded."""
-        self.take = lambda x, t, *_: train_step(self.augmented(x), t)  # type: ignore[method-assign]
-        self.recordable, self._unrecordable, self._step_scalars = False, "a train_step of one's own", None
-
-    @property
-    def counted(self) -> bool:
-        """Whether the optimizer is to be told how many steps were made with step scalars, by ``advance(count)``."""
-        return self._step_scalars is not None and hasattr(self.optimizer, "advance")
-
-    def step_scalars_to_capture(self) -> np.ndarray:
-        """The optimizer's scalars of one step; a CaptureError if it, or the network, cannot be recorded."""
-        if not self.recordable:
-            raise CaptureError(
-                f"{self._unrecordable}, which may draw random numbers or decide on the host: replayed, those would be "
-                "the same each time. A class that makes the same array operations in each step says so with "
-                "`recordable = True`"
-            )
-        if self._step_scalars is None:
-            raise CaptureError(
-                f"{self.optimizer!r}: it has no `step_scalars(first, count)` and "
-                "`update(params, grads, step_scalars)`, by which a recorded step learns its rate"
-            )
-        return self.step_scalars(0, 1)[0]
+    def update(self, scalars: Sequence[Any]) -> None:
+        """Let the optimizer change the parameters."""
+        update = self.optimizer.fused_update if self.fuses_update else self.optimizer.update
+        update(*self.network.state.optimizer_view(), *([scalars] if scalars else []))
 
     def minibatches(self, order: Array, size: int) -> Iterator[tuple[Array, Array]]:
-        """The minibatches of an order, the last one short where need be.
-
-        Several are gathered at once where they are small: fewer operations, and larger ones.
-        """
-        numbers = _GATHERED_NUMBERS if get_array_module(self.x) is np else _GATHERED_ELSEWHERE
+        """The minibatches of an order, the last one possibly short. Small ones are gathered several at once."""
+        on_cpu = get_array_module(self.x) is np
+        numbers = tuning.MAX_CPU_GATHERED_NUMBERS if on_cpu else tuning.MAX_GPU_GATHERED_NUMBERS
         at_once = max(1, numbers // (size * math.prod(self.x.shape[1:]))) * size
         for start in range(0, order.shape[0], at_once):
             x, t = self.gather(order[start : min(start + at_once, order.shape[0])])
@@ -175,61 +151,100 @@ class TrainingStep:
                 stop = min(i + size, x.shape[0])
                 yield x[i:stop, ...], t[i:stop, ...]
 
-    def network_settings(self) -> dict[str, Any]:
-        """The numbers and strings among the network's own attributes, such as its weight decay."""
-        return {name: v for name, v in vars(self.network).items() if isinstance(v, int | float | str | np.generic)}
+    # --- what capture asks --------------------------------------------------------------------------------------------
 
-    def varying(self) -> set[str]:
-        """The attributes of the optimizer that reach a step through `step_scalars` alone, named as by `Attributes`."""
-        return {f"{type(self.optimizer).__name__}.{name}" for name in getattr(self.optimizer, "varying", ())}
+    @property
+    def like(self) -> Array:
+        """An array on the network's device and of its dtype."""
+        return self.network.state.like
 
-    def owners(self) -> list[object]:
+    @property
+    def sample_count(self) -> int:
+        """The number of samples."""
+        return self.x.shape[0]
+
+    def state_owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
-        layers = list(walk_layers(self.network.layers.values()))
-        others = [part for part in (self.network.state.buffers, self.optimizer, self.augmentation) if part is not None]
-        return [*layers, self.network.last_layer, *others]
+        others = self.network.state.buffers, self.optimizer, self.augmentation
+        return [*_every_layer(self.network), *(other for other in others if other is not None)]
+
+    def step_scalars(self, first: int, count: int) -> np.ndarray:
+        """The optimizer's scalars for the steps from number `first` on, (count, m); (count, 0) if it takes none."""
+        return self.optimizer.step_scalars(first, count) if self.takes_scalars else np.empty((count, 0))
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the optimizer is to be told the number of steps made with step scalars, by ``advance(count)``."""
+        return self.takes_scalars and hasattr(self.optimizer, "advance")
+
+    @property
+    def obstacle(self) -> str | None:
+        """What may do something else in each step, and does not declare otherwise; None if there is no such part."""
+        if self.train_step is not None:
+            return "A `train_step` of one's own"
+        for part in (self.network, *_every_layer(self.network)):
+            if has_replaced_method(part):
+                return f"A method of {part!r} that was replaced"
+            if not is_recordable(part):
+                return f"The class {type(part).__name__}"
+        return None if getattr(self.augmentation, "recordable", self.augmentation is None) else "The augmentation"
+
+    def check_recordable(self) -> None:
+        """Raise a CaptureError if a part of the step is not made to be recorded."""
+        if (obstacle := self.obstacle) is not None:
+            raise CaptureError(
+                f"{obstacle} may draw random numbers or decide on the host, which every replay would repeat. A class "
+                "that makes the same array operations in each step declares `recordable = True`."
+            )
+        if not self.takes_scalars:
+            raise CaptureError(
+                f"{self.optimizer!r} has no `step_scalars(first, count)` and `update(params, grads, step_scalars)`, by "
+                "which a replayed step gets its learning rate."
+            )
 
 
-def parts(network: Network, optimizer: SupportsUpdate, augmentation: Any) -> list[Any]:
-    """The objects that a step is made of; with others another step is needed."""
-    used = network, network.params, network.last_layer, network.state.buffers, optimizer, augmentation
-    return [*used, *methods_of(_every_layer(network))]
+@dataclass(frozen=True, eq=False)
+class CaptureKey:  # noqa: PLW1641 - not to be hashed
+    """What training steps are made of: steps with another key are built, and captured, anew.
 
+    Attributes
+    ----------
+    parts
+        Objects, compared by identity.
+    settings
+        Compared by value.
+    """
 
-def _not_recordable(network: Network, augmentation: Any) -> Iterator[str]:
-    """What a step is made of that may do something else each time, so that a recording would keep what it did once."""
-    parts = [(layer, _LAYER_METHODS) for layer in _every_layer(network)]
-    for part, methods in [(network, ("compute_gradients",)), *parts]:
-        if not _says_recordable(type(part), methods):
-            yield f"the class {type(part).__name__}"
-    if has_own_methods(_every_layer(network)):
-        yield "a layer's forward or backward that was replaced"
-    if not (augmentation is None or getattr(augmentation, "recordable", False)):
-        yield "the augmentation"
+    parts: tuple[object, ...]
+    settings: tuple[Any, ...]
 
+    @classmethod
+    def of(
+        cls, network: Network, optimizer: Any, augmentation: Any, train_step: Callable[..., Any], *settings: Any
+    ) -> Self:
+        """The key of steps with these parts."""
+        used = network, network.params, network.last_layer, network.state.buffers, optimizer, augmentation
+        methods = [method for part in (network, *_every_layer(network)) for method in methods_of(part)]
+        return cls((*used, getattr(train_step, "__func__", train_step), *methods), settings)
 
-def _says_recordable(kind: type, methods: Sequence[str]) -> bool:
-    """Whether a class declares that its methods can be recorded; those of this library can where nothing is said."""
-    for cls in kind.__mro__:
-        if "recordable" in vars(cls):
-            return bool(vars(cls)["recordable"])
-        if any(name in vars(cls) for name in methods):
-            return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return False
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CaptureKey) or len(self.parts) != len(other.parts):
+            return False
+        return all(map(operator.is_, self.parts, other.parts)) and self.settings == other.settings
 
 
 def _every_layer(network: Network) -> list[Any]:
     return [*walk_layers(network.layers.values()), network.last_layer]
 
 
-def _takes_step_scalars(optimizer: SupportsUpdate) -> bool:
-    """Whether it has step scalars, and an ``update`` that takes them: that of a subclass may be the course's."""
-    return hasattr(optimizer, "step_scalars") and _accepts(getattr(optimizer.update, "__func__", optimizer.update))
+def _takes_scalars(optimizer: Any) -> bool:
+    """Whether it has step scalars and an ``update`` that takes them; that of a subclass may be the course's."""
+    update = getattr(optimizer.update, "__func__", optimizer.update)
+    return hasattr(optimizer, "step_scalars") and _accepts_scalars(update)
 
 
 @functools.lru_cache(maxsize=32)  # to look at a signature takes as long as a small step
-def _accepts(update: Callable[..., None]) -> bool:
-    """Whether ``update(optimizer, params, grads, step_scalars)`` can be called."""
+def _accepts_scalars(update: Callable[..., None]) -> bool:
     try:
         inspect.signature(update).bind(None, {}, {}, ())
     except TypeError:
@@ -237,18 +252,8 @@ def _accepts(update: Callable[..., None]) -> bool:
     return True
 
 
-def _update_of(optimizer: SupportsUpdate, *, fused: bool) -> Callable[..., None]:
-    """Its ``update``, or ``fused_update`` where that is wanted and a subclass has not changed what an update is."""
-    for kind in type(optimizer).__mro__ if fused else ():
-        if "fused_update" in vars(kind):
-            return optimizer.fused_update  # type: ignore[attr-defined]
-        if "update" in vars(kind):
-            break
-    return optimizer.update
-
-
 class Losses:
-    """The losses of some steps, on the device until they are asked for."""
+    """The losses of steps, on the device until they are fetched."""
 
     def __init__(self) -> None:
         self._blocks: list[Array] = []
