@@ -61,7 +61,7 @@ def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run
     steps, losses = trainer.steps(len(blocks[0])), Losses()
     synchronize(network.state.like)
     begun = time.perf_counter()
-    for _ in steps.make(order, 0, losses):
+    for _ in steps.run(order, 0, losses):
         pass
     synchronize(network.state.like)
     seconds = time.perf_counter() - begun

@@ -62,7 +62,7 @@ def keeps_after_each_step(monkeypatch):
     """What happens after a tenth of a second happens after each step."""
     monkeypatch.setattr("xpnet.training.trainer._KEEP_SECONDS", 0)
     monkeypatch.setattr("xpnet.training.trainer._KEEP_COST", 0)
-    monkeypatch.setattr("xpnet.engine.capture._BLOCK", 1)
+    monkeypatch.setattr("xpnet._core.tuning.MAX_BLOCK_STEPS", 1)
 
 
 # --- at every place -------------------------------------------------------------------------------------------------

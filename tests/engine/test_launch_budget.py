@@ -21,7 +21,7 @@ def test_a_training_step_makes_34_launches_and_never_waits(trainer):
     trainer.network.state.flatten()
     order = trainer.network.asarray(np.arange(100))
     with count_operations() as counts:
-        trainer.step()(order, (0.1,))
+        trainer.step().run(order, (0.1,))
     assert not counts.waits
     assert not counts.copies
     # gather 2, pixels to floats 2, forward 5, loss 13, backward 10, update 2
@@ -41,7 +41,7 @@ def test_a_fused_training_step_makes_14_launches_and_never_waits(trainer):
     numbers, losses = (trainer.network.asarray(np.float32([0.1, 0.0])) for _ in range(2))
     order = trainer_order(trainer)
     with count_operations() as counts:
-        losses[0] = step(order, (numbers[0, ...],))
+        losses[0] = step.run(order, (numbers[0, ...],))
     assert not counts.waits
     assert not counts.copies
     assert counts.launches == {
@@ -64,7 +64,7 @@ def test_a_block_of_fused_steps_makes_12_launches_a_step_and_one_for_all(trainer
     order = trainer.network.asarray(np.arange(300).reshape(3, 100))
     numbers, losses = (asarray(np.full(shape, 0.1, np.float32), like=order) for shape in ((3, 1), (3,)))
     with count_operations() as counts:
-        step.block(order, numbers, losses)
+        step.run_block(order, numbers, losses)
     assert not counts.waits
     assert not counts.copies
     each = {"matmul": 5, "bias_relu": 1, "softmax_cross_entropy": 1, "mean": 1, "sum": 2, "relu_gradient": 1}
@@ -90,7 +90,7 @@ def test_a_training_step_with_everything_there_is_never_waits(deep_trainer, fuse
     order, numbers = trainer_order(trainer), trainer.network.asarray(np.float32([0.1]))
     for _ in range(2):
         with count_operations() as counts:
-            step(order, (numbers[0, ...],))
+            step.run(order, (numbers[0, ...],))
         assert not counts.waits
         assert not counts.copies
         assert sum(counts.launches.values()) == launches, counts.launches

@@ -9,7 +9,7 @@ from small_training import make
 from states import flattened
 
 from xpnet import ThreeLayerNet, TwoLayerNet, asarray, get_array_module, to_numpy
-from xpnet.engine.replay import RecordedSteps
+from xpnet.engine.replay import NumpyReplayer
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
 from xpnet.optimizers.schedules import CosineDecay, StepDecay
 from xpnet.testing.counting import COUNTING, count_operations
@@ -139,8 +139,8 @@ def test_recorded_steps_are_those_of_update_alone(kind):
 @pytest.mark.bits
 @each_optimizer
 def test_a_recording_is_made_anew_only_for_what_is_a_constant_of_it(kind, monkeypatch):
-    made, init = [], RecordedSteps.__init__
-    monkeypatch.setattr(RecordedSteps, "__init__", lambda self, *given: made.append(self) or init(self, *given))
+    made, init = [], NumpyReplayer.__init__
+    monkeypatch.setattr(NumpyReplayer, "__init__", lambda self, *given: made.append(self) or init(self, *given))
 
     def other_rate(trainer):
         trainer.optimizer.lr *= 0.5

@@ -251,6 +251,9 @@ class ndarray:
     def copy(self):
         return _new(np.copy, self)
 
+    def __deepcopy__(self, _):
+        return self.copy()
+
     def astype(self, dtype, copy=True):
         return self if self.dtype == dtype and not copy else _new(lambda a: a.astype(dtype), self)
 

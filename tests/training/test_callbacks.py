@@ -180,9 +180,9 @@ def test_an_interrupt_gives_the_best_back_and_leaves_the_record_whole(monkeypatc
         step, calls = trainer.train_step, itertools.count()
         trainer.train_step = lambda x, t: step(x, t) if next(calls) != 10 else interrupt_now()
     if where == "a replayed step":
-        from xpnet.engine.replay import RecordedSteps
+        from xpnet.engine.replay import NumpyReplayer
 
-        run, runs = RecordedSteps.run, itertools.count()
+        run, runs = NumpyReplayer.run, itertools.count()
 
         def interrupted(self, indices, numbers, losses):
             if next(runs) == 4:  # one run was the check of the recording
@@ -190,7 +190,7 @@ def test_an_interrupt_gives_the_best_back_and_leaves_the_record_whole(monkeypatc
                 raise KeyboardInterrupt
             run(self, indices, numbers, losses)
 
-        monkeypatch.setattr(RecordedSteps, "run", interrupted)
+        monkeypatch.setattr(NumpyReplayer, "run", interrupted)
 
     def interrupt_now():
         raise KeyboardInterrupt

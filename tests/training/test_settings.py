@@ -406,13 +406,13 @@ def test_data_changed_in_their_places_take_effect():
 
 
 def test_nothing_is_recorded_again_where_nothing_is_set(monkeypatch):
-    made, init = [], xpnet.engine.replay.RecordedSteps.__init__
+    made, init = [], xpnet.engine.replay.NumpyReplayer.__init__
 
     def counted(self, *arguments):
         made.append(self)
         init(self, *arguments)
 
-    monkeypatch.setattr("xpnet.engine.replay.RecordedSteps.__init__", counted)
+    monkeypatch.setattr("xpnet.engine.replay.NumpyReplayer.__init__", counted)
     for network in (None, network_with_scaled()):
         made.clear()
         trained(capture=True, optimizer="Adam", network=network, augmentation=Augmentation(1, 10, 0.1, seed=0))

@@ -308,11 +308,11 @@ def test_ten_thousand_iterations_on_mnist(mnist):
 @pytest.mark.bits
 @pytest.mark.parametrize("at_once", [1, 12 * 10, 12 * 30, 2**18])
 def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, at_once):
-    monkeypatch.setattr("xpnet.training.step._GATHERED_NUMBERS", at_once)
+    monkeypatch.setattr("xpnet._core.tuning.MAX_CPU_GATHERED_NUMBERS", at_once)
     trainer = make(epochs=3, iterations=8)
     assert [len(batch) for batch in batches(trainer)] == [10, 10, 5, 10, 10, 5, 10, 10]
     expected = make(epochs=3, iterations=8)
-    monkeypatch.setattr("xpnet.training.step._GATHERED_NUMBERS", 1)
+    monkeypatch.setattr("xpnet._core.tuning.MAX_CPU_GATHERED_NUMBERS", 1)
     assert trainer.train_loss_list == expected.train().loss
 
 

@@ -262,13 +262,13 @@ def test_what_does_not_say_so_is_called_in_each_step() -> None:
         trainer_of(PIXELS, spy, iterations=40, capture=capture).train()
     assert len(spies[0].calls) == len(spies[1].calls) == 41
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(spies[0].calls, spies[1].calls, strict=True))
-    with pytest.raises(CaptureError, match="because of the augmentation, which may draw"):
+    with pytest.raises(CaptureError, match="The augmentation may draw"):
         trainer_of(PIXELS, drawn(), iterations=40, capture=True).train()
 
 
 def test_what_says_so_and_draws_by_itself_is_found_out() -> None:
     trainer = trainer_of(PIXELS, recordable(drawn()), iterations=40)
-    with pytest.warns(UserWarning, match="Training steps cannot be recorded, because of an array that the step makes"):
+    with pytest.warns(UserWarning, match="Training steps cannot be recorded. .*n array that the step makes"):
         trainer.train()
     assert np.isfinite(trainer.train_loss_list).all()
 

@@ -187,7 +187,7 @@ class XpnetWorker:
         size = self.trainer.mini_batch_size
         with blas_threads(self.trainer.largest_product):
             for done in range(0, steps, MINIBATCHES):
-                for _ in self._steps.make(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
+                for _ in self._steps.run(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
                     pass
         return self.network.state.like
 
@@ -257,7 +257,7 @@ def operations(network: str, *, fused: bool = False) -> dict[str, int]:
         trainer = worker.trainer
         step = TrainingStep(trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train, fused=fused)
         with count_operations() as training:
-            step(trainer.t_train[: case.batch])  # the labels serve as indices
+            step.run(trainer.t_train[: case.batch])  # the labels serve as indices
         counted["training"] = training.launches.total()
     return counted
 

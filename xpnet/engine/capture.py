@@ -157,8 +157,8 @@ def take_plain_steps(
     step: Step, replayer: Replayer, batch_size: int, scalars: np.ndarray, start: StateSnapshot
 ) -> PlainSteps:
     """Take two steps, and refuse what cannot be right in a recording of one."""
-    samples = np.arange(batch_size)
-    indices = np.stack([samples, samples[::-1] + batch_size]) % step.sample_count
+    samples = np.arange(batch_size)  # some twice at first: a minibatch that an evaluation has not left in the layers
+    indices = np.stack([samples // 2, samples[::-1] + batch_size]) % step.sample_count
     rows = np.stack([scalars, 0.5 * scalars])
     state, slots = StateScan(step.state_owners()), StateScan([step.optimizer])
     arrays, values, generators, made = state.arrays(), state.values(), state.generator_states(), slots.arrays()

@@ -66,6 +66,8 @@ class CudaGraphReplayer:
         self._cuda = self._xp.cuda
         self._step: Any = step
         self._owners = step.state_owners()  # kept, because the graph has the addresses of their arrays
+        self._feedback: Any = None
+        self._bindings: Any = None
         self._what = f"{steps} steps of {batch_size} samples"
         self._device = step.like.device
         with self._memory_for_capture(), self._device:

@@ -113,8 +113,8 @@ class StateScan:
 class StateSnapshot:
     """What some objects hold now; `restore` puts it back, as often as it is called.
 
-    All attributes are bound again. Arrays, which a step may write in place, get their numbers back too: of an object of
-    this library those that it declares in `state_names`, of others all. Random generators get their states back.
+    All attributes are bound again; arrays, which a step may write in place, get their numbers back too, and random
+    generators their states.
 
     Parameters
     ----------
@@ -122,19 +122,21 @@ class StateSnapshot:
         The objects.
     contents
         False for the bindings alone.
+    declared
+        Of an object of this library keep only the contents of what it declares in `state_names`, which is faster.
     """
 
-    def __init__(self, owners: Sequence[object], *, contents: bool = True) -> None:
+    def __init__(self, owners: Sequence[object], *, contents: bool = True, declared: bool = False) -> None:
         self._bindings: list[tuple[Any, Any]] = []
         self._generators: list[tuple[Callable[[Any], None], Any]] = []
         arrays: dict[int, Array] = {}
         for owner in owners:
             attributes = _attributes(owner)
             self._bindings.append((attributes, attributes.copy()))
-            for value in _kept_values(owner, attributes):
+            for value in _kept_values(owner, attributes, declared=declared):
                 if type(value) in (dict, list):
                     self._bindings.append((value, value.copy()))
-                elif contents and _is_array(value) and is_writable(value):  # the user's data may be for reading only
+                elif contents and _is_array(value):
                     arrays[id(value)] = value
                 elif (access := _generator_access(value)) is not None:
                     get, put = access
@@ -152,7 +154,8 @@ class StateSnapshot:
                 del container[key]
             container.update(items)  # never empty, for threads that read it
         for array, content in self._contents:
-            array[...] = content
+            if is_writable(array):  # what cannot be written in place was not
+                array[...] = content
         for put, state in self._generators:
             put(state)
 
@@ -245,9 +248,9 @@ def _attributes(owner: object) -> dict[str, Any]:
     return getattr(owner, "__dict__", {})  # a built-in function has none
 
 
-def _kept_values(owner: object, attributes: dict[str, Any]) -> Iterable[Any]:
+def _kept_values(owner: object, attributes: dict[str, Any], *, declared: bool) -> Iterable[Any]:
     """What an object keeps from step to step: a class from outside the library may keep it in any attribute."""
-    if hasattr(owner, "state_names") and is_library_class(type(owner)):
+    if declared and hasattr(owner, "state_names") and is_library_class(type(owner)):
         return [attributes[name] for name in owner.state_names if name in attributes]
     return [place.value for place in _places_in(attributes, "")]
 

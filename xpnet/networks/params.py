@@ -163,7 +163,7 @@ class FlatBuffers:
     params: Array
     grads: Array
     views: list[Array]
-    state_names: ClassVar[tuple[str, ...]] = ("params",)  # what a step keeps for the next one
+    state_names: ClassVar[tuple[str, ...]] = ()  # the layers name the parameters
 
     def hold(self, places: Mapping[str, tuple[Layer, str]]) -> bool:
         """Whether the layers hold these views still, and not those of another network that they were put into."""

@@ -47,7 +47,7 @@ def probe(step: TrainingStep) -> Array:
 
 def snapshot(step: TrainingStep) -> Callable[[], None]:
     """Copy what steps change; a call of the result puts it back."""
-    kept = StateSnapshot(step.owners())
+    kept = StateSnapshot(step.state_owners(), declared=True)
 
     def restore() -> None:
         with step.network.state.lock:
@@ -92,7 +92,7 @@ def find_break(
                 return Break(k, what)
             continue
         restore = snapshot(step)
-        what = _first_not_finite(step.network, step.augmented(x), t)
+        what = _first_not_finite(step.network, step.augment(x), t)
         restore()
         if what is None:
             _take(step, x, t, row)
@@ -105,9 +105,9 @@ def find_break(
 
 
 def _take(step: TrainingStep, x: Array, t: Array, row: Sequence[float]) -> None:
-    step.take(x, t, row)
-    if step.counted:
-        step.optimizer.advance(1)  # type: ignore[attr-defined]
+    step.run_minibatch(x, t, row)
+    if step.counts_steps:
+        step.optimizer.advance(1)
 
 
 def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:

@@ -45,7 +45,8 @@ class StepRunner:
         self._batch_size = batch_size
         self._settings = self._network_settings()
         self._replayer: Replayer | None = None
-        self._block, self._least = int(min(tuning.MAX_BLOCK_STEPS, max(1, tuning.MAX_FIRST_BLOCK_FLOPS // work))), 1
+        first_block = max(1, tuning.MAX_FIRST_BLOCK_FLOPS // max(1, work))
+        self._block, self._least = int(min(tuning.MAX_BLOCK_STEPS, first_block)), 1
         on_gpu = isinstance(get_array_module(step.like), CupyNamespace)
         if on_gpu:
             self._block = self._least = graph_steps(at_once)

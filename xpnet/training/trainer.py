@@ -13,13 +13,13 @@ import numpy as np
 from xpnet._core.arrays import Array, get_array_module, to_numpy
 from xpnet._core.checks import check_callbacks, check_count
 from xpnet._core.cupy import CupyNamespace
+from xpnet._core.declared import is_library_code
 from xpnet._core.interrupts import Interrupts, deferred_interrupts
 from xpnet._core.memory import memory_for
 from xpnet._core.random import random_streams
 from xpnet._core.settings import checked_setting, fixed_setting
 from xpnet._core.threads import blas_threads
 from xpnet.backend import synchronize
-from xpnet.engine.capture import Steps
 from xpnet.errors import ArgumentError
 from xpnet.layers.base import largest_product
 from xpnet.networks.entry import operations
@@ -37,7 +37,8 @@ from xpnet.training.data_sets import (
 from xpnet.training.diagnosis import find_break, probe, snapshot
 from xpnet.training.history import History
 from xpnet.training.progress import TrainingDisplay
-from xpnet.training.step import Losses, TrainingStep, parts
+from xpnet.training.step import CaptureKey, Losses, TrainingStep
+from xpnet.training.step_runner import StepRunner
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -241,9 +242,9 @@ class Trainer:
         )
         self._stop = False
         self._started = 0.0
-        self._steps: Steps | None = None
+        self._steps: StepRunner | None = None
         self._targets_fit = network.last_layer
-        self._made_of: list[Any] = []
+        self._key: CaptureKey | None = None
         self._display = TrainingDisplay(
             verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
         )
@@ -356,7 +357,7 @@ class Trainer:
 
         A subclass may have a step of its own. Its steps are called and not recorded.
         """
-        return TrainingStep(self.network, self.optimizer, self.x_train, self.t_train).take(x, t)
+        return TrainingStep(self.network, self.optimizer, self.x_train, self.t_train).run_minibatch(x, t)
 
     def _run_epoch(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
         """Make the steps that are left of an epoch, or of the training where those are fewer; fewer on Ctrl-C."""
@@ -371,14 +372,14 @@ class Trainer:
             self.history.seconds += time.perf_counter() - begun
             bar.update(len(self.history.loss) - bar.n)
 
-    def _make_steps(self, maker: Steps, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
+    def _make_steps(self, runner: StepRunner, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
         """Make the steps; the order is uploaded once, losses are fetched at the end or once in a while."""
         order = self._uploaded(self._order, self._left)
         losses, shown = Losses(), time.perf_counter()
         between: _BetweenSteps | None
-        between = self._between_steps(maker.step)
+        between = self._between_steps(runner.step)
         try:
-            for _ in maker.make(order, between.number, losses):
+            for _ in runner.run(order, between.number, losses):
                 now = time.perf_counter()
                 if not bar.disable and now - shown > _REFRESH_SECONDS:
                     bar.update(len(self.history.loss) + losses.count - bar.n)
@@ -387,18 +388,18 @@ class Trainer:
                 if interrupts.pending:
                     break
                 if now > between.until:
-                    self._complete(between, maker.step, losses)
+                    self._complete(between, runner.step, losses)
                     if self._stop:
                         return
                     between = None  # what it keeps is freed before the same is kept again
-                    between = self._between_steps(maker.step)
-            self._complete(between, maker.step, losses)
+                    between = self._between_steps(runner.step)
+            self._complete(between, runner.step, losses)
         except BaseException as error:
             if between is not None:
                 if isinstance(error, MemoryError):
                     traceback.clear_frames(error.__traceback__)  # which hold the arrays of the step
                 with interrupts.shielded():
-                    self._undo(between, maker, losses.count)
+                    self._undo(between, runner, losses.count)
             raise
 
     def _between_steps(self, step: TrainingStep) -> _BetweenSteps:
@@ -406,7 +407,7 @@ class Trainer:
         begun = time.perf_counter()
         restore = snapshot(step)
         now = time.perf_counter()
-        number = self.optimizer.iter if step.counted else len(self.history.loss)  # type: ignore[attr-defined]
+        number = self.optimizer.iter if step.counts_steps else len(self.history.loss)  # type: ignore[attr-defined]
         until = now + max(_KEEP_SECONDS, _KEEP_COST * (now - begun))
         return _BetweenSteps(restore, self._order, self._left, len(self.history.loss), number, until)
 
@@ -421,12 +422,12 @@ class Trainer:
 
     def _record(self, step: TrainingStep, losses: list[float]) -> None:
         """Count steps that were made."""
-        if step.counted:
+        if step.counts_steps:
             self.optimizer.advance(len(losses))  # type: ignore[attr-defined]
         self.history.loss += losses
         self._order, self._left = self._order[len(losses) * self.mini_batch_size :], self._left - len(losses)
 
-    def _undo(self, between: _BetweenSteps, maker: Steps, complete: int) -> None:
+    def _undo(self, between: _BetweenSteps, runner: StepRunner, complete: int) -> None:
         """Undo a step that was not completed: put the state back, and make the steps before it again.
 
         Where they cannot be made again they are undone as well: the state is that of one step in any case.
@@ -436,13 +437,13 @@ class Trainer:
         self._order, self._left = between.order, between.left
         losses = Losses()
         try:
-            for _ in maker.make(self._uploaded(self._order, complete), between.number, losses):
+            for _ in runner.run(self._uploaded(self._order, complete), between.number, losses):
                 pass
             made = losses.fetch()
         except BaseException:  # the error that is raised in the end has come before
             between.restore()
             return
-        self._record(maker.step, made)
+        self._record(runner.step, made)
 
     def _uploaded(self, order: np.ndarray, steps: int) -> Array:
         """The samples of the first steps of an order, on the network's device."""
@@ -481,19 +482,16 @@ class Trainer:
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
-        own = getattr(self.train_step, "__func__", None) is not _STEP_AS_IT_COMES
+        train_step = None if is_library_code(self.train_step) else self.train_step
         on_cupy = isinstance(get_array_module(self.network.state.like), CupyNamespace)
-        fused = fused and self.fuses and on_cupy and self.capture is not False and not own
-        step = TrainingStep(
-            self.network, self.optimizer, self.x_train, self.t_train, augmentation=self.augmentation, fused=fused
-        )
-        if own:
-            step.take_by(self.train_step)
-        return step
+        fused = fused and self.fuses and on_cupy and self.capture is not False and train_step is None
+        data = self.x_train, self.t_train
+        how: dict[str, Any] = {"augmentation": self.augmentation, "fused": fused, "train_step": train_step}
+        return TrainingStep(self.network, self.optimizer, *data, **how)
 
-    def steps(self, at_once: int) -> Steps:
+    def steps(self, at_once: int) -> StepRunner:
         """What makes this trainer's steps, up to so many at once; records one now, if it may."""
-        return Steps(
+        return StepRunner(
             self.step(),
             self.mini_batch_size,
             self.capture,
@@ -502,17 +500,17 @@ class Trainer:
             work=self.operations_a_step,
         )
 
-    def _current_steps(self) -> Steps:
+    def _current_steps(self) -> StepRunner:
         """What makes the steps; made anew where a callback has changed what was recorded."""
-        makers = self.network, self.optimizer, self.augmentation
-        own = getattr(self.train_step, "__func__", self.train_step), self.capture, self.fuses
-        others = [id(part) for part in [*parts(*makers), *own]] != [id(part) for part in self._made_of]
-        if self._steps is None or others or not self._steps.is_current():
+        parts = self.network, self.optimizer, self.augmentation, self.train_step
+        key = CaptureKey.of(*parts, self.capture, self.fuses)
+        if self._steps is None or key != self._key or not self._steps.is_current():
             self._forget_steps()
             self._check_last_layer()
             whole = max(1, self.train_size // self.mini_batch_size)
             self._steps = self.steps(min(self.iterations, whole))
-            self._made_of = [*parts(*makers), *own]
+            # Again, since the steps may have laid the network's parameters into one buffer.
+            self._key = CaptureKey.of(*parts, self.capture, self.fuses)
         return self._steps
 
     def _check_last_layer(self) -> None:
@@ -590,9 +588,6 @@ class Trainer:
     def say(self, line: str) -> None:
         """Print a line above the progress bar, from a callback; nothing where `verbose` is not set."""
         self._display.say(line)
-
-
-_STEP_AS_IT_COMES = Trainer.train_step
 
 
 def _nothing(_: Trainer) -> None:
