@@ -24,6 +24,7 @@ namespace {
 
 const Status SUCCESS = 0;
 const Status NOT_INITIALIZED = 1;
+const Status ALLOC_FAILED = 3;
 const Status INVALID_VALUE = 7;
 const Status INTERNAL_ERROR = 14;
 const Status NOT_SUPPORTED = 15;
@@ -35,6 +36,7 @@ const size_t WORKSPACE_ALIGNMENT = 256;
 struct Handle {
   unsigned alive = ALIVE;
   cudaStream_t stream = nullptr;
+  void* workspace = nullptr;
   int math_mode = 0;
   int pointer_mode = 0;
 };
@@ -103,6 +105,12 @@ Status gemm(const Handle* handle, int transpose_a, int transpose_b, int m, int n
   const Product<T> product{transpose_a, transpose_b, m, n, k, *alpha, *beta, a, b, c, batch};
   if (!product.valid()) return INVALID_VALUE;
   if (m == 0 || n == 0) return SUCCESS;
+  // Without a workspace of the caller's it would allocate one, which cannot be captured.
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(handle->stream, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone &&
+      !handle->workspace) {
+    return ALLOC_FAILED;
+  }
   const auto error = cupy_on_cpu_submit(handle->stream, [=] { product.make(); }, "a product of cuBLAS");
   return error == cudaSuccess ? SUCCESS : INTERNAL_ERROR;
 }
@@ -143,6 +151,7 @@ Status cublasGetVersion_v2(Handle*, int* version) {
 Status cublasSetStream_v2(Handle* handle, cudaStream_t stream) {
   if (!usable(handle)) return NOT_INITIALIZED;
   handle->stream = stream;
+  handle->workspace = nullptr;  // a new stream takes the workspace away
   return SUCCESS;
 }
 
@@ -154,7 +163,9 @@ Status cublasGetStream_v2(Handle* handle, cudaStream_t* stream) {
 
 Status cublasSetWorkspace_v2(Handle* handle, void* workspace, size_t) {
   if (!usable(handle)) return NOT_INITIALIZED;
-  return reinterpret_cast<size_t>(workspace) % WORKSPACE_ALIGNMENT == 0 ? SUCCESS : INVALID_VALUE;
+  if (reinterpret_cast<size_t>(workspace) % WORKSPACE_ALIGNMENT != 0) return INVALID_VALUE;
+  handle->workspace = workspace;
+  return SUCCESS;
 }
 
 Status cublasSetMathMode(Handle* handle, int mode) {
@@ -185,6 +196,7 @@ const char* cublasGetStatusName(Status status) {
   switch (status) {
     case SUCCESS: return "CUBLAS_STATUS_SUCCESS";
     case NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
     case INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
     case INTERNAL_ERROR: return "CUBLAS_STATUS_INTERNAL_ERROR";
     case NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";

@@ -18,11 +18,14 @@ cudaError_t returned(cudaError_t error) {
   return error;
 }
 
-size_t memory_size() {
-  static const char* text = getenv("CUPY_ON_CPU_BYTES");
-  static const size_t bytes = text ? strtoull(text, nullptr, 10) : 4ull << 30;
-  return bytes;
+static size_t bytes_from_environment() {
+  const char* text = getenv("CUPY_ON_CPU_BYTES");
+  return text ? strtoull(text, nullptr, 10) : 4ull << 30;
 }
+
+static size_t device_bytes = bytes_from_environment();
+
+size_t memory_size() { return device_bytes; }
 
 static void write_line(FILE* file, const char* format, va_list values) {
   if (!file) return;
@@ -57,6 +60,8 @@ void complain(const char* format, ...) {
 }
 
 }  // namespace on_cpu
+
+extern "C" void cupy_on_cpu_set_bytes(size_t bytes) { on_cpu::device_bytes = bytes; }
 
 using on_cpu::returned;
 

@@ -60,6 +60,8 @@ struct Graph {
   std::shared_ptr<const std::vector<on_cpu::Work>> nodes;
 };
 
+size_t executables = 0;
+
 Graph* graph_of(cudaGraph_t handle) { return reinterpret_cast<Graph*>(handle); }
 
 Graph* graph_of(cudaGraphExec_t handle) { return reinterpret_cast<Graph*>(handle); }
@@ -114,6 +116,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   Lock lock(mutex);
   *executable = reinterpret_cast<cudaGraphExec_t>(new Graph(*graph_of(graph)));
+  executables++;
   return cudaSuccess;
 }
 
@@ -146,8 +149,12 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  Lock lock(mutex);
   delete graph_of(executable);
+  executables--;
   return cudaSuccess;
 }
+
+size_t cupy_on_cpu_graphs() { return executables; }
 
 }  // extern "C"

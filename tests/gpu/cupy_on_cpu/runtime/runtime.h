@@ -57,7 +57,7 @@ void drain_all();
 // Put work into the queue of a stream.
 void defer(Stream* stream, const Work& work);
 
-// Is work deferred until somebody waits for it? CUPY_ON_CPU_LAZY=1.
+// Is work deferred until somebody waits for it? CUPY_ON_CPU_LAZY=1, or `cupy_on_cpu_set_lazy`.
 bool lazy();
 
 // The captures under way: all, those of blocking streams, those that forbid unsafe calls.
@@ -79,7 +79,7 @@ cudaError_t refuse(const Captures& captures, cudaError_t error, const char* call
 // Any error: kept for cudaGetLastError, then given back.
 cudaError_t returned(cudaError_t error);
 
-// How much memory the device has: CUPY_ON_CPU_BYTES, or 4 GiB.
+// How much memory the device has: CUPY_ON_CPU_BYTES, or 4 GiB; or what `cupy_on_cpu_set_bytes` was told.
 size_t memory_size();
 
 // A line in the file that CUPY_ON_CPU_LOG names; `complain` writes to stderr too.
@@ -90,3 +90,12 @@ void complain(const char* format, ...);
 
 // The way in for the stand-in of cuBLAS, which is a library of its own.
 extern "C" cudaError_t cupy_on_cpu_submit(cudaStream_t stream, const on_cpu::Work& work, const char* call);
+
+// What tests set and look at, by ctypes (`tests/support/cuda_device.py`): what CUDA itself does not tell.
+extern "C" {
+void cupy_on_cpu_set_lazy(int lazy);
+void cupy_on_cpu_set_bytes(size_t bytes);
+size_t cupy_on_cpu_streams();  // how many there are, but for the default stream
+size_t cupy_on_cpu_graphs();   // how many executable graphs there are
+size_t cupy_on_cpu_waiting();  // how much work waits in all streams
+}

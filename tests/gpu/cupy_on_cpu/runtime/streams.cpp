@@ -11,11 +11,14 @@ namespace on_cpu {
 Stream& legacy = *new Stream;
 std::set<Stream*>& streams = *new std::set<Stream*>;
 
-bool lazy() {
-  static const char* text = getenv("CUPY_ON_CPU_LAZY");
-  static const bool set = text && atoi(text);
-  return set;
+static bool lazy_from_environment() {
+  const char* text = getenv("CUPY_ON_CPU_LAZY");
+  return text && atoi(text);
 }
+
+static bool is_lazy = lazy_from_environment();
+
+bool lazy() { return is_lazy; }
 
 Stream* stream_of(cudaStream_t handle) {
   // The handles 0, 1 and 2: null, cudaStreamLegacy, and cudaStreamPerThread, which is not told apart.
@@ -73,6 +76,20 @@ cudaError_t submit(cudaStream_t handle, const Work& work, const char* call) {
 
 cudaError_t cupy_on_cpu_submit(cudaStream_t stream, const on_cpu::Work& work, const char* call) {
   return on_cpu::submit(stream, work, call);
+}
+
+extern "C" void cupy_on_cpu_set_lazy(int lazy) {
+  on_cpu::Lock lock(on_cpu::mutex);
+  on_cpu::drain_all();
+  on_cpu::is_lazy = lazy;
+}
+
+extern "C" size_t cupy_on_cpu_streams() { return on_cpu::streams.size(); }
+
+extern "C" size_t cupy_on_cpu_waiting() {
+  size_t waiting = on_cpu::legacy.waiting.size();
+  for (const on_cpu::Stream* stream : on_cpu::streams) waiting += stream->waiting.size();
+  return waiting;
 }
 
 using on_cpu::Lock;
