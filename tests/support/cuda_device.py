@@ -56,8 +56,8 @@ def memory_left(size: int) -> Iterator[None]:
 
 
 def living() -> dict[str, int]:
-    """How many streams and graphs the stand-in has."""
-    return {name: getattr(STAND_IN, f"cupy_on_cpu_{name}")() for name in ("streams", "graphs")}
+    """How many streams and graphs there are; nothing on a GPU, which does not tell."""
+    return {name: getattr(STAND_IN, f"cupy_on_cpu_{name}")() for name in ("streams", "graphs") if STAND_IN}
 
 
 def waiting() -> int:
