@@ -113,7 +113,7 @@ def train_one(name: str, seed: int, data: Dataset, epochs: int | None = None) ->
         "recipe": ", ".join(how),
         "epochs": epochs,
         "steps": steps,
-        "training_seconds": history.seconds,
+        "training_seconds": history.training_seconds,
         "threads": _threads(),
     }
 

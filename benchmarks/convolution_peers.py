@@ -111,7 +111,7 @@ def xpnet_steps(job: ConvolutionJob, capture: bool | str = "auto") -> Run:
     trainer = trained(job.steps)
     peak, network = peak_bytes(), trainer.network
     return {
-        "seconds": trainer.history.seconds,
+        "seconds": trainer.history.training_seconds,
         "losses": trainer.history.loss[:FIRST],
         "peak_bytes": peak,
         "test_accuracy": _accuracy(network.predict, numbers),

@@ -34,7 +34,7 @@ def soak(job: Job, backend: str) -> Run:
     trainer = trainer_of(job.network(backend), job, train, test, callbacks=[note], capture=True, **EVALUATED)
     history = trainer.train()
     return {
-        "seconds": history.seconds,
+        "seconds": history.training_seconds,
         "used_bytes": used[0],
         "grew_bytes": max(used) - used[0],
         "evaluations": len(used),

@@ -58,7 +58,7 @@ def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run
     network.state.flatten()
     blocks = list(job.blocks(trainer.train_size))
     order = asarray(np.concatenate([block.ravel() for block in blocks]), like=network.state.like)
-    steps, losses = trainer.steps(len(blocks[0])), Losses()
+    steps, losses = trainer.runner.steps(len(blocks[0])), Losses()
     synchronize(network.state.like)
     begun = time.perf_counter()
     for _ in steps.run(order, 0, losses):
@@ -128,7 +128,7 @@ def _beside(network: Network, data: Samples) -> tuple[Array, Array]:
 
 def _run_of(trainer: Trainer) -> Run:
     return {
-        "seconds": trainer.history.seconds,
+        "seconds": trainer.history.training_seconds,
         "losses": trainer.history.loss[:FIRST],
         "versions": _versions(),
         "device": trainer.network.backend.describe_device(),

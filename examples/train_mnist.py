@@ -93,7 +93,7 @@ def closing_line(trainer: Trainer) -> str:
     history = trainer.history
     epochs, more = divmod(len(history.loss), trainer.iterations_per_epoch)
     images = epochs * trainer.train_size + more * trainer.mini_batch_size
-    line = f"{images / max(history.seconds, 1e-9):,.0f} images per second"
+    line = f"{images / max(history.training_seconds, 1e-9):,.0f} images per second"
     if history.test_acc:
         line += f"; training accuracy {history.train_acc[-1]:.4f}, test accuracy {history.test_acc[-1]:.4f}"
     return line
@@ -125,7 +125,7 @@ def report(trainer: Trainer, dataset: str, seed: int) -> dict[str, Any]:
         "iterations": len(history.loss),
         "batch_size": trainer.mini_batch_size,
         "optimizer": repr(trainer.optimizer),
-        "seconds": history.seconds,
+        "seconds": history.training_seconds,
         "evaluation_seconds": history.evaluation_seconds,
         "train_accuracy": history.train_acc[-1] if history.train_acc else None,
         "test_accuracy": history.test_acc[-1] if history.test_acc else None,

@@ -86,6 +86,7 @@ from .optimizers.schedules import CosineDecay as CosineDecay
 from .optimizers.schedules import StepDecay as StepDecay
 from .search import random_search as random_search
 from .training.callbacks import BestModel as BestModel
+from .training.callbacks import Callback as Callback
 from .training.callbacks import EarlyStopping as EarlyStopping
 from .training.data_sets import split_validation as split_validation
 from .training.history import History as History

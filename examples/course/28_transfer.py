@@ -66,7 +66,8 @@ for images in ("as they are", "augmented"):
         )  # fmt: skip
         history = trainer.train()
         curves[f"{how}, {images}"] = history.test_acc
-        accuracy, milliseconds = network.accuracy(trainer.x_test, trainer.t_test), 5 * history.seconds  # of 200 steps
+        accuracy = network.accuracy(trainer.x_test, trainer.t_test)
+        milliseconds = 5 * history.training_seconds  # of 200 steps
         early = f"{history.test_acc[5]:.3f} after five epochs (500 images)"
         print(f"{network}\n{how}, {images}: test accuracy {accuracy:.4f}, {early}; a step took {milliseconds:.1f} ms")
 

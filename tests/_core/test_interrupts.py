@@ -22,9 +22,10 @@ from interruptions import (
 )
 from small_training import make
 
-from xpnet import SGD, Augmentation, History, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
+from xpnet import SGD, Augmentation, Callback, History, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
 from xpnet._core.interrupts import deferred_interrupts
 from xpnet.errors import BusyError
+from xpnet.training.epoch_runner import EpochRunner
 
 # Python reports an exception that it drops in a finalizer.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -39,7 +40,7 @@ def uninterrupted(*arguments, **options):
 def assert_goes_on(trainer, expected):
     """The trainer is consistent, and makes what is left of its training as if nothing had happened."""
     assert_consistent(trainer)
-    if len(trainer.history.loss) < 7 or trainer.history.iterations[-1] < 7:
+    if len(trainer.history.loss) < 7 or trainer.history.evaluated_at[-1] < 7:
         trainer.train()
     assert not differences(state(trainer), expected)
 
@@ -60,8 +61,8 @@ def interrupted_at(at, act, *arguments, **options):
 @pytest.fixture
 def keeps_after_each_step(monkeypatch):
     """What happens after a tenth of a second happens after each step."""
-    monkeypatch.setattr("xpnet.training.trainer._KEEP_SECONDS", 0)
-    monkeypatch.setattr("xpnet.training.trainer._KEEP_COST", 0)
+    monkeypatch.setattr("xpnet.training.epoch_runner._MIN_SECONDS_BETWEEN_COPIES", 0)
+    monkeypatch.setattr("xpnet.training.epoch_runner._MIN_COPY_RATIO", 0)
     monkeypatch.setattr("xpnet._core.tuning.MAX_BLOCK_STEPS", 1)
 
 
@@ -105,15 +106,15 @@ def test_every_optimizer(optimizer, capture):
 def test_after_every_step(monkeypatch, keeps_after_each_step, step, capture, sampling):
     """Ctrl-C while a step is made ends the training after this step, and no sample of the epoch is left out."""
     expected = uninterrupted(capture=False, sampling=sampling)
-    trainer, record = everything(capture=capture, sampling=sampling), Trainer._record
+    trainer, record = everything(capture=capture, sampling=sampling), EpochRunner._record
     presses = itertools.count()
 
     def recorded(self, *made):
         record(self, *made)
-        if len(self.history.loss) == step + 1 and not next(presses):
+        if len(trainer.history.loss) == step + 1 and not next(presses):
             press()
 
-    monkeypatch.setattr(Trainer, "_record", recorded)
+    monkeypatch.setattr(EpochRunner, "_record", recorded)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert len(trainer.history.loss) in (step + 1, step + 2)
@@ -124,7 +125,7 @@ def test_again_and_again():
     expected = uninterrupted(capture=False)
     trainer = everything(capture=True)
     for at in (3000, 20_000, 33_000, 5_000, 33_000, 10**9):
-        if at == 10**9 or (trainer.history.iterations and trainer.history.iterations[-1] == 7):
+        if at == 10**9 or (trainer.history.evaluated_at and trainer.history.evaluated_at[-1] == 7):
             break
         try:
             lines(trainer.train, press, at)
@@ -253,7 +254,7 @@ def test_callbacks_after_the_one_that_fails_are_called_when_it_goes_on(fails):
         trainer.train()
     trainer.train()
     assert called == [(i, loss) for loss in (0, 3, 6) for i in range(3)]
-    assert trainer.history.iterations == [0, 3, 6]
+    assert trainer.history.evaluated_at == [0, 3, 6]
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------
@@ -292,23 +293,23 @@ def test_a_step_is_completed_at_the_first_and_undone_at_the_second(presses, made
 def test_in_a_callback_it_waits_until_all_have_been_called(place):
     called = []
 
-    class Callback:
-        def begin(self, trainer):
+    class Pressing(Callback):
+        def on_train_begin(self, trainer):
             called.append("begin")
             if place == "begin":
                 press()
 
-        def __call__(self, trainer):
+        def on_evaluation(self, trainer):
             called.append("call")
             if place == "call" and len(called) == 2:
                 press()
 
-        def finish(self, trainer):
+        def on_train_end(self, trainer):
             called.append("finish")
             if place == "finish":
                 press()
 
-    trainer = make(epochs=1, callbacks=[Callback(), lambda _: called.append("other")])
+    trainer = make(epochs=1, callbacks=[Pressing(), lambda _: called.append("other")])
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     expected = {
@@ -326,7 +327,7 @@ def test_in_a_finalizer_it_is_not_lost():
             press()
 
     def callback(trainer):
-        if len(trainer.history.iterations) == 2:
+        if len(trainer.history.evaluated_at) == 2:
             Finalized()
 
     trainer = make(epochs=3, callbacks=[callback])
@@ -349,9 +350,9 @@ def test_an_evaluation_ends_at_once_and_is_made_again(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert not after
-    assert trainer.history.iterations == [0]
+    assert trainer.history.evaluated_at == [0]
     assert len(trainer.history.loss) == 3
-    assert trainer.train().iterations == [0, 3, 6]
+    assert trainer.train().evaluated_at == [0, 3, 6]
 
 
 @pytest.mark.parametrize("capture", [True, False])
@@ -394,7 +395,7 @@ def test_a_handler_of_the_users_own_is_left_alone(monkeypatch):
     before = signal.signal(signal.SIGINT, own)
     try:
         trainer = make(epochs=2, callbacks=[lambda _: press()])
-        assert trainer.train().iterations == [0, 3, 6]
+        assert trainer.train().evaluated_at == [0, 3, 6]
         assert len(pressed) == 3
         assert signal.getsignal(signal.SIGINT) is own
     finally:
@@ -422,7 +423,7 @@ def test_a_training_in_a_callback_of_another_ends_too():
     with pytest.raises(KeyboardInterrupt):
         outer.train()
     assert len(inner.history.loss) == 6
-    assert outer.history.iterations == [0]
+    assert outer.history.evaluated_at == [0]
 
 
 def test_an_error_at_the_same_time_is_the_cause_of_the_interrupt():
@@ -441,7 +442,7 @@ def test_a_second_training_goes_on_within_an_epoch():
     twice.train()
     twice.train()
     assert twice.history.loss == once.train().loss
-    assert twice.history.iterations == [0, 3, 4, 6, 8]
+    assert twice.history.evaluated_at == [0, 3, 4, 6, 8]
 
 
 def test_other_iterations_begin_a_new_count():
@@ -458,7 +459,12 @@ def test_a_record_is_added_whole_or_not_at_all():
     for results in ({"train_acc": 0.5, "no such": 1}, {"train_acc": 0.5, "epochs": 1, "seconds": 1}):
         with pytest.raises((AttributeError, TypeError)):
             history.record(3, 1.0, results)
-    assert (history.iterations, history.time, history.train_acc, history.test_acc) == ([0], [0.0], [0.5], [0.25])
+    assert (history.evaluated_at, history.elapsed_seconds, history.train_acc, history.test_acc) == (
+        [0],
+        [0.0],
+        [0.5],
+        [0.25],
+    )
 
 
 def test_a_network_is_trained_by_one_at_a_time():

@@ -15,7 +15,7 @@ def test_as_many_steps_are_made_as_are_asked_for():
     work = Workload.of(Case("TwoLayerNet", width=4, batch=3), 0)
     worker, by_hand = XpnetWorker(work, "numpy"), XpnetWorker(work, "numpy")
     worker.train(70)  # more than twice as many as there are minibatches
-    step = by_hand.trainer.step()
+    step = by_hand.trainer.runner.step()
     for i in range(70):
         step(work.order[i % len(work.order)])
     assert {name: w.tobytes() for name, w in worker.weights().items()} == {

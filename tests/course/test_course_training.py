@@ -20,8 +20,8 @@ def test_ten_thousand_iterations_reach_the_notes_figures(mnist, seed):
         verbose=False,
     )  # fmt: skip
     history = trainer.train()
-    rows = dict(zip(history.iterations, zip(history.train_acc, history.test_acc, strict=True), strict=True))
-    assert history.iterations == [*range(0, 10_000, 600), 10_000]  # 16.67 epochs
+    rows = dict(zip(history.evaluated_at, zip(history.train_acc, history.test_acc, strict=True), strict=True))
+    assert history.evaluated_at == [*range(0, 10_000, 600), 10_000]  # 16.67 epochs
     assert rows[0] == pytest.approx((0.1001, 0.1009), abs=0.01)
     assert rows[600] == pytest.approx((0.90, 0.905), abs=0.01)
     assert rows[3600] == pytest.approx((0.954, 0.951), abs=0.01)

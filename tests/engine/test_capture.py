@@ -214,7 +214,7 @@ def test_what_is_a_constant_of_the_recording_is_recorded_anew_when_it_changes(re
 @pytest.mark.bits
 def test_weight_decay_that_changes_between_epochs_is_recorded_anew(recordings):
     def more(trainer):
-        evaluation = len(trainer.history.iterations)
+        evaluation = len(trainer.history.evaluated_at)
         trainer.network.weight_decay_lambda = 0.0 if evaluation < 5 else 0.01 * (evaluation // 5)
 
     recorded, plain = (
@@ -297,7 +297,7 @@ def test_recording_changes_nothing(recordings):
     network = flattened(TwoLayerNet(12, 6, 7, 0.1, seed=0))
     trainer = make(network, optimizer=Adam(), capture=True)
     before = {key: value.copy() for key, value in network.params.items()}
-    trainer.steps(at_once=2)
+    trainer.runner.steps(at_once=2)
     assert len(recordings) == 1
     for key, value in network.params.items():
         assert value.tobytes() == before[key].tobytes()
@@ -673,7 +673,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_an_array_that_a_callback_replaces_is_the_one_that_steps_go_on_with(name):
     def once(trainer):
-        if len(trainer.history.iterations) == 3:
+        if len(trainer.history.evaluated_at) == 3:
             ELSEWHERE[name](trainer)
 
     def trained_with(capture):

@@ -5,7 +5,9 @@ import pytest
 from states import flattened
 
 from xpnet import MultiLayerNet, Trainer, TwoLayerNet, asarray, to_numpy
+from xpnet._core.interrupts import Interrupts
 from xpnet.testing.counting import COUNTING, count_operations
+from xpnet.training.progress import TrainingDisplay
 from xpnet.training.step import TrainingStep
 
 
@@ -21,7 +23,7 @@ def test_a_training_step_makes_34_launches_and_never_waits(trainer):
     trainer.network.state.flatten()
     order = trainer.network.asarray(np.arange(100))
     with count_operations() as counts:
-        trainer.step().run(order, (0.1,))
+        trainer.runner.step().run(order, (0.1,))
     assert not counts.waits
     assert not counts.copies
     # gather 2, pixels to floats 2, forward 5, loss 13, backward 10, update 2
@@ -29,7 +31,7 @@ def test_a_training_step_makes_34_launches_and_never_waits(trainer):
 
 
 def test_loss_and_gradient_make_28_launches(trainer):
-    network, (x, t) = flattened(trainer.network), next(trainer.step().minibatches(trainer_order(trainer), 100))
+    network, (x, t) = flattened(trainer.network), next(trainer.runner.step().minibatches(trainer_order(trainer), 100))
     with count_operations() as counts:
         network.compute_gradients(x, t)
     assert sum(counts.launches.values()) == 28, counts.launches
@@ -111,7 +113,7 @@ def trainer_order(trainer):
 
 
 def test_minibatches_are_gathered_several_at_once(trainer):
-    order, step = trainer.network.asarray(np.arange(300)), trainer.step()
+    order, step = trainer.network.asarray(np.arange(300)), trainer.runner.step()
     with count_operations() as counts:
         batches = list(step.minibatches(order, 100))
     assert [x.shape[0] for x, _ in batches] == [100, 100, 100]
@@ -120,13 +122,11 @@ def test_minibatches_are_gathered_several_at_once(trainer):
 
 def test_an_epoch_copies_its_order_once_and_fetches_its_losses_once(trainer):
     trainer.network.state.flatten()
-    from tqdm import tqdm
-
-    from xpnet._core.interrupts import Interrupts
-
-    with tqdm(disable=True) as bar, count_operations() as counts:
-        trainer._left = 4
-        trainer._run_epoch(bar, Interrupts())
+    display = TrainingDisplay(verbose=False, validation=False, classifies=True)
+    with display.bar(0, 4), count_operations() as counts:
+        trainer.runner.left = 4
+        trainer.runner.begin_epoch()
+        trainer.runner.run(display, Interrupts())
     assert counts.copies == {"asarray": 1}
     assert counts.waits == {"asnumpy": 1}
     # The four parameters are kept. The minibatches are gathered at once. At the end it is seen whether the parameters

@@ -22,12 +22,12 @@ from xpnet import (
     Network,
     Relu,
     SimpleConvNet,
-    Trainer,
     TwoLayerNet,
     to_numpy,
 )
 from xpnet.backend import Backend, asarray
 from xpnet.errors import CaptureError
+from xpnet.training.epoch_runner import EpochRunner
 from xpnet.training.step_runner import graph_steps
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -38,7 +38,7 @@ CUPY = Backend("cupy", NAMESPACE)
 @pytest.fixture(autouse=True)
 def _without_kernels(monkeypatch):
     """The stand-in has no compiler; `test_nvrtc` runs the kernels themselves."""
-    monkeypatch.setattr(Trainer, "fuses", False)
+    monkeypatch.setattr(EpochRunner, "fuses", False)
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_no_step_waits_for_the_device(name, fused):
 
     trainer = trainer_of(name, capture=False, fused=fused, augmentation=Augmentation(1, 10, 0.05, seed=3))
     trainer.network.state.flatten()
-    step, order = trainer.step(), asarray(np.arange(SIZE), backend="cupy")
+    step, order = trainer.runner.step(), asarray(np.arange(SIZE), backend="cupy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the detector: it will go
         for _ in range(2):

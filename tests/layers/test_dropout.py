@@ -229,7 +229,7 @@ def test_recording_leaves_the_key_as_it_was():
     network = flattened(dropping())
     trainer = make(network, iterations=60, capture=True)
     before = keys(network)
-    trainer.steps(at_once=2)
+    trainer.runner.steps(at_once=2)
     assert same_bits(keys(network), before)
     assert all(type(layer.key) is np.ndarray for name, layer in network.layers.items() if "Dropout" in name)
 

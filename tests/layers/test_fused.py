@@ -106,7 +106,7 @@ def test_training_with_it_gives_the_same_bits(form: str, capture: bool) -> None:
         network = kind(layers(Here, form))
         trainer = Trainer(network, x, t, None, None, 20, 5, "Adam", verbose=False, seed=0, capture=capture)
         trainer.train()
-        way = trainer.step().plan or Plan((), SoftmaxWithLoss(), ())
+        way = trainer.runner.step().plan or Plan((), SoftmaxWithLoss(), ())
         assert any(type(layer) is ReluPooling for layer in way.forward) == (kind is Network)
         left.append((trainer.train_loss_list, {key: value.tobytes() for key, value in network.params.items()}))
     assert left[0] == left[1]
@@ -149,4 +149,4 @@ def test_it_uses_the_networks_own_layers() -> None:
     both = network.fused(kernels=False).forward[3]
     assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["MaxPooling1"])
     assert repr(both) == "ReluPooling(MaxPooling(2x2))"
-    assert both.parameter_count == 0
+    assert both.state.parameter_count == 0

@@ -387,7 +387,7 @@ def test_the_work_of_a_step_is_that_of_its_windows(name: str, count: dict[str, i
         network.freeze(*frozen)
     expected = sum((2 if layer in frozen else 6) * numbers for layer, numbers in count.items())
     trainer = Trainer(network, PIXELS, LABELS, None, None, mini_batch_size=10, verbose=False)
-    assert trainer.operations_a_step == pytest.approx(10 * expected, rel=0.01)
+    assert trainer.runner.operations_per_step == pytest.approx(10 * expected, rel=0.01)
     of_layers = dict(zip(network.layers, operations(network.layers, (1, 8, 8)), strict=True))
     for layer, numbers in count.items():
         assert of_layers[layer] == pytest.approx((2 if layer in frozen else 6) * numbers, rel=0.01)

@@ -379,7 +379,7 @@ def test_freezing_by_a_callback(capture: bool) -> None:
     seen: list[Any] = []
 
     def freeze(trainer: Trainer) -> None:
-        if len(trainer.history.iterations) == 3:
+        if len(trainer.history.evaluated_at) == 3:
             trainer.network.freeze(*FIRST)
         seen.append(contents(trainer.network))
 

@@ -124,11 +124,11 @@ def test_recorded_steps_are_those_of_update_alone(kind):
         capture=True,
     )
     orders = []
-    draw_order = trainer._draw_order
-    trainer._draw_order = lambda: orders.append(draw_order()) or orders[-1]
+    begin_epoch = trainer.runner.begin_epoch
+    trainer.runner.begin_epoch = lambda: begin_epoch() or orders.append(trainer.runner.order)
     trainer.train()
     network, optimizer = flattened(TwoLayerNet(12, 6, 7, 0.5, seed=0)), kind(CosineDecay(0.02, 60, 5), **options)
-    step = trainer.step()
+    step = trainer.runner.step()
     for order in orders:
         for x, t in step.minibatches(order, 10):
             network.compute_gradients(x, t)
@@ -147,10 +147,10 @@ def test_a_recording_is_made_anew_only_for_what_is_a_constant_of_it(kind, monkey
         trainer.optimizer.advance(1)
 
     def other_decay(trainer):
-        trainer.optimizer.weight_decay = 0.1 * trainer.history.iterations[-1]
+        trainer.optimizer.weight_decay = 0.1 * trainer.history.evaluated_at[-1]
 
     def other_norm(trainer):
-        trainer.optimizer.max_norm = 1.0 / (1 + trainer.history.iterations[-1])
+        trainer.optimizer.max_norm = 1.0 / (1 + trainer.history.evaluated_at[-1])
 
     for change, recordings in ((other_rate, 1), (other_decay, 4), (other_norm, 4)):
         made.clear()

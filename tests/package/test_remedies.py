@@ -22,6 +22,7 @@ from xpnet import (
     Augmentation,
     BatchNormalization,
     BestModel,
+    Callback,
     Convolution,
     EarlyStopping,
     Graph,
@@ -232,15 +233,12 @@ def broken():
     return network
 
 
-class FullDisk:
+class FullDisk(Callback):
     """A callback that puts a file in the place of a folder, once the training has begun."""
 
-    def begin(self, trainer):
+    def on_train_begin(self, trainer):
         shutil.rmtree("there")
         Path("there").write_text("")
-
-    def __call__(self, trainer):
-        pass
 
 
 SLOTS = "self.v = {key: 0 * W for key, W in params.items()}"

@@ -89,7 +89,7 @@ def trained_with_everything(backend: str, *, capture: bool, steps: int = 50) -> 
     left = {key: to_numpy(value) for key, value in network.state.weights().items()}
     left |= {f"key of {name}": np.array(to_numpy(layer.key)) for name, layer in dropouts.items()}
     # What is dropped next: a step more, made plainly, for a recorded one keeps its masks to itself.
-    x, t = next(trainer.step().minibatches(network.asarray(np.arange(100)), 100))
+    x, t = next(trainer.runner.step().minibatches(network.asarray(np.arange(100)), 100))
     network.compute_gradients(x, t)
     left |= {f"mask of {name}": to_numpy(layer.mask) for name, layer in dropouts.items()}
     assert len(dropouts) == 2

@@ -37,7 +37,11 @@ def state(trainer):
     for name in ("loss", "iterations", "train_acc", "test_acc", "val_acc", "val_loss"):
         arrays[name] = np.array(getattr(history, name))
     values = {name: array.tobytes() for name, array in arrays.items()}
-    return values | {"iter": optimizer.iter, "order": trainer._rng.bit_generator.state, "rest": trainer._order.tolist()}
+    return values | {
+        "iter": optimizer.iter,
+        "order": trainer.runner._rng.bit_generator.state,
+        "rest": trainer.runner.order.tolist(),
+    }
 
 
 def differences(a, b):
@@ -49,8 +53,8 @@ def assert_consistent(trainer):
     """The record and the counters are those of one step, and the lists have one length."""
     history = trainer.history
     assert len(history.loss) == trainer.optimizer.iter
-    lists = history.time, history.train_acc, history.test_acc, history.val_acc, history.val_loss
-    assert {len(values) for values in lists} == {len(history.iterations)}
+    lists = history.elapsed_seconds, history.train_acc, history.test_acc, history.val_acc, history.val_loss
+    assert {len(values) for values in lists} == {len(history.evaluated_at)}
 
 
 def lines(run, act=lambda: None, at=-1, only=""):

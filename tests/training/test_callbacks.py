@@ -12,6 +12,7 @@ from small_training import LABELS, PIXELS, make
 from xpnet import (
     Affine,
     BestModel,
+    Callback,
     EarlyStopping,
     IdentityWithLoss,
     MultiLayerNet,
@@ -84,9 +85,9 @@ def test_patience_counts_evaluations_in_a_row_without_a_better_one(monkeypatch, 
     epochs = evaluations - 1 if best == 5 else 20
     trainer = make(epochs=epochs, validation=VALIDATION, callbacks=[remember, stopping])
     history = trainer.train()
-    assert len(history.iterations) == evaluations
+    assert len(history.evaluated_at) == evaluations
     assert stopping.best == losses[best]
-    assert stopping.best_iteration == history.iterations[best] == 3 * best
+    assert stopping.best_iteration == history.evaluated_at[best] == 3 * best
     assert_equal(weights(trainer.network), remember.weights[best])
 
 
@@ -94,7 +95,7 @@ def test_with_accuracy_more_is_better(monkeypatch):
     told(monkeypatch, [0.1, 0.5, 0.4, 0.5, 0.9], "val_acc")
     stopping, remember = EarlyStopping(2, "val_acc"), Remember()
     trainer = make(epochs=20, validation=VALIDATION, callbacks=[remember, stopping])
-    assert len(trainer.train().iterations) == 4
+    assert len(trainer.train().evaluated_at) == 4
     assert stopping.best == 0.5
     assert_equal(weights(trainer.network), remember.weights[1])
 
@@ -103,7 +104,7 @@ def test_with_accuracy_more_is_better(monkeypatch):
 def test_how_much_better_is_better(monkeypatch, min_delta, evaluations):
     told(monkeypatch, [3, 2, 1.75, 1.75, 1.75, 1.75] if min_delta else [3, 2, 1.75, 1.7, 1.7, 1.7])
     history = make(epochs=20, validation=VALIDATION, callbacks=[EarlyStopping(2, min_delta=min_delta)]).train()
-    assert len(history.iterations) == evaluations
+    assert len(history.evaluated_at) == evaluations
 
 
 @pytest.mark.parametrize("capture", [True, False])
@@ -141,9 +142,9 @@ def test_training_goes_on_from_the_weights_given_back(monkeypatch):
     stopping, remember = EarlyStopping(2), Remember()
     trainer = make(with_normalisation(), epochs=5, validation=VALIDATION, callbacks=[remember, stopping])
     history = trainer.train()
-    assert history.iterations == [0, 3, 6, 9]
+    assert history.evaluated_at == [0, 3, 6, 9]
     trainer.train()
-    assert history.iterations == [0, 3, 6, 9, 12, 15]  # it waited anew, and the best is still that of before
+    assert history.evaluated_at == [0, 3, 6, 9, 12, 15]  # it waited anew, and the best is still that of before
     assert stopping.best_iteration == 3
     assert_equal(weights(trainer.network), remember.weights[1])
 
@@ -171,7 +172,7 @@ def test_an_interrupt_gives_the_best_back_and_leaves_the_record_whole(monkeypatc
     stopping, remember = EarlyStopping(50), Remember()
 
     def interrupt(trainer):
-        if len(trainer.history.iterations) == 4:
+        if len(trainer.history.evaluated_at) == 4:
             raise KeyboardInterrupt
 
     callbacks = [remember, stopping, *([interrupt] if where == "a callback" else [])]
@@ -200,7 +201,7 @@ def test_an_interrupt_gives_the_best_back_and_leaves_the_record_whole(monkeypatc
     history = trainer.history
     made = 9 if where == "a callback" else 10
     assert len(history.loss) == trainer.optimizer.iter == made
-    assert len(history.iterations) == len(history.val_loss) == len(history.val_acc) == len(history.test_acc) == 4
+    assert len(history.evaluated_at) == len(history.val_loss) == len(history.val_acc) == len(history.test_acc) == 4
     assert_equal(weights(trainer.network), remember.weights[1])
     monkeypatch.undo()
     told(monkeypatch, [0])
@@ -223,21 +224,21 @@ def test_other_losses(last_layer, callback, tmp_path):
     assert callback.best == min(history.val_loss)
     best = network if isinstance(callback, EarlyStopping) else network.copy().load(callback.path)
     assert float(best.loss(*trainer.validation)) == callback.best
-    assert isinstance(callback, BestModel) or len(history.iterations) < 31
+    assert isinstance(callback, BestModel) or len(history.evaluated_at) < 31
 
 
 def test_numbers_that_are_never_finite_give_nothing_back(monkeypatch, capsys):
     told(monkeypatch, [math.nan])
     remember = Remember()
     trainer = make(epochs=9, validation=VALIDATION, callbacks=[remember, EarlyStopping(3)], verbose=True)
-    assert trainer.train().iterations == [0, 3, 6]
+    assert trainer.train().evaluated_at == [0, 3, 6]
     assert_equal(weights(trainer.network), remember.weights[-1])
     assert "Given back" not in capsys.readouterr().out
 
 
 def test_a_network_that_breaks_gets_its_best_weights_back():
     def too_fast(trainer):
-        if len(trainer.history.iterations) == 4:
+        if len(trainer.history.evaluated_at) == 4:
             trainer.optimizer.lr = 1e38
 
     stopping, remember = EarlyStopping(50), Remember()
@@ -325,9 +326,9 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
 
 def test_with_another_trainer_early_stopping_begins_anew():
     stopping = EarlyStopping()
-    stopping.begin(make(validation=VALIDATION))
+    stopping.on_train_begin(make(validation=VALIDATION))
     stopping.best, stopping.best_iteration = 0.5, 7
-    stopping.begin(make(validation=VALIDATION))
+    stopping.on_train_begin(make(validation=VALIDATION))
     assert math.isnan(stopping.best)
     assert stopping.best_iteration == 0
 
@@ -382,7 +383,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_step(tmp_pat
     trainer = make(validation=VALIDATION, callbacks=[BestModel(path)])
     with pytest.raises(ArgumentError, match="cannot be written"):
         trainer.train()
-    assert trainer.history.iterations == trainer.history.loss == []
+    assert trainer.history.evaluated_at == trainer.history.loss == []
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -394,7 +395,7 @@ def test_without_a_validation_set_it_is_refused_before_the_first_step(callback):
     trainer.train_step = lambda x, t: pytest.fail("a step")
     with pytest.raises(ArgumentError, match=rf"{type(callback).__name__}\(.*no validation set.*validation=0\.2"):
         trainer.train()
-    assert trainer.history.iterations == []
+    assert trainer.history.evaluated_at == []
 
 
 def test_one_twice_would_count_each_evaluation_twice():
@@ -438,7 +439,7 @@ def test_options_out_of_range(made, says):
 # --- begin, finish, say ---------------------------------------------------------------------------------------------
 
 
-class Noting:
+class Noting(Callback):
     """Notes when it is called, and fails where it is told to."""
 
     def __init__(self, name, notes, fails=""):
@@ -449,13 +450,13 @@ class Noting:
         if what == self.fails:
             raise ShapeError("on purpose")
 
-    def begin(self, trainer):
+    def on_train_begin(self, trainer):
         self.note("begin", trainer)
 
-    def __call__(self, trainer):
+    def on_evaluation(self, trainer):
         self.note("call", trainer)
 
-    def finish(self, trainer):
+    def on_train_end(self, trainer):
         self.note("finish", trainer)
 
 
@@ -480,9 +481,14 @@ def test_an_error_in_a_callback_comes_out_and_the_others_finish(fails, finished)
         trainer.train()
     assert "".join(name for name, what, _ in notes if what == "finish") == finished
     history = trainer.history
-    evaluated = len(history.iterations)
-    assert evaluated == len(history.test_acc) == len(history.time) == {"begin": 0, "call": 1, "finish": 2}[fails]
-    assert trainer._steps is None
+    evaluated = len(history.evaluated_at)
+    assert (
+        evaluated
+        == len(history.test_acc)
+        == len(history.elapsed_seconds)
+        == {"begin": 0, "call": 1, "finish": 2}[fails]
+    )
+    assert trainer.runner._steps is None
 
 
 def test_what_a_callback_says_is_printed_unless_it_shall_be_quiet(capsys, tmp_path):
@@ -496,3 +502,77 @@ def test_what_a_callback_says_is_printed_unless_it_shall_be_quiet(capsys, tmp_pa
     assert f"Written: {tmp_path / 'best'}, {where}" in lines
     make(epochs=1, validation=VALIDATION, callbacks=callbacks).train()
     assert capsys.readouterr() == ("", "")
+
+
+class Hooks(Callback):
+    def __init__(self, stops_at=None):
+        self.called, self.stops_at = [], stops_at
+
+    def __getattribute__(self, name):
+        if not name.startswith("on_"):
+            return super().__getattribute__(name)
+
+        def note(trainer):
+            self.called.append((name.removeprefix("on_"), len(trainer.history.loss)))
+            if self.called[-1] == self.stops_at:
+                trainer.stop()
+
+        return note
+
+
+def test_the_hooks_are_called_in_order():
+    hooks = Hooks()
+    make(epochs=2, callbacks=[hooks]).train()
+    first = [("train_begin", 0), ("evaluation", 0), ("epoch_begin", 0), ("epoch_end", 3), ("evaluation", 3)]
+    assert hooks.called == [*first, ("epoch_begin", 3), ("epoch_end", 6), ("evaluation", 6), ("train_end", 6)]
+
+
+def test_an_epoch_that_is_not_complete_has_no_end_yet():
+    hooks = Hooks()
+    trainer = make(iterations=4, callbacks=[hooks])
+    trainer.train()
+    assert [name for name, _ in hooks.called].count("epoch_end") == 1
+    hooks.called.clear()
+    trainer.iterations = 2
+    trainer.train()
+    assert hooks.called == [("train_begin", 4), ("epoch_end", 6), ("evaluation", 6), ("train_end", 6)]
+
+
+@pytest.mark.parametrize(("at", "steps"), [(("epoch_begin", 3), 3), (("epoch_end", 3), 3), (("train_begin", 0), 0)])
+def test_training_may_be_stopped_by_every_hook(at, steps):
+    hooks = Hooks(at)
+    trainer = make(epochs=3, callbacks=[hooks])
+    history = trainer.train()
+    assert len(history.loss) == history.evaluated_at[-1] == steps
+    assert hooks.called[-1] == ("train_end", steps)
+
+
+def test_a_hook_that_fails_is_not_called_again_and_those_after_it_are():
+    notes = []
+
+    class Failing(Callback):
+        def on_epoch_end(self, trainer):
+            notes.append("fails")
+            raise ShapeError("on purpose")
+
+    class After(Callback):
+        def on_epoch_end(self, trainer):
+            notes.append("after")
+
+    trainer = make(epochs=1, callbacks=[Failing(), After()])
+    with pytest.raises(ShapeError, match="on purpose"):
+        trainer.train()
+    assert notes == ["fails"]
+    history = trainer.train()
+    assert notes == ["fails", "after"]
+    assert history.evaluated_at == [0, 3]
+
+
+def test_what_is_no_callback_is_refused():
+    class Silent:
+        def on_epoch_end(self, trainer):
+            pass
+
+    for given, fix in ((Silent(), "callbacks must be functions"), (Callback, r"Use `Callback\(\)`")):
+        with pytest.raises(ArgumentError, match=fix):
+            make(callbacks=[given])

@@ -53,7 +53,7 @@ def test_other_samples_are_left_out_in_each_epoch():
 def test_recorded_epochs_leave_it_out_too(capture):
     history = make(drop_last=True, epochs=20, capture=capture).train()
     assert len(history.loss) == 40
-    assert history.iterations == list(range(0, 41, 2))
+    assert history.evaluated_at == list(range(0, 41, 2))
     assert history.epochs == list(range(21))
 
 

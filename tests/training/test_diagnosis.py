@@ -68,8 +68,8 @@ def broken(trainer, iteration=r"\d+", what=".*"):
     assert told[0].filename == __file__
     assert repr(trainer.optimizer) in str(told[0].message)
     assert np.isfinite(history.loss[:-1]).all()
-    assert history.iterations[-1] == len(history.loss)
-    assert len(history.iterations) == len(history.time) == len(history.train_acc)
+    assert history.evaluated_at[-1] == len(history.loss)
+    assert len(history.evaluated_at) == len(history.elapsed_seconds) == len(history.train_acc)
     return history
 
 
@@ -150,7 +150,7 @@ def test_batch_normalisation_has_its_statistics_from_before(capture):
 def test_an_optimizer_that_is_not_counted_has_its_moments_from_before(make_optimizer, capture):
 
     def too_fast(trainer):
-        if len(trainer.history.iterations) == 4:
+        if len(trainer.history.evaluated_at) == 4:
             trainer.optimizer.lr = 1e38
 
     def made(**options):
@@ -221,7 +221,7 @@ def test_an_infinite_gradient_of_a_finite_loss_in_the_last_step_of_all():
     trainer = make(network_of(bad, Relu()), iterations=3, capture=False)
     history = broken(trainer, 3, r"the gradient dW of Affine1, .*,")
     assert np.isfinite(history.loss).all()
-    assert history.iterations == [0, 3]
+    assert history.evaluated_at == [0, 3]
 
 
 class Touchy(Relu):
@@ -240,7 +240,8 @@ def test_a_layer_that_makes_nan_of_a_certain_input(capture):
     """Recorded too; at an image that is not in the first minibatch."""
     plain = make(epochs=1)
     x = PIXELS / 255.0
-    x[plain._draw_order()[15]] *= 1e6
+    plain.runner.begin_epoch()
+    x[plain.runner.order[15]] *= 1e6
     touchy = Touchy()
     touchy.limit = 1e4
     network = network_of(touchy)
@@ -352,7 +353,7 @@ def test_training_may_go_on(tmp_path):
     assert len(history.loss) == 5 + 8
     assert trainer.optimizer.iter == 4 + 8
     assert np.isfinite(history.loss[5:]).all()
-    assert history.iterations == [0, 2, 4, 5, 7, 9, 11, 13]
+    assert history.evaluated_at == [0, 2, 4, 5, 7, 9, 11, 13]
     history.plot(tmp_path / "h.png")
     history.to_csv(tmp_path / "h.csv")
 
@@ -363,7 +364,7 @@ def test_callbacks_see_the_last_evaluation():
         epochs=9, optimizer_param={"lr": speeding(4)}, callbacks=[lambda t: seen.append(len(t.history.loss))]
     )
     history = broken(trainer)
-    assert seen == history.iterations
+    assert seen == history.evaluated_at
     assert seen[:2] == [0, 3]
     assert seen[-1] == len(history.loss)
 
@@ -407,8 +408,8 @@ def test_nothing_is_told_and_nothing_changes(name, monkeypatch):
 
     watched = made(True)
     watched.train()
-    monkeypatch.setattr("xpnet.training.trainer.snapshot", lambda _: lambda: None)
-    monkeypatch.setattr("xpnet.training.trainer.probe", lambda network: np.float32(0))
+    monkeypatch.setattr("xpnet.training.epoch_runner.snapshot", lambda _: lambda: None)
+    monkeypatch.setattr("xpnet.training.epoch_runner.probe", lambda network: np.float32(0))
     unwatched = made(False)
     unwatched.train()
     assert np.array(watched.history.loss).tobytes() == np.array(unwatched.history.loss).tobytes()
@@ -423,8 +424,8 @@ def test_all_is_kept_once_an_epoch_and_looked_at_once(monkeypatch, capture):
     calls = []
     for name in ("snapshot", "probe"):
         real = getattr(diagnosis, name)
-        monkeypatch.setattr(f"xpnet.training.trainer.{name}", lambda a, n=name, f=real: calls.append(n) or f(a))
-    monkeypatch.setattr("xpnet.training.trainer.find_break", lambda *_: pytest.fail("nothing broke"))
+        monkeypatch.setattr(f"xpnet.training.epoch_runner.{name}", lambda a, n=name, f=real: calls.append(n) or f(a))
+    monkeypatch.setattr("xpnet.training.epoch_runner.find_break", lambda *_: pytest.fail("nothing broke"))
     make(epochs=15, capture=capture).train()
     assert calls == ["snapshot", "probe"] * 15
 
@@ -435,7 +436,7 @@ def test_a_snapshot_can_be_put_back_more_than_once(be):
     )
     trainer = make(network, optimizer=Adam(0.1), epochs=2)
     network.state.flatten()
-    step = trainer.step()
+    step = trainer.runner.step()
     restore = snapshot(step)
 
     def run():

@@ -18,7 +18,7 @@ def test_callbacks_see_each_evaluation_and_can_stop():
             trainer.stop()
 
     history = make(epochs=9, callbacks=[watch]).train()
-    assert [n for n, _ in seen] == history.iterations == [0, 3, 6]
+    assert [n for n, _ in seen] == history.evaluated_at == [0, 3, 6]
 
 
 @pytest.mark.bits
@@ -63,7 +63,7 @@ def test_a_bar_with_loss_and_accuracy_on_a_terminal(capsys, monkeypatch):
     import sys
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("xpnet.training.trainer._REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("xpnet.training.progress._REFRESH_SECONDS", 0.0)
     make(epochs=2, verbose=True).train()
     shown = capsys.readouterr().err
     assert "training" in shown
@@ -97,7 +97,7 @@ def test_history_writes_csv_json_and_a_picture(tmp_path):
     rows = list(csv.DictReader((tmp_path / "h.csv").read_text().splitlines()))
     assert [int(row["iteration"]) for row in rows] == list(range(7))
     assert [float(row["loss"]) for row in rows[1:]] == history.loss
-    assert [i for i, row in enumerate(rows) if row["test_acc"]] == history.iterations
+    assert [i for i, row in enumerate(rows) if row["test_acc"]] == history.evaluated_at
     assert float(rows[6]["test_acc"]) == history.test_acc[-1]
     history.to_json(tmp_path / "h.json")
     assert json.loads((tmp_path / "h.json").read_text()) == vars(history)
@@ -127,7 +127,7 @@ def test_the_picture_shows_the_lists(tmp_path):
 def test_times_are_told_apart(monkeypatch):
     """By a clock of its own, which begins anywhere: each step takes ten seconds on it, and each accuracy one."""
     trainer, now = make(epochs=3), [5000.0]
-    monkeypatch.setattr("xpnet.training.trainer.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("xpnet.training.epoch_runner.time.perf_counter", lambda: now[0])
 
     def taking(seconds, function):
         def slow(*arguments):
@@ -139,10 +139,10 @@ def test_times_are_told_apart(monkeypatch):
     trainer.train_step = taking(10, trainer.train_step)
     trainer.network.accuracy = taking(1, trainer.network.accuracy)
     history = trainer.train()
-    evaluations = len(history.iterations)
+    evaluations = len(history.evaluated_at)
     assert (len(history.loss), evaluations) == (9, 4)
-    assert (history.seconds, history.evaluation_seconds) == (90, 2 * evaluations)
-    assert history.time == [2, 34, 66, 98]
+    assert (history.training_seconds, history.evaluation_seconds) == (90, 2 * evaluations)
+    assert history.elapsed_seconds == [2, 34, 66, 98]
 
 
 @pytest.mark.parametrize("interrupted", ["train", "test"])
@@ -160,8 +160,8 @@ def test_an_interrupt_of_an_evaluation_leaves_lists_of_one_length(monkeypatch, i
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     history = trainer.history
-    assert history.iterations == [0]
-    assert len(history.time) == len(history.train_acc) == len(history.test_acc) == 1
+    assert history.evaluated_at == [0]
+    assert len(history.elapsed_seconds) == len(history.train_acc) == len(history.test_acc) == 1
     assert len(history.loss) == 3
 
 

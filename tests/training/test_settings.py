@@ -11,6 +11,7 @@ import xpnet
 from xpnet import (
     SGD,
     Augmentation,
+    Callback,
     CosineDecay,
     IdentityWithLoss,
     Layer,
@@ -33,7 +34,7 @@ def trained(change=None, *, capture, prepare=None, network=None, before=False, *
     network = network or MultiLayerNet(16, [6], 7, use_batchnorm=True, use_dropout=True, seed=0)
 
     def callback(trainer):
-        if change and not before and len(trainer.history.iterations) == 3:
+        if change and not before and len(trainer.history.evaluated_at) == 3:
             change(trainer)
 
     options = {"mini_batch_size": 10, "verbose": False, "seed": 0, "epochs": 6, "validation": 0.2} | options
@@ -46,7 +47,7 @@ def trained(change=None, *, capture, prepare=None, network=None, before=False, *
 
 def result(trainer):
     history = trainer.history
-    return history.loss, history.iterations, history.train_acc, history.val_loss
+    return history.loss, history.evaluated_at, history.train_acc, history.val_loss
 
 
 def assert_takes_effect(change, **options):
@@ -80,7 +81,7 @@ TAKES_EFFECT = {
     "sampling": "choice",
     "train_step": lambda trainer: lambda x, t: Trainer.train_step(trainer, 0.5 * x, t),
 }
-ONLY_HOW = {"capture": False, "verbose": True, "fuses": False}  # these change no number
+ONLY_HOW = {"capture": False, "verbose": True}  # these change no number
 FIXED = [
     "network",
     "x_train",
@@ -92,12 +93,13 @@ FIXED = [
     "train_size",
     "iterations_per_epoch",
     "history",
+    "runner",
     "validation",
     "train_loss_list",
     "train_acc_list",
     "test_acc_list",
 ]
-ARE_METHODS = {"train", "stop", "step", "steps", "say", "operations_a_step", "largest_product"}
+ARE_METHODS = {"train", "stop", "say"}
 NOT_KEPT = {"self", "epochs", "optimizer_param", "seed"}  # arguments of the constructor alone
 
 
@@ -124,7 +126,7 @@ def test_how_a_trainer_works_takes_effect_and_changes_no_number(name, capsys):
 
     def change(trainer):
         setattr(trainer, name, ONLY_HOW[name])
-        trainer.callbacks.append(lambda trainer: recorded.append(trainer._steps.recorded))
+        trainer.callbacks.append(lambda trainer: recorded.append(trainer.runner._steps.recorded))
 
     plain = trained(capture="auto")
     assert capsys.readouterr().out == ""
@@ -133,6 +135,13 @@ def test_how_a_trainer_works_takes_effect_and_changes_no_number(name, capsys):
     assert getattr(trainer, name) is ONLY_HOW[name]
     assert set(recorded[1:]) == {name != "capture"}
     assert bool(capsys.readouterr().out) == (name == "verbose")
+
+
+def test_recorded_steps_that_are_not_fused_change_no_number():
+    def change(trainer):
+        trainer.runner.fuses = False
+
+    assert result(trained(change, capture=True)) == result(trained(capture=True))
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -252,17 +261,17 @@ def test_iterations_are_those_of_the_whole_training(before):
 def test_a_callback_that_is_added_under_way_begins_and_finishes():
     told = []
 
-    class Callback:
-        def begin(self, trainer):
+    class Added(Callback):
+        def on_train_begin(self, trainer):
             told.append(("begin", len(trainer.history.loss)))
 
-        def __call__(self, trainer):
+        def on_evaluation(self, trainer):
             told.append(("call", len(trainer.history.loss)))
 
-        def finish(self, trainer):
+        def on_train_end(self, trainer):
             told.append(("finish", len(trainer.history.loss)))
 
-    added = Callback()
+    added = Added()
 
     def add(trainer):
         if len(trainer.history.loss) == 3:

@@ -31,7 +31,7 @@ def test_iterations_win_over_epochs_and_may_end_within_an_epoch():
     trainer = make(epochs=9, iterations=4)
     history = trainer.train()
     assert len(history.loss) == 4
-    assert history.iterations == [0, 3, 4]
+    assert history.evaluated_at == [0, 3, 4]
     assert len(make(epochs=2).train().loss) == 6
 
 
@@ -127,8 +127,8 @@ def test_train_again_goes_on():
     twice.train()
     once = make(epochs=4).train()
     assert twice.train_loss_list == once.loss
-    assert twice.history.iterations == once.iterations == [0, 3, 6, 9, 12]
-    assert twice.history.time == sorted(twice.history.time)
+    assert twice.history.evaluated_at == once.evaluated_at == [0, 3, 6, 9, 12]
+    assert twice.history.elapsed_seconds == sorted(twice.history.elapsed_seconds)
 
 
 def test_simple_network_trains_by_numerical_gradient():
@@ -143,7 +143,7 @@ def test_a_regression_trains_and_has_no_accuracy():
     history = Trainer(network, x, t, None, None, epochs=20, mini_batch_size=5, verbose=False, seed=0).train()
     assert history.loss[-1] < history.loss[0]
     assert history.train_acc == history.test_acc == []
-    assert len(history.iterations) == 21
+    assert len(history.evaluated_at) == 21
 
 
 def test_evaluation_on_a_part_and_without_a_test_set():
@@ -187,7 +187,7 @@ def test_a_second_trainer_with_the_same_optimizer_goes_on_counting(name, capture
     first.train()
     assert first.optimizer.iter == 30
     second = make(first.network, epochs=4, optimizer=first.optimizer, capture=capture)
-    second._rng = first._rng  # so that the samples go on too
+    second.runner._rng = first.runner._rng  # so that the samples go on too
     second.train()
     assert first.optimizer.iter == once.optimizer.iter == 42
     assert first.train_loss_list + second.train_loss_list == once.train_loss_list
@@ -257,7 +257,7 @@ def test_an_optimizer_that_counts_by_itself_counts_on():
 
 def test_an_optimizer_put_in_by_a_callback_is_the_one_that_counts():
     def change(trainer):
-        if len(trainer.history.iterations) == 3:
+        if len(trainer.history.evaluated_at) == 3:
             trainer.optimizer = SGD(schedule)
 
     trainer = make(epochs=5, optimizer="Adam", callbacks=[change])
@@ -319,3 +319,10 @@ def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, 
 def test_without_a_rate_each_optimizer_has_its_own():
     network, data = TwoLayerNet(12, 6, 7), (PIXELS, LABELS, PIXELS, LABELS)
     assert [Trainer(network, *data, optimizer=name).optimizer.lr for name in ("SGD", "adam")] == [0.01, 0.001]
+
+
+def test_the_test_set_may_be_left_out():
+    with_none = make(epochs=1)
+    trainer = Trainer(with_none.network.copy(), with_none.x_train, with_none.t_train, epochs=1, verbose=False)
+    assert (trainer.x_test, trainer.t_test) == (None, None)
+    assert trainer.train().test_acc == []

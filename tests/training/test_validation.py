@@ -191,10 +191,10 @@ def test_files_and_the_picture_have_it(tmp_path):
     history = make(epochs=2, validation=0.2).train()
     history.to_csv(tmp_path / "h.csv")
     rows = list(csv.DictReader((tmp_path / "h.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["iteration", "loss", "time", "train_acc", "test_acc", "val_acc", "val_loss"]
+    assert list(rows[0]) == ["iteration", "loss", "elapsed_seconds", "train_acc", "test_acc", "val_acc", "val_loss"]
     for name in ("val_acc", "val_loss", "test_acc"):
         assert [float(row[name]) for row in rows if row[name]] == getattr(history, name)
-        assert [int(row["iteration"]) for row in rows if row[name]] == history.iterations
+        assert [int(row["iteration"]) for row in rows if row[name]] == history.evaluated_at
     history.to_json(tmp_path / "h.json")
     assert json.loads((tmp_path / "h.json").read_text())["val_loss"] == history.val_loss
     figure = history.plot(tmp_path / "h.svg")
@@ -216,7 +216,7 @@ def test_the_files_of_a_regression_have_an_empty_accuracy(tmp_path):
 
 def test_epochs_that_are_not_whole():
     history = make(iterations=4, validation=(PIXELS[:3], LABELS[:3])).train()
-    assert history.iterations == [0, 3, 4]
+    assert history.evaluated_at == [0, 3, 4]
     assert history.epochs == [0, 1, 4 / 3]
 
 

@@ -27,7 +27,6 @@ __all__ = [
     "check_amounts",
     "check_between",
     "check_binary",
-    "check_callbacks",
     "check_count",
     "check_finite",
     "check_flag",
@@ -89,18 +88,6 @@ def call_of(kind: type) -> str:
     by_place = [p.name for p in needed if p.kind is p.POSITIONAL_OR_KEYWORD]
     by_name = [f"{p.name}={p.name}" for p in needed if p.kind is p.KEYWORD_ONLY]
     return f"{kind.__name__}({', '.join(by_place + by_name)})"
-
-
-def check_callbacks(callbacks: Any) -> list[Any]:
-    """A list of functions, or of objects that can be called."""
-    if callable(callbacks) or not hasattr(callbacks, "__iter__"):
-        one = call_of(callbacks) if isinstance(callbacks, type) else "callback"
-        raise ArgumentError(f"callbacks must be a list, got {callbacks!r}. Put it into one with `callbacks=[{one}]`.")
-    for callback in callbacks:
-        if isinstance(callback, type) or not callable(callback):
-            mend = f" Use `{call_of(callback)}`." if isinstance(callback, type) else ""
-            raise ArgumentError(f"callbacks must be functions of the trainer, got {callback!r}.{mend}")
-    return list(callbacks)
 
 
 def check_positive(name: str, value: Any) -> float:

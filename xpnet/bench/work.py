@@ -180,12 +180,12 @@ class XpnetWorker:
         )  # fmt: skip
         self.network.state.flatten()
         self._order = self.network.asarray(work.order.reshape(-1))
-        self._steps = self.trainer.steps(at_once=MINIBATCHES)  # captured if possible, as in training
+        self._steps = self.trainer.runner.steps(at_once=MINIBATCHES)  # captured if possible, as in training
         self._images = self.trainer.x_train[: case.batch, ...]
 
     def train(self, steps: int) -> Array:
         size = self.trainer.mini_batch_size
-        with blas_threads(self.trainer.largest_product):
+        with blas_threads(self.trainer.runner.largest_product):
             for done in range(0, steps, MINIBATCHES):
                 for _ in self._steps.run(self._order[: min(MINIBATCHES, steps - done) * size], done, Losses()):
                     pass
@@ -203,7 +203,7 @@ class XpnetWorker:
         return to_numpy(self.network.predict_proba(self._images, batch_size=self.trainer.mini_batch_size))
 
     def gradients(self) -> dict[str, np.ndarray]:
-        x, t = next(self.trainer.step().minibatches(self._order, self.trainer.mini_batch_size))
+        x, t = next(self.trainer.runner.step().minibatches(self._order, self.trainer.mini_batch_size))
         return {name: to_numpy(grad) for name, grad in self.network.gradient(x, t).items()}
 
     def weights(self) -> dict[str, np.ndarray]:

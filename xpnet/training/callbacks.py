@@ -1,16 +1,13 @@
-"""What can be done after each evaluation: stop in time, and keep the best weights.
-
-A callback is a function of the trainer. One that is an object may have two methods more: ``begin(trainer)`` is called
-before the first step, and may refuse; ``finish(trainer)`` after the last one, also where the user interrupts.
-"""
+"""Callbacks: what is done at certain moments of a training, such as to stop in time or to keep the best weights."""
 
 import math
 import os
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 from xpnet._core.arrays import Array
-from xpnet._core.checks import check_count, check_not_negative
+from xpnet._core.checks import call_of, check_count, check_not_negative
 from xpnet._core.files import check_path, check_writable
 from xpnet.errors import ArgumentError
 from xpnet.networks.network import Network
@@ -19,12 +16,66 @@ from xpnet.training.history import History
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
-__all__ = ["BestModel", "EarlyStopping"]
+__all__ = ["BestModel", "Callback", "EarlyStopping", "check_callbacks", "hook"]
 
+Monitor = Literal["val_loss", "val_acc"]
 _MONITORS = {"val_loss": -1, "val_acc": 1}  # and whether more is better or worse
 
 
-class _Best:
+class Callback:
+    """Base class of callbacks; subclasses override the methods that they need.
+
+    A plain function of the trainer is a callback as well, which is called after each evaluation.
+
+    Examples
+    --------
+    >>> from xpnet import Trainer, TwoLayerNet, load_digits
+    >>> class PrintLoss(Callback):
+    ...     def on_epoch_end(self, trainer):
+    ...         print(f"{len(trainer.history.loss)} steps")
+    >>> (x_train, t_train), _ = load_digits(normalize=False)
+    >>> network = TwoLayerNet(64, 50, 10, seed=0, backend="numpy")
+    >>> _ = Trainer(network, x_train, t_train, epochs=2, callbacks=[PrintLoss()], verbose=False, seed=0).train()
+    15 steps
+    30 steps
+    """
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        """Called before the first step. An error here ends the training before it has begun."""
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        """Called after the last step, also after an interrupt or an error."""
+
+    def on_epoch_begin(self, trainer: "Trainer") -> None:
+        """Called before the first step of an epoch."""
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """Called after the last step of an epoch, before the evaluation; not where the training ends within one."""
+
+    def on_evaluation(self, trainer: "Trainer") -> None:
+        """Called after each evaluation, whose results are the last ones of ``trainer.history``."""
+
+
+def check_callbacks(callbacks: Any) -> list[Any]:
+    """A list of callbacks, checked."""
+    if callable(callbacks) or not hasattr(callbacks, "__iter__"):
+        one = call_of(callbacks) if isinstance(callbacks, type) else "callback"
+        raise ArgumentError(f"callbacks must be a list, got {callbacks!r}. Put it into one with `callbacks=[{one}]`.")
+    for callback in callbacks:
+        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
+            fix = f" Use `{call_of(callback)}`." if isinstance(callback, type) else ""
+            raise ArgumentError(f"callbacks must be functions of the trainer, got {callback!r}.{fix}")
+    return list(callbacks)
+
+
+def hook(callback: Any, name: str) -> "Callable[[Trainer], None]":
+    """What to call at a moment such as ``"on_epoch_end"``: a method of the callback, or a plain function itself."""
+    if isinstance(callback, Callback):
+        return getattr(callback, name)
+    return callback if name == "on_evaluation" else lambda _: None
+
+
+class _Best(Callback):
     """Follows a number on the validation set, and knows when it is better than ever before.
 
     Attributes
@@ -35,14 +86,14 @@ class _Best:
         After how many iterations that was.
     """
 
-    def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
+    def __init__(self, monitor: Monitor, min_delta: float = 0.0) -> None:
         if monitor not in _MONITORS:
             raise ArgumentError(f"monitor must be one of {', '.join(map(repr, _MONITORS))}, got {monitor!r}.")
         self.monitor = monitor
         self.min_delta = check_not_negative("min_delta", min_delta)
         self.best, self.best_iteration = math.nan, 0
 
-    def begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: "Trainer") -> None:
         """Refuse where there is nothing to follow."""
         if trainer.validation is None:
             raise ArgumentError(
@@ -68,7 +119,7 @@ class _Best:
         gain = _MONITORS[self.monitor] * (value - self.best)
         if not (gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value))):
             return False
-        self.best, self.best_iteration = value, trainer.history.iterations[-1]
+        self.best, self.best_iteration = value, trainer.history.evaluated_at[-1]
         return True
 
     def _where(self) -> str:
@@ -106,22 +157,22 @@ class EarlyStopping(_Best):
     True
     """
 
-    def __init__(self, patience: int = 5, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
+    def __init__(self, patience: int = 5, monitor: Monitor = "val_loss", min_delta: float = 0.0) -> None:
         super().__init__(monitor, min_delta)
         self.patience = check_count("patience", patience)
         self._waited = 0
         self._weights: dict[str, Array] = {}
         self._followed: History | None = None
 
-    def begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: "Trainer") -> None:
         """Refuse where there is nothing to follow; begin to wait anew, and with another trainer altogether anew."""
-        super().begin(trainer)
+        super().on_train_begin(trainer)
         self._waited = 0
         if self._followed is not trainer.history:  # the weights kept are those of another network
             self._followed, self._weights = trainer.history, {}
             self.best, self.best_iteration = math.nan, 0
 
-    def __call__(self, trainer: "Trainer") -> None:
+    def on_evaluation(self, trainer: "Trainer") -> None:
         """Keep the weights, or wait."""
         if self.improved(trainer):
             self._waited, self._weights = 0, trainer.network.state.weights()
@@ -130,7 +181,7 @@ class EarlyStopping(_Best):
         if self._waited >= self.patience:
             trainer.stop()
 
-    def finish(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: "Trainer") -> None:
         """Give the best weights back."""
         if self._weights:
             trainer.network.state.set_weights(self._weights)
@@ -156,26 +207,26 @@ class BestModel(_Best):
         A copy of the network with the best weights where they could not be written, else None.
     """
 
-    def __init__(self, path: str | os.PathLike[str], monitor: str = "val_loss", min_delta: float = 0.0) -> None:
+    def __init__(self, path: str | os.PathLike[str], monitor: Monitor = "val_loss", min_delta: float = 0.0) -> None:
         super().__init__(monitor, min_delta)
         self.path = check_path("path", path)
         self.unwritten: Network | None = None
         self._written = False
 
-    def begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: "Trainer") -> None:
         """Refuse where there is nothing to follow, or the file cannot be written."""
-        super().begin(trainer)
+        super().on_train_begin(trainer)
         check_writable(self.path)
         self._written = False
 
-    def __call__(self, trainer: "Trainer") -> None:
+    def on_evaluation(self, trainer: "Trainer") -> None:
         """Write the weights, if they are the best."""
         if self.improved(trainer):
             self._write(trainer.network)
         elif self.unwritten is not None:
             self._write(self.unwritten)
 
-    def finish(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: "Trainer") -> None:
         """Tell where they are."""
         if self.unwritten is not None:
             self._write(self.unwritten)

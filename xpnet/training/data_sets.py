@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnet._core.arrays import Array, as_inputs, check_plain, copied, dtype_name, get_array_module, is_array, to_numpy
 from xpnet._core.checks import check_between, check_finite, check_flag, check_inputs, check_positive, check_range
+from xpnet._core.memory import memory_for
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.layers.base import values_per_statistic
@@ -28,11 +29,11 @@ __all__ = [
     "Samples",
     "check_augmentation",
     "check_minibatches",
-    "checked",
+    "checked_sets",
     "classes_for",
+    "moved_sets",
     "split_validation",
     "warn_of_scales",
-    "with_validation",
 ]
 
 
@@ -51,8 +52,7 @@ class Samples(NamedTuple):
         """The same where the network is: pixels stay bytes, floats take its dtype."""
         # Converted on the way: the network's device may not know the dtype that they come in.
         dtype = None if dtype_name(self.x) == "uint8" else network.dtype
-        x, t = asarray(self.x, like=network.state.like, dtype=dtype), network.asarray(self.t)
-        return self._replace(x=x, t=t)
+        return self._replace(x=network.asarray(self.x, dtype=dtype), t=network.asarray(self.t))
 
 
 def classes_for(network: Network, t_train: Any) -> tuple[str, ...] | None:
@@ -87,39 +87,51 @@ def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str,
         return Samples(x, network.last_layer.targets_to_keep(targets, network.dtype))
 
 
-def with_validation(
+def checked_sets(
     network: Network,
-    train: Samples,
+    train: tuple[Array, Array],
+    test: tuple[Array, Array],
     validation: Any,
-    seed: "np.random.Generator",
-    classes: tuple[str, ...] | None = None,
-) -> tuple[Samples, Samples | None]:
-    """The training set and the validation set that `validation` asks for (see `Trainer`), checked; None for none."""
-    if validation is None:
-        return train, None
+    *,
+    rng: np.random.Generator,
+    classes: tuple[str, ...] | None,
+) -> dict[str, Samples]:
+    """The sets ``"train"``, ``"test"`` and ``"val"`` that there are, checked, for the arguments of a `Trainer`."""
+    sets = {"train": checked(network, "train", *train, classes)}
+    if test[0] is not None:
+        sets["test"] = checked(network, "test", *test, classes)
     if isinstance(validation, tuple) and len(validation) == 2:
-        return train, checked(network, "val", *validation, classes)
-    share = float(validation) if isinstance(validation, Real) else math.nan
-    if not 0 < share < 1:
-        got = validation if isinstance(validation, Real | str) else type(validation).__name__
-        raise ArgumentError(
-            "validation must be a share of the training set above 0 and below 1, or a pair; got "
-            f"{got!r}. Use `validation=0.2` or `validation=(x_val, t_val)`."
-        )
-    are_classes = has_exclusive_classes(network.last_layer) and train.t.ndim == 1
-    train, held_out = (Samples(*part) for part in split_validation(*train, share, seed=seed, stratify=are_classes))
-    return train, held_out
+        sets["val"] = checked(network, "val", *validation, classes)
+    elif validation is not None:
+        fraction = float(validation) if isinstance(validation, Real) else math.nan
+        if not 0 < fraction < 1:
+            got = validation if isinstance(validation, Real | str) else type(validation).__name__
+            raise ArgumentError(
+                "validation must be a share of the training set above 0 and below 1, or a pair; got "
+                f"{got!r}. Use `validation=0.2` or `validation=(x_val, t_val)`."
+            )
+        are_classes = has_exclusive_classes(network.last_layer) and sets["train"].t.ndim == 1
+        split = split_validation(*sets["train"], fraction, seed=rng, stratify=are_classes)
+        sets["train"], sets["val"] = (Samples(*part) for part in split)
+    return sets
+
+
+def moved_sets(sets: Mapping[str, Samples], network: Network) -> dict[str, Samples]:
+    """The same beside the network, after a look at their scales."""
+    warn_of_scales(sets)
+    with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
+        return {name: samples.beside(network) for name, samples in sets.items()}
 
 
 _PIXEL_LIKE = 100  # by which the larger of two maxima is at least above the smaller, of pixels and of pixels / 255
 
 
-def warn_of_scales(sets: Mapping[str, Samples | None]) -> None:
+def warn_of_scales(sets: Mapping[str, Samples]) -> None:
     """Warn where uint8 inputs look like features, and where the inputs of one training differ by a factor of 255.
 
     `sets` by their names, such as ``"train"``. Waits for the device.
     """
-    inputs = {f"x_{name}": samples.x for name, samples in sets.items() if samples is not None}
+    inputs = {f"x_{name}": samples.x for name, samples in sets.items()}
     pixels = {name for name, x in inputs.items() if dtype_name(x) == "uint8"}
     if not pixels and len(inputs) == 1:
         return
@@ -152,7 +164,7 @@ def warn_of_scales(sets: Mapping[str, Samples | None]) -> None:
                 f"other divided by 255. Give both in the same form, as with `{large} = {large} / 255`."
             )
     for message in messages:
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)
 
 
 def check_minibatches(network: Network, train: Samples, size: int, sampling: str, drop_last: bool | None) -> bool:

@@ -19,10 +19,10 @@ class History:
     ----------
     loss
         The loss of each minibatch, one an iteration.
-    iterations
+    evaluated_at
         After how many iterations the network was evaluated: 0 at first, then once an epoch, and at the end.
-    time
-        Seconds since training began, evaluations included, at each evaluation.
+    elapsed_seconds
+        Time since training began, evaluations included, at each evaluation.
     train_acc, test_acc, val_acc
         The accuracies at each evaluation, 0 to 1; empty for a regression, or where there is no such set.
     val_loss
@@ -32,31 +32,31 @@ class History:
         How many samples of each set the accuracies are of, at most; None for all.
     iterations_per_epoch
         How many minibatches make an epoch.
-    seconds
+    training_seconds
         Time spent in training alone.
     evaluation_seconds
-        Time spent in taking accuracies.
+        Time spent in evaluations.
     description
         Network and device, in a line.
     """
 
     loss: list[float] = field(default_factory=list)
-    iterations: list[int] = field(default_factory=list)
-    time: list[float] = field(default_factory=list)
+    evaluated_at: list[int] = field(default_factory=list)
+    elapsed_seconds: list[float] = field(default_factory=list)
     train_acc: list[float] = field(default_factory=list)
     test_acc: list[float] = field(default_factory=list)
     val_acc: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     evaluated_samples: int | None = None
     iterations_per_epoch: int = 1
-    seconds: float = 0.0
+    training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     description: str = ""
 
-    def record(self, iterations: int, time: float, results: Mapping[str, float]) -> None:
-        """Add an evaluation: after how many iterations, when, and the results, such as ``"test_acc"``; all or none."""
+    def record(self, evaluated_at: int, elapsed_seconds: float, results: Mapping[str, float]) -> None:
+        """Add an evaluation and its results, such as ``"test_acc"``; all of it or nothing."""
         added = [(getattr(self, name), value) for name, value in results.items()]
-        added += [(self.time, time), (self.iterations, iterations)]
+        added += [(self.elapsed_seconds, elapsed_seconds), (self.evaluated_at, evaluated_at)]
         lengths = [len(values) for values, _ in added]
         try:
             for values, value in added:
@@ -69,14 +69,14 @@ class History:
     @property
     def epochs(self) -> list[float]:
         """After how many epochs the network was evaluated; the last one may not be whole."""
-        return [n / self.iterations_per_epoch for n in self.iterations]
+        return [n / self.iterations_per_epoch for n in self.evaluated_at]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
         from xpnet.plotting import plot_learning_curves
 
         accuracies = (self.train_acc, self.test_acc, self.val_acc)
-        validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.iterations}
+        validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.evaluated_at}
         return plot_learning_curves(
             self.loss,
             self.epochs,
@@ -88,7 +88,7 @@ class History:
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an iteration: iteration, loss, and where the network was evaluated time and accuracies.
+        """Write one row per iteration: its number, its loss, and at evaluations the elapsed seconds and the accuracies.
 
         There are columns for a validation set where there was one.
         """
@@ -98,11 +98,11 @@ class History:
         names = ["train_acc", "test_acc", *(("val_acc", "val_loss") if self.val_loss else ())]
         columns = [getattr(self, name) for name in names]
         evaluated: dict[int, tuple[Any, ...]] = {}
-        for i, n in enumerate(self.iterations):
-            evaluated[n] = (self.time[i], *(values[i] if i < len(values) else "" for values in columns))
+        for i, n in enumerate(self.evaluated_at):
+            evaluated[n] = (self.elapsed_seconds[i], *(values[i] if i < len(values) else "" for values in columns))
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(("iteration", "loss", "time", *names))
+        table.writerow(("iteration", "loss", "elapsed_seconds", *names))
         for n in range(len(self.loss) + 1):
             if n or n in evaluated:
                 table.writerow((n, self.loss[n - 1] if n else "", *evaluated.get(n, ("",) * (1 + len(names)))))
@@ -116,7 +116,7 @@ class History:
 
 
 def _finite(values: Any) -> Any:
-    """The same with None in the place of NaN and infinity, for which JSON has no words."""
+    """The same with None in the place of NaN and infinity, which JSON cannot express."""
     if isinstance(values, dict):
         return {key: _finite(value) for key, value in values.items()}
     if isinstance(values, list):

@@ -1,78 +1,41 @@
-"""The training loop: minibatches, steps, evaluations, and what is shown meanwhile."""
+"""The training loop: epochs, evaluations and callbacks."""
 
 import contextlib
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
-from xpnet._core.arrays import Array, get_array_module, to_numpy
-from xpnet._core.checks import check_callbacks, check_count
-from xpnet._core.cupy import CupyNamespace
-from xpnet._core.declared import is_library_code
+from xpnet._core.arrays import Array
+from xpnet._core.checks import check_count
 from xpnet._core.interrupts import Interrupts, deferred_interrupts
-from xpnet._core.memory import memory_for
 from xpnet._core.random import random_streams
 from xpnet._core.settings import checked_setting, fixed_setting
-from xpnet._core.threads import blas_threads
-from xpnet.backend import synchronize
 from xpnet.errors import ArgumentError
-from xpnet.layers.base import largest_product
-from xpnet.networks.entry import operations
 from xpnet.networks.network import Network, check_network
 from xpnet.optimizers import Optimizer, SupportsUpdate, check_bound, make_optimizer
+from xpnet.training.callbacks import Callback, check_callbacks, hook
 from xpnet.training.data_sets import (
     Samples,
     check_augmentation,
     check_minibatches,
-    checked,
+    checked_sets,
     classes_for,
-    warn_of_scales,
-    with_validation,
+    moved_sets,
 )
-from xpnet.training.diagnosis import find_break, probe, snapshot
+from xpnet.training.epoch_runner import ANOTHER_TRAINER, EpochRunner
 from xpnet.training.history import History
 from xpnet.training.progress import TrainingDisplay
-from xpnet.training.step import CaptureKey, Losses, TrainingStep
-from xpnet.training.step_runner import StepRunner
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from xpnet.training.step import TrainingStep
 
 __all__ = ["Trainer"]
 
-_REFRESH_SECONDS = 0.1  # how often the progress bar fetches the loss from the device
-
-# The state is kept so often that an error inside a step costs little: the steps since then are made again. To keep it
-# costs 20 us for 40,000 parameters and 40 ms for ten million with Adam's slots, at most one percent of the time.
-_KEEP_SECONDS = 0.1
-_KEEP_COST = 100  # times as long as it takes to keep the state
-
-_ANOTHER = (
-    "When this training has ended make another trainer, with the new value among its arguments: "
-    "`Trainer(trainer.network, x_train, t_train, x_test, t_test, optimizer=trainer.optimizer)`."
-)
-
-
-class _BetweenSteps(NamedTuple):
-    """The state of a training between two steps, to which a step that was not completed is undone."""
-
-    restore: Callable[[], None]
-    """Puts back what steps change."""
-    order: np.ndarray
-    """The samples that are left of the epoch."""
-    left: int
-    """The steps that are left of the training."""
-    losses: int
-    """How many losses the history has."""
-    number: int
-    """The number of the next step, for the optimizer."""
-    until: float
-    """When to keep the state again, by the clock."""
+AnyCallback = Callback | Callable[["Trainer"], None]
+Capture = Literal["auto", True, False]
+Sampling = Literal["shuffle", "choice"]
 
 
 class Trainer:
@@ -86,8 +49,8 @@ class Trainer:
     x_train, t_train, x_test, t_test
         Arrays of any backend: inputs (N, ...), uint8 pixels or floats; labels (N,), class indices or words, or rows
         (N, C) that sum to 1, or the targets of a regression. The different words, sorted (digits by their numbers),
-        become the network's `classes` unless it has some. The test set may be None, None. All are checked before
-        anything is moved.
+        become the network's `classes` unless it has some. The test set may be left out. All are checked before anything
+        is moved.
     epochs
         How many times to go through the training set.
     mini_batch_size
@@ -107,8 +70,8 @@ class Trainer:
     seed
         For the order; the same seed gives the same minibatches on every backend.
     callbacks
-        Functions that are called with the trainer after each evaluation; ``trainer.stop()`` ends the training there.
-        See `EarlyStopping` and `BestModel`.
+        Each a `Callback`, such as `EarlyStopping` and `BestModel`, or a function that is called with the trainer after
+        each evaluation; ``trainer.stop()`` ends the training there.
     validation
         A validation set: what share of the training set to hold out for it (see `split_validation`), of class indices
         and words the same share of each class, or a pair ``(x_val, t_val)``; None for none.
@@ -130,8 +93,8 @@ class Trainer:
         The course's lists: a float an iteration, and one an evaluation.
     history
         The same and more, as a `History`.
-    fuses
-        Whether recorded steps on CuPy compute neighbouring operations in one kernel; True.
+    runner
+        Makes the steps.
 
     Notes
     -----
@@ -159,20 +122,21 @@ class Trainer:
     True
     """
 
-    network: Network = fixed_setting(_ANOTHER)
-    x_train: Array = fixed_setting(_ANOTHER)
-    t_train: Array = fixed_setting(_ANOTHER)
-    x_test: Array = fixed_setting(_ANOTHER)
-    t_test: Array = fixed_setting(_ANOTHER)
-    mini_batch_size: int = fixed_setting(_ANOTHER)
-    drop_last: bool = fixed_setting(_ANOTHER)
-    train_size: int = fixed_setting(_ANOTHER)
-    iterations_per_epoch: int = fixed_setting(_ANOTHER)
-    history: History = fixed_setting(_ANOTHER)
+    network: Network = fixed_setting(ANOTHER_TRAINER)
+    x_train: Array = fixed_setting(ANOTHER_TRAINER)
+    t_train: Array = fixed_setting(ANOTHER_TRAINER)
+    x_test: Array = fixed_setting(ANOTHER_TRAINER)
+    t_test: Array = fixed_setting(ANOTHER_TRAINER)
+    mini_batch_size: int = fixed_setting(ANOTHER_TRAINER)
+    drop_last: bool = fixed_setting(ANOTHER_TRAINER)
+    train_size: int = fixed_setting(ANOTHER_TRAINER)
+    iterations_per_epoch: int = fixed_setting(ANOTHER_TRAINER)
+    history: History = fixed_setting(ANOTHER_TRAINER)
+    runner: EpochRunner = fixed_setting(ANOTHER_TRAINER)
     optimizer: SupportsUpdate = checked_setting(lambda trainer, value: trainer._checked_optimizer(value))
-    callbacks: list[Callable[["Trainer"], None]] = checked_setting(lambda _, value: check_callbacks(value))
-    sampling: str = checked_setting(lambda _, value: _check_choice("sampling", value, "shuffle", "choice"))
-    capture: bool | str = checked_setting(lambda _, value: _check_choice("capture", value, "auto", True, False))
+    callbacks: list[AnyCallback] = checked_setting(lambda _, value: check_callbacks(value))
+    sampling: Sampling = checked_setting(lambda _, value: _check_choice("sampling", value, "shuffle", "choice"))
+    capture: Capture = checked_setting(lambda _, value: _check_choice("capture", value, "auto", True, False))
     evaluate_sample_num_per_epoch: int | None = checked_setting(
         lambda _, value: None if value is None else check_count("evaluate_sample_num_per_epoch", value)
     )
@@ -180,15 +144,14 @@ class Trainer:
         lambda trainer, value: trainer._checked_augmentation(value)
     )
     iterations: int = checked_setting(lambda trainer, value: trainer._changed_iterations(value))
-    fuses: bool = True
 
     def __init__(
         self,
         network: Network,
         x_train: Array,
         t_train: Array,
-        x_test: Array,
-        t_test: Array,
+        x_test: Array = None,
+        t_test: Array = None,
         epochs: int = 20,
         mini_batch_size: int = 100,
         optimizer: str | SupportsUpdate = "SGD",
@@ -197,10 +160,10 @@ class Trainer:
         verbose: bool = True,
         *,
         iterations: int | None = None,
-        sampling: str = "shuffle",
+        sampling: Sampling = "shuffle",
         seed: int | None = None,
-        callbacks: Sequence[Callable[["Trainer"], None]] = (),
-        capture: bool | str = "auto",
+        callbacks: Sequence[AnyCallback] = (),
+        capture: Capture = "auto",
         validation: float | tuple[Array, Array] | None = None,
         augmentation: Callable[[Array], Array] | None = None,
         drop_last: bool | None = None,
@@ -211,42 +174,32 @@ class Trainer:
         self.optimizer = make_optimizer(optimizer, optimizer_param)
         self.callbacks = check_callbacks(callbacks)
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
-        self._rng = random_streams(seed).order
-        classes = classes_for(network, t_train)
-        train, test = checked(network, "train", x_train, t_train, classes), None
-        if x_test is not None:
-            test = checked(network, "test", x_test, t_test, classes)
-        train, held_out = with_validation(network, train, validation, self._rng, classes)
-        self.drop_last = check_minibatches(network, train, self.mini_batch_size, sampling, drop_last)
+
+        rng, classes = random_streams(seed).order, classes_for(network, t_train)
+        sets = checked_sets(network, (x_train, t_train), (x_test, t_test), validation, rng=rng, classes=classes)
+        self.drop_last = check_minibatches(network, sets["train"], self.mini_batch_size, sampling, drop_last)
         self._drops_one_sample = drop_last is None and self.drop_last
-        sets = {"train": train, "test": test, "val": held_out}
-        warn_of_scales(sets)
-        with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
-            self._sets = {name: samples.beside(network) for name, samples in sets.items() if samples is not None}
+        self._sets = moved_sets(sets, network)
         self.x_train, self.t_train = self._sets["train"]
+        self.x_test, self.t_test = self._sets.get("test", (None, None))
         self.augmentation = augmentation
-        no_test: tuple[Array, Array] = (None, None)
-        self.x_test, self.t_test = self._sets.get("test", no_test)
+
         self.train_size = self.x_train.shape[0]
         whole, rest = divmod(self.train_size, self.mini_batch_size)
         self.iterations_per_epoch = whole + (rest > 0 and not self.drop_last)
+        self.runner = EpochRunner(self, self._sets, rng)
         # A training that was interrupted is unfinished: it has steps left, and the rest of an epoch's samples.
-        self._running = self._unfinished = False
-        self._left, self._order = 0, np.empty(0, dtype=np.int64)
-        self._callbacks_due: list[Callable[[Trainer], None]] = []
+        self._running = self._unfinished = self._stop = False
+        self._due: list[tuple[AnyCallback, str]] = []  # callbacks to call, and their hooks
         self.iterations = (
             check_count("epochs", epochs) * self.iterations_per_epoch if iterations is None else iterations
         )
         self.history = History(
             iterations_per_epoch=self.iterations_per_epoch, description=f"{network!r}, {self.optimizer!r}"
         )
-        self._stop = False
         self._started = 0.0
-        self._steps: StepRunner | None = None
-        self._targets_fit = network.last_layer
-        self._key: CaptureKey | None = None
         self._display = TrainingDisplay(
-            verbose=verbose, validation=self.validation is not None, classifies=network.last_layer.classifies
+            verbose=verbose, validation="val" in sets, classifies=network.last_layer.classifies
         )
         network.classes = classes  # last, so that an error before leaves the network as it was
 
@@ -289,6 +242,7 @@ class Trainer:
         Called again, it makes as many more, beginning within an epoch where it ended within one. After an interrupt or
         an error it makes those that were left; set `iterations` for another number.
         """
+        runner, history = self.runner, self.history
         with contextlib.ExitStack() as at_the_end:
             at_the_end.enter_context(self.network.state.training())
             interrupts = at_the_end.enter_context(deferred_interrupts())
@@ -296,58 +250,73 @@ class Trainer:
             at_the_end.enter_context(np.errstate(all="ignore"))
             self.network.state.flatten()
             if not self._unfinished:
-                self._unfinished, self._left, self._stop = True, self.iterations, False
+                self._unfinished, self._stop, runner.left = True, False, self.iterations
             self._running = True
             at_the_end.callback(setattr, self, "_running", False)
-            bar = at_the_end.enter_context(self._display.bar(len(self.history.loss), self._left))
-            self._started = time.perf_counter() - (self.history.time[-1] if self.history.time else 0.0)
-            at_the_end.callback(self._forget_steps)  # a recording holds memory, and what it recorded may change
-            begun: list[Callable[[Trainer], None]] = []
+            at_the_end.enter_context(self._display.bar(len(history.loss), runner.left))
+            self._started = time.perf_counter() - (history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0)
+            at_the_end.callback(runner.close)
+            begun: list[AnyCallback] = []
             self._begin_callbacks(begun, at_the_end)
             self._display.head()
             if self._drops_one_sample:
                 self.say("Each epoch leaves out one sample, since batch normalization needs two in a minibatch.")
-            self._tell_of_rate_0()
+            self._warn_of_rate_0()
             while True:
+                self._call_callbacks()
                 if self._evaluation_is_due():
-                    self._evaluate(bar, interrupts)
+                    self._evaluate(interrupts)
                 self._begin_callbacks(begun, at_the_end)  # those that were added under way
-                while self._callbacks_due:
-                    callback = self._callbacks_due.pop(0)
-                    if callback in self.callbacks:  # it may have been removed, because it failed
-                        callback(self)
-                if self._stop or not self._left:
+                self._call_callbacks()
+                if self._stop or not runner.left:
                     break
                 interrupts.check()
-                self._run_epoch(bar, interrupts)
+                if not runner.order.size:
+                    runner.begin_epoch()
+                    self._call_callbacks("on_epoch_begin")
+                    if self._stop:
+                        continue
+                runner.run(self._display, interrupts)
+                if not runner.order.size:
+                    self._due += [(callback, "on_epoch_end") for callback in self.callbacks]
                 interrupts.check()
             self._unfinished = False
         if self.verbose:
-            h = self.history
+            samples = history.evaluated_samples
             print(  # noqa: T201
-                f"{len(h.loss):,} iterations in {h.seconds:.2f} s, and {h.evaluation_seconds:.2f} s to evaluate"
-                f"{'' if h.evaluated_samples is None else f' up to {h.evaluated_samples:,} samples of each set'}, "
+                f"{len(history.loss):,} iterations in {history.training_seconds:.2f} s, and "
+                f"{history.evaluation_seconds:.2f} s to evaluate"
+                f"{'' if samples is None else f' up to {samples:,} samples of each set'}, "
                 f"with {self.network.backend.describe()}"
             )
-        return self.history
+        return history
 
-    def _begin_callbacks(self, begun: list[Callable[["Trainer"], None]], at_the_end: contextlib.ExitStack) -> None:
-        """Call ``begin`` of each callback that has not begun, and have its ``finish`` called at the end."""
+    def _begin_callbacks(self, begun: list[AnyCallback], at_the_end: contextlib.ExitStack) -> None:
+        """Call ``on_train_begin`` of each callback that has not begun, and its ``on_train_end`` at the end."""
         for callback in self.callbacks:
             if not any(callback is other for other in begun):
-                getattr(callback, "begin", _nothing)(self)
+                hook(callback, "on_train_begin")(self)
                 begun.append(callback)
-                at_the_end.callback(getattr(callback, "finish", _nothing), self)
+                at_the_end.callback(hook(callback, "on_train_end"), self)
 
-    def _tell_of_rate_0(self) -> None:
+    def _call_callbacks(self, name: str = "") -> None:
+        """Call the hooks that are due, and the one of that name; those after one that fails stay due."""
+        if name:
+            self._due += [(callback, name) for callback in self.callbacks]
+        while self._due:
+            callback, name = self._due.pop(0)
+            if callback in self.callbacks:  # it may have been removed, because it failed
+                hook(callback, name)(self)
+
+    def _warn_of_rate_0(self) -> None:
         """Warn where a schedule has come to its end, at a rate of 0, before this training begins."""
-        optimizer = self.optimizer
-        if not self._left or not isinstance(optimizer, Optimizer) or not callable(optimizer.lr):
+        optimizer, left = self.optimizer, self.runner.left
+        if not left or not isinstance(optimizer, Optimizer) or not callable(optimizer.lr):
             return
         first = optimizer.iter
-        if optimizer.rate(first) == optimizer.rate(first + self._left - 1) == 0:
+        if optimizer.rate(first) == optimizer.rate(first + left - 1) == 0:
             warnings.warn(
-                f"The learning rate of {optimizer!r} is 0 at each of the next {self._left:,} steps, so nothing is "
+                f"The learning rate of {optimizer!r} is 0 at each of the next {left:,} steps, so nothing is "
                 "learned: its schedule has come to its end. Use another rate, as with `trainer.optimizer.lr = 0.001`.",
                 stacklevel=3,
             )
@@ -359,189 +328,13 @@ class Trainer:
         """
         return TrainingStep(self.network, self.optimizer, self.x_train, self.t_train).run_minibatch(x, t)
 
-    def _run_epoch(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
-        """Make the steps that are left of an epoch, or of the training where those are fewer; fewer on Ctrl-C."""
-        begun = time.perf_counter()
-        if not self._order.size:
-            self._order = self._draw_order()
-        try:
-            with blas_threads(self.largest_product), self._memory_for_minibatch():
-                self._make_steps(self._current_steps(), bar, interrupts)
-        finally:
-            synchronize(self.network.state.like)
-            self.history.seconds += time.perf_counter() - begun
-            bar.update(len(self.history.loss) - bar.n)
-
-    def _make_steps(self, runner: StepRunner, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
-        """Make the steps; the order is uploaded once, losses are fetched at the end or once in a while."""
-        order = self._uploaded(self._order, self._left)
-        losses, shown = Losses(), time.perf_counter()
-        between: _BetweenSteps | None
-        between = self._between_steps(runner.step)
-        try:
-            for _ in runner.run(order, between.number, losses):
-                now = time.perf_counter()
-                if not bar.disable and now - shown > _REFRESH_SECONDS:
-                    bar.update(len(self.history.loss) + losses.count - bar.n)
-                    bar.set_postfix(self._display.postfix(losses.last(), self.history))
-                    shown = now
-                if interrupts.pending:
-                    break
-                if now > between.until:
-                    self._complete(between, runner.step, losses)
-                    if self._stop:
-                        return
-                    between = None  # what it keeps is freed before the same is kept again
-                    between = self._between_steps(runner.step)
-            self._complete(between, runner.step, losses)
-        except BaseException as error:
-            if between is not None:
-                if isinstance(error, MemoryError):
-                    traceback.clear_frames(error.__traceback__)  # which hold the arrays of the step
-                with interrupts.shielded():
-                    self._undo(between, runner, losses.count)
-            raise
-
-    def _between_steps(self, step: TrainingStep) -> _BetweenSteps:
-        """Keep the state as it is between two steps."""
-        begun = time.perf_counter()
-        restore = snapshot(step)
-        now = time.perf_counter()
-        number = self.optimizer.iter if step.counts_steps else len(self.history.loss)  # type: ignore[attr-defined]
-        until = now + max(_KEEP_SECONDS, _KEEP_COST * (now - begun))
-        return _BetweenSteps(restore, self._order, self._left, len(self.history.loss), number, until)
-
-    def _complete(self, between: _BetweenSteps, step: TrainingStep, losses: Losses) -> None:
-        """Record steps that were made, or find out which of them broke the network."""
-        *made, broken = losses.fetch(probe(step))
-        if np.isfinite([*made, broken]).all():
-            self._record(step, made)
-        else:
-            between.restore()
-            self._tell_of_break(between, made)
-
-    def _record(self, step: TrainingStep, losses: list[float]) -> None:
-        """Count steps that were made."""
-        if step.counts_steps:
-            self.optimizer.advance(len(losses))  # type: ignore[attr-defined]
-        self.history.loss += losses
-        self._order, self._left = self._order[len(losses) * self.mini_batch_size :], self._left - len(losses)
-
-    def _undo(self, between: _BetweenSteps, runner: StepRunner, complete: int) -> None:
-        """Undo a step that was not completed: put the state back, and make the steps before it again.
-
-        Where they cannot be made again they are undone as well: the state is that of one step in any case.
-        """
-        between.restore()
-        del self.history.loss[between.losses :]
-        self._order, self._left = between.order, between.left
-        losses = Losses()
-        try:
-            for _ in runner.run(self._uploaded(self._order, complete), between.number, losses):
-                pass
-            made = losses.fetch()
-        except BaseException:  # the error that is raised in the end has come before
-            between.restore()
-            return
-        self._record(runner.step, made)
-
-    def _uploaded(self, order: np.ndarray, steps: int) -> Array:
-        """The samples of the first steps of an order, on the network's device."""
-        return self.network.asarray(order[: steps * self.mini_batch_size])
-
-    def _tell_of_break(self, between: _BetweenSteps, made: list[float]) -> None:
-        """Make steps again up to the one that breaks the network, name its cause, and end the training there."""
-        step = self.step(fused=False)
-        rows = step.step_scalars(between.number, len(made)).tolist()
-        minibatches = step.minibatches(self._uploaded(self._order, len(made)), self.mini_batch_size)
-        found = find_break(step, minibatches, rows, made)
-        self.history.loss += made[: found.steps + 1]
-        self._order = self._order[found.steps * self.mini_batch_size :]
-        self.stop()
-        warnings.warn(
-            f"Training ends at iteration {between.losses + found.steps + 1}, where {found.what} is not finite. The "
-            "network has the weights from before that. The usual remedy is a lower learning rate than that of "
-            f"{self.optimizer!r}, or `max_norm=1.0` as another of its arguments.",
-            stacklevel=6,
-        )
-
-    def _memory_for_minibatch(self) -> contextlib.AbstractContextManager[None]:
-        size = self.mini_batch_size
-        smaller = f"Train on with a smaller one, as with `mini_batch_size={max(1, size // 2)}`."
-        return memory_for(f"a minibatch with mini_batch_size={size}", f"What was learned before it is kept. {smaller}")
-
-    @property
-    def operations_a_step(self) -> float:
-        """About how many floating-point operations a step has."""
-        return self.mini_batch_size * sum(operations(self.network.layers, tuple(self.x_train.shape[1:])))
-
-    @property
-    def largest_product(self) -> float:
-        """About how many operations the largest product of a step has: by it `blas_threads` decides."""
-        return largest_product(self.network.layers.values(), tuple(self.x_train.shape[1:]), self.mini_batch_size)
-
-    def step(self, *, fused: bool = True) -> TrainingStep:
-        """A step on this trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
-        train_step = None if is_library_code(self.train_step) else self.train_step
-        on_cupy = isinstance(get_array_module(self.network.state.like), CupyNamespace)
-        fused = fused and self.fuses and on_cupy and self.capture is not False and train_step is None
-        data = self.x_train, self.t_train
-        how: dict[str, Any] = {"augmentation": self.augmentation, "fused": fused, "train_step": train_step}
-        return TrainingStep(self.network, self.optimizer, *data, **how)
-
-    def steps(self, at_once: int) -> StepRunner:
-        """What makes this trainer's steps, up to so many at once; records one now, if it may."""
-        return StepRunner(
-            self.step(),
-            self.mini_batch_size,
-            self.capture,
-            planned=self.iterations,
-            at_once=at_once,
-            work=self.operations_a_step,
-        )
-
-    def _current_steps(self) -> StepRunner:
-        """What makes the steps; made anew where a callback has changed what was recorded."""
-        parts = self.network, self.optimizer, self.augmentation, self.train_step
-        key = CaptureKey.of(*parts, self.capture, self.fuses)
-        if self._steps is None or key != self._key or not self._steps.is_current():
-            self._forget_steps()
-            self._check_last_layer()
-            whole = max(1, self.train_size // self.mini_batch_size)
-            self._steps = self.steps(min(self.iterations, whole))
-            # Again, since the steps may have laid the network's parameters into one buffer.
-            self._key = CaptureKey.of(*parts, self.capture, self.fuses)
-        return self._steps
-
-    def _check_last_layer(self) -> None:
-        """That the targets fit the last layer, which may be another than when they were checked."""
-        before, now = self._targets_fit, self.network.last_layer
-        if now is before:
-            return
-        if now.classifies != before.classifies:
-            raise ArgumentError(f"A training with {before} cannot go on with {now} as last layer. {_ANOTHER}")
-        for x, t in self._sets.values():
-            now.check_targets(to_numpy(t), (t.shape[0], *self.network.output_shape(tuple(x.shape[1:]))))
-        self._targets_fit = now
-
-    def _forget_steps(self) -> None:
-        if self._steps is not None:
-            self._steps.close()
-            self._steps = None
-
-    def _draw_order(self) -> np.ndarray:
-        """The indices of an epoch, drawn on the host so that they are the same on every backend."""
-        if self.sampling == "shuffle":
-            return self._rng.permutation(self.train_size)[: self.iterations_per_epoch * self.mini_batch_size]
-        return self._rng.integers(0, self.train_size, self.iterations_per_epoch * self.mini_batch_size)
-
     def _evaluation_is_due(self) -> bool:
         """Before the first step, after each epoch, and at the end: unless it has been done."""
-        evaluated = self.history.iterations
-        at_an_end = self._stop or not self._left or not self._order.size
+        evaluated = self.history.evaluated_at
+        at_an_end = self._stop or not self.runner.left or not self.runner.order.size
         return not evaluated or (at_an_end and evaluated[-1] != len(self.history.loss))
 
-    def _evaluate(self, bar: "tqdm[Any]", interrupts: Interrupts) -> None:
+    def _evaluate(self, interrupts: Interrupts) -> None:
         begun = time.perf_counter()
         history, network = self.history, self.network
         most = self.evaluate_sample_num_per_epoch
@@ -554,12 +347,11 @@ class Trainer:
                 results["val_loss"] = float(network.loss(*sets["val"]))
             loss = history.loss[-1] if history.loss else self._first_loss()
         now = time.perf_counter()
-        self._callbacks_due = list(self.callbacks)
+        self._due += [(callback, "on_evaluation") for callback in self.callbacks]
         all_taken = most is None or all(samples.x.shape[0] <= most for samples in self._sets.values())
         history.evaluated_samples = None if all_taken else most
         history.record(len(history.loss), now - self._started, results)
         history.evaluation_seconds += now - begun
-        bar.set_postfix(self._display.postfix(loss, history))
         self._display.row(loss, history, results)
 
     def _checked_optimizer(self, optimizer: Any) -> SupportsUpdate:
@@ -576,22 +368,18 @@ class Trainer:
         """During a training they are how many it has in all, else how many the next one has."""
         count = check_count("iterations", iterations)
         if self._running:
-            self._left = max(0, count - (self.iterations - self._left))
+            self.runner.left = max(0, count - (self.iterations - self.runner.left))
         else:
             self._unfinished = False
         return count
 
     def _first_loss(self) -> float:
-        with self._memory_for_minibatch():
+        with self.runner.memory_for_minibatch():
             return float(self.network.loss(*self._sets["train"].first(self.mini_batch_size)))
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar, from a callback; nothing where `verbose` is not set."""
         self._display.say(line)
-
-
-def _nothing(_: Trainer) -> None:
-    """What is done for a callback that has no ``begin`` or ``finish``."""
 
 
 def _check_choice(name: str, value: Any, *choices: Any) -> Any:
