@@ -34,7 +34,7 @@ def state(trainer):
         arrays |= {f"{counter} {name}": to_numpy(getattr(layer, counter)) for counter in layer.counter_names}
     if isinstance(trainer.augmentation, Augmentation):
         arrays["augmentation"] = to_numpy(trainer.augmentation.key)
-    for name in ("loss", "iterations", "train_acc", "test_acc", "val_acc", "val_loss"):
+    for name in ("loss", "evaluated_at", "train_acc", "test_acc", "val_acc", "val_loss"):
         arrays[name] = np.array(getattr(history, name))
     values = {name: array.tobytes() for name, array in arrays.items()}
     return values | {
