@@ -1,10 +1,10 @@
-"""All benchmarks of a processor, one after the other: about twenty minutes on two cores.
+"""Run all benchmarks of a CPU: about twenty minutes on two cores.
 
     python benchmarks/all.py
     python benchmarks/table.py
 
-The second line writes docs/benchmarks.md from the results. Do it on a machine that has nothing else to do. Not among
-them is convolution_accuracy.py, which trains for an hour.
+The second command writes docs/benchmarks.md from the results. Use a machine that runs nothing else. Not included is
+convolution_accuracy.py, which trains for an hour.
 """
 
 import sys

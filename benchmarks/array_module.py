@@ -2,7 +2,7 @@
 
     python benchmarks/array_module.py
 
-Prints nanoseconds a call, the shortest of many repeats, beside those of a call of ``bool``.
+Prints nanoseconds per call, the shortest of many repeats, and those of ``bool`` for comparison.
 """
 
 import timeit
@@ -15,7 +15,7 @@ CALLS = 200_000
 
 
 def nanoseconds(statement: str) -> float:
-    """The shortest time of one call, in ns; the loop around it included."""
+    """The shortest time of one call in ns, including the loop."""
     names = {"get_array_module": get_array_module, "nothing": bool, "x": np.ones(1)}
     return min(timeit.repeat(statement, globals=names, number=CALLS, repeat=30)) / CALLS * 1e9
 

@@ -1,4 +1,4 @@
-"""A benchmark: who takes part, and what is said of their times."""
+"""A benchmark: its entrants, and the verdicts on their times."""
 
 import json
 import sys
@@ -16,8 +16,8 @@ __all__ = ["RESULTS", "RIVALS", "Benchmark", "Options", "Verdict", "compared", "
 RESULTS = HERE / "results"
 RIVALS = {"torch": "PyTorch eager", "jax": "JAX scan", "sklearn": "scikit-learn fit"}
 
-ONE_THREAD = ", 1 thread"  # what the name of an entrant ends with that has one
-# XLA, and so JAX, has its own variables.
+ONE_THREAD = ", 1 thread"  # suffix of the names of entrants with one thread
+# XLA, and so JAX, has other variables.
 OF_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1") | {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"
 }
@@ -25,20 +25,20 @@ OF_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_N
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """Options of the command line.
 
     Attributes
     ----------
     rounds
-        Measurements of each; None for as many as the benchmark wants.
+        Measurements of each; None for the benchmark's own number.
     peers
         Names of PEERS.
     quick
-        Tiny jobs, to see that everything runs: the times say nothing.
+        Tiny jobs, to check that everything runs; the times are meaningless.
     seed
-        Of the first weights and of the order.
+        Seed of the first weights and of the order.
     results
-        The folder for the files of results.
+        Folder for the files of results.
     """
 
     rounds: int | None = None
@@ -48,29 +48,29 @@ class Options:
     results: Path = RESULTS
 
     def job(self, **what: Any) -> Job:
-        """A `Job` with this seed, tiny where that is asked for."""
+        """A `Job` with this seed, tiny if `quick`."""
         job = Job(**what, seed=self.seed)
         return job.tiny() if self.quick else job
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure and what it may be at most.
+    """A figure and its target.
 
     Attributes
     ----------
     what
-        What the figure is.
+        Description of the figure.
     figure
-        Of the medians.
+        From the medians.
     by_round
-        The same, round by round.
+        Figures of each round.
     at_most
-        The target; None where there is none.
+        The target, or None.
     unit
-        Of the figure; ``""`` for a ratio.
+        Unit of the figure; ``""`` for a ratio.
     rival
-        Who else's time the figure is a share of: then less than 1 is faster.
+        Name of the library whose time is the denominator; less than 1 is then faster.
     """
 
     what: str
@@ -82,7 +82,7 @@ class Verdict:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None without a target."""
         return None if self.at_most is None else self.figure <= self.at_most
 
 
@@ -93,11 +93,11 @@ class Benchmark:
     Attributes
     ----------
     name, what
-        Of the program and its file of results; in words.
+        Name of the program and of its file of results, and a description.
     entrants
-        Who takes turns.
+        Returns the entrants.
     verdicts
-        What is said of their runs.
+        Returns the verdicts on their runs.
     rounds
         Measurements of each.
     """
@@ -109,23 +109,23 @@ class Benchmark:
     rounds: int = 5
 
     def rounds_of(self, options: Options) -> int:
-        """As many as are asked for, else its own number, or 2 where it must be quick."""
+        """The number of rounds: as requested, else its own, or 2 if quick."""
         return options.rounds or (2 if options.quick else self.rounds)
 
 
-# --- who takes part, and what is said of them -----------------------------------------------------------------------
+# --- entrants and verdicts ------------------------------------------------------------------------------------------
 
 
 def measurement(measure: str, job: Job, **options: Any) -> tuple[str, ...]:
-    """The command of a measurement of measure.py's."""
+    """The command of a measurement by measure.py."""
     what = {"measure": measure, "job": asdict(job), "options": options}
     return sys.executable, str(HERE / "measure.py"), json.dumps(what)
 
 
 def rivals(job: Job, peers: Sequence[str], group: str, prefix: str = "") -> list[Entrant]:
-    """The peers on the processor, with the threads that they take by themselves and with one, as xpnet has.
+    """The peers on the CPU, with their default number of threads and with one, as xpnet.
 
-    Beside another program several threads wait for one another, which is many times slower than one.
+    While another program runs, several threads wait for each other, which is many times slower than one.
     """
     return [
         Entrant(prefix + RIVALS[peer] + threads, measurement(peer, job), {"JAX_PLATFORMS": "cpu", **environment}, group)
@@ -135,7 +135,7 @@ def rivals(job: Job, peers: Sequence[str], group: str, prefix: str = "") -> list
 
 
 def faster(runs: Runs, rival: str) -> str:
-    """The rival's name, or its name with one thread where that was faster."""
+    """The name of the rival, or of the rival with one thread if that was faster."""
     measured = [name for name in (rival, rival + ONE_THREAD) if runs.get(name)]
     return min(measured, key=lambda name: median(run["seconds"] for run in runs[name]), default=rival)
 
@@ -143,9 +143,9 @@ def faster(runs: Runs, rival: str) -> str:
 def compared(
     what: str, runs: Runs, ours: str, theirs: str, at_most: float | None = None, *, rival: str = ""
 ) -> list[Verdict]:
-    """The ratio of two entrants' times in the rounds that both have finished; nothing where there are none.
+    """The ratio of two entrants' times in the rounds that both have finished, if any.
 
-    A rival has as many threads as it is faster with.
+    The faster number of threads of a rival counts.
     """
     theirs = faster(runs, theirs) if rival else theirs
     rounds = min(len(runs.get(name, [])) for name in (ours, theirs))

@@ -1,11 +1,11 @@
-"""Convolution and pooling as *Deep Learning from Scratch* explains them (chapter 7), to measure xpnet against.
+"""Convolution and pooling by the method of *Deep Learning from Scratch* (chapter 7), to compare xpnet with.
 
-The method is the book's, the code was written for this comparison. A layer copies all windows of all images into one
-matrix, a window a row (im2col), and computes with that; the way back adds the windows' gradients up where they overlap
-(col2im). What is the book's way is kept on purpose: the matrix is of float64, as `numpy.zeros` makes it, and stays from
-``forward`` to ``backward``, and the gradient by the images is computed as well, which nobody asks for.
+The code was written for this comparison. A layer copies all windows of all images into the rows of one matrix (im2col)
+and computes with it; backward adds the gradients of overlapping windows (col2im). As in the book, the matrix is
+float64, the default of `numpy.zeros`, and is kept from ``forward`` to ``backward``, and the unused gradient of the
+images is computed as well.
 
-It needs NumPy alone, so that a process that runs it holds nothing else.
+Only NumPy is imported, so that a process that runs it holds nothing else.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from taking_turns import Entrant, Runs
 
 OF_UNDISTURBED = 1.15
 ALONE, DISTURBED = "xpnet recorded, undisturbed", "xpnet recorded, another process on the second core"
-# On the second core that it may use, where the system lets a process choose; the measured one goes where it likes.
+# On the second available core if the system allows that; the measured process is free to choose.
 SPINNER = """
 import os
 if hasattr(os, "sched_setaffinity"):

@@ -1,8 +1,8 @@
-"""A training step of the book's SimpleConvNet on MNIST: xpnet beside PyTorch eager and beside the book's own im2col.
+"""A training step of the book's SimpleConvNet on MNIST: xpnet, PyTorch eager, and the book's im2col.
 
     python benchmarks/convolution.py
 
-Its time and the memory of the whole process. All have the same images, as float32, the same first weights, the same
+Measures the time and the memory of the whole process. All have the same images as float32, the same first weights and
 minibatches, SGD, and two threads.
 """
 
@@ -22,9 +22,9 @@ from program import options_of, parser_of, positive, reported, run_all
 from taking_turns import Entrant, Runs, ratio
 
 OF_TORCH = 1.0
-OF_BOOK_PERCENT = 12.5  # of its time: eight times as fast
+OF_BOOK_PERCENT = 12.5  # of its time
 OF_BOOK_MEMORY = 0.75
-KINDS = {"as it comes": "auto", "plain": False}  # the Trainer's own choice, recorded or not; and never recorded
+KINDS = {"as it comes": "auto", "plain": False}  # the default of the Trainer; never captured
 OURS = {kind: f"xpnet {kind}" for kind in KINDS}
 TORCH, BOOK = RIVALS["torch"], "the book's im2col"
 TWO_THREADS = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
@@ -40,7 +40,7 @@ def entrants(options: Options, steps: int | None = None) -> list[Entrant]:
 
 
 def job_of(options: Options, steps: int | None = None) -> ConvolutionJob:
-    """What is learned; of the digits in the package where it must be quick."""
+    """The job; on the digits of the package if quick."""
     job = ConvolutionJob("", seed=options.seed)
     if options.quick:
         job = replace(job, dataset="digits", images=400, batch=20, steps=30)
@@ -50,7 +50,7 @@ def job_of(options: Options, steps: int | None = None) -> ConvolutionJob:
 
 @functools.cache
 def _folder() -> Path:
-    """An empty folder, gone when this program ends."""
+    """A folder that is removed when the program ends."""
     folder = tempfile.TemporaryDirectory(prefix="xpnet-benchmark-")
     atexit.register(folder.cleanup)
     return Path(folder.name)

@@ -2,8 +2,8 @@
 
     python benchmarks/convolution_accuracy.py --networks simple deep --seeds 0 1 2
 
-Each result is written as soon as it is there, beside those that are there already: a run that is interrupted loses only
-the training that it was in, and a later one adds to the results, or replaces those of the same network and seed.
+Each result is added to the file of results at once, replacing one of the same network and seed, so that an interrupted
+run loses only its current training.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""A training step of the book's SimpleConvNet by xpnet, by PyTorch and by the book's im2col: one measurement a process.
+"""Training steps of the book's SimpleConvNet by xpnet, PyTorch and the book's im2col, one measurement per process.
 
-What all begin with, images, first weights and the order of the minibatches, comes from a file that another process has
-made. So each here holds its own library and what it learns from, and nothing else: its memory is compared, too.
+Images, first weights and the order of the minibatches come from a file that another process has written. So each
+process holds only its own library and its data, because memory is compared, too.
 """
 
 import gc
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from taking_turns import Run
 
-__all__ = ["ConvolutionJob", "command", "numpy_versions"]
+__all__ = ["ConvolutionJob", "command", "numpy_versions", "peak_bytes"]
 
-WARM_UP = 5  # steps on a network of their own, before the clock runs
+WARM_UP = 5  # untimed steps on another network
 FIRST = 20  # losses to compare
 AT_ONCE = 100  # test images
 PARAMETERS = ("W1", "b1", "W2", "b2", "W3", "b3")
@@ -28,20 +28,20 @@ PARAMETERS = ("W1", "b1", "W2", "b2", "W3", "b3")
 
 @dataclass(frozen=True)
 class ConvolutionJob:
-    """What is learned.
+    """A training of SimpleConvNet.
 
     Attributes
     ----------
     file
-        Where all that they begin with lies; made by the first who looks for it.
+        File with images, first weights and order; written by the first process that needs it.
     dataset, images
-        ``"mnist"``, or ``"digits"``, which come with the package; how many of its images are trained with.
+        ``"mnist"``, or ``"digits"``, which come with the package, and the number of training images.
     batch, steps, lr
-        Samples a step; steps; the rate of SGD.
+        Samples per step, steps, and the learning rate of SGD.
     threads
-        For those who must be told.
+        For libraries that need it as an argument.
     seed
-        Of the first weights and of the order.
+        Seed of the first weights and of the order.
     """
 
     file: str
@@ -54,7 +54,7 @@ class ConvolutionJob:
     seed: int = 0
 
     def numbers(self) -> Any:
-        """What the file has, by name: each is read when it is asked for."""
+        """The arrays of the file by name, each read on access."""
         if not Path(self.file).exists():
             subprocess.run(command("file", self), check=True)
         return np.load(self.file)
@@ -87,7 +87,7 @@ def write_file(job: ConvolutionJob) -> Run:
 
 
 def xpnet_steps(job: ConvolutionJob, capture: bool | str = "auto") -> Run:
-    """Train with the Trainer: the seconds are those of its history, recording a step included, evaluations left out."""
+    """Train with the Trainer; the seconds are those of its history, with capture and without evaluations."""
     import xpnet
     from xpnet import SimpleConvNet, Trainer
 
@@ -102,7 +102,7 @@ def xpnet_steps(job: ConvolutionJob, capture: bool | str = "auto") -> Run:
             seed=job.seed, evaluate_sample_num_per_epoch=1, verbose=False, capture=capture,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a step that cannot be recorded is made plain, with a warning
+            warnings.simplefilter("error")  # a step that cannot be captured causes a warning
             trainer.train()
         return trainer
 
@@ -123,7 +123,7 @@ def xpnet_steps(job: ConvolutionJob, capture: bool | str = "auto") -> Run:
 
 
 def torch_steps(job: ConvolutionJob) -> Run:
-    """PyTorch eager, as one writes it: the images are tensors at hand, the losses are fetched once an epoch."""
+    """PyTorch eager; the images are tensors in memory, the losses are fetched once per epoch."""
     import torch
 
     nn: Any = torch.nn
@@ -211,7 +211,7 @@ def book_steps(job: ConvolutionJob) -> Run:
     }
 
 
-# --- what they have in common ---------------------------------------------------------------------------------------
+# --- shared ---------------------------------------------------------------------------------------------------------
 
 
 def _accuracy(scores: Callable[[np.ndarray], np.ndarray], numbers: Any) -> float:
@@ -224,7 +224,7 @@ def _accuracy(scores: Callable[[np.ndarray], np.ndarray], numbers: Any) -> float
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had in RAM; what its parent had is not counted where Linux has it."""
+    """The peak memory of this process; on Linux without that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = (line.split() for line in status.read_text(encoding="ascii").splitlines())

@@ -1,4 +1,4 @@
-"""What is measured of a training that goes on for long, of two in one process, and of one that is too large."""
+"""Measurements of a long training, of two trainings in one process, and of one that exceeds the memory."""
 
 import gc
 import os
@@ -15,15 +15,15 @@ from xpnet.errors import OutOfMemoryError
 
 __all__ = ["in_turn", "soak", "too_large"]
 
-SETTLED = 1_000  # steps, after which no more memory is to be needed
+SETTLED = 1_000  # steps, after which memory must not grow
 TURNS = 3
-ROOM = 2**29  # bytes that a processor's process is left with, to be too few
+ROOM = 2**29  # bytes that a process on the CPU may still allocate
 GOES_ON = 2_000  # steps
 EVALUATED: dict[str, Any] = {"evaluate_sample_num_per_epoch": 1_000}
 
 
 def soak(job: Job, backend: str) -> Run:
-    """Captured steps: the device's memory in use after the first 1,000, and the most that it ``grew`` by later on."""
+    """Make captured steps; returns the used memory after the first 1,000, and by how much it ``grew`` later."""
     train, test = job.data()
     used: list[int] = []
 
@@ -44,7 +44,7 @@ def soak(job: Job, backend: str) -> Run:
 
 
 def in_turn(job: Job, backend: str) -> Run:
-    """Two trainings, each alone, taking turns, and one in the midst of the other: how many weights ``differ``."""
+    """Run two trainings alone, in turn, and one during the other; returns how many weights ``differ``."""
     train, _ = job.data()
 
     def pair() -> tuple[Trainer, Trainer]:
@@ -72,15 +72,15 @@ def in_turn(job: Job, backend: str) -> Run:
 
 
 def too_large(job: Job, backend: str) -> Run:
-    """A minibatch of half as much again as there is memory; what is ``told``; then the same network learns on.
+    """Ask for a minibatch of 1.5 times the memory, and then continue training; returns the error as ``told``.
 
-    ``unnamed`` is how many of the two that it must name, the minibatch's size and a number of bytes, the error did not.
+    ``unnamed`` counts what the error did not name, of the minibatch size and a number of bytes.
     """
     train, test = job.data()
     network = job.network(backend)
     size = int(1.5 * _memory_bytes(backend) / (4 * job.sizes[0]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a block of such steps cannot be captured either
+        warnings.simplefilter("ignore")  # such steps cannot be captured either
         try:
             trainer_of(network, job, train, mini_batch_size=size, sampling="choice", **EVALUATED).train()
             told = "nothing"
@@ -99,7 +99,7 @@ def too_large(job: Job, backend: str) -> Run:
 
 
 def _used_bytes(backend: str) -> int:
-    """Of the device, all that is not free; of a processor, what this process has (on Linux)."""
+    """Used memory of the device, or of this process on a CPU (on Linux)."""
     if get_backend(backend).name == "cupy":
         free, total = get_backend(backend).xp.cuda.Device().mem_info
         return int(total - free)
@@ -108,7 +108,7 @@ def _used_bytes(backend: str) -> int:
 
 
 def _memory_bytes(backend: str) -> int:
-    """All that the device has; of a processor, what this process is allowed from now on (on Linux)."""
+    """Memory of the device; on a CPU (on Linux), a limit that this sets for the process."""
     if get_backend(backend).name == "cupy":
         return int(get_backend(backend).xp.cuda.Device().mem_info[1])
     import resource

@@ -1,4 +1,4 @@
-"""What taking accuracies once an epoch costs beside the main job: on both sets whole, and on 1,000 samples of each.
+"""Cost of evaluating the main job once per epoch, on both whole sets and on 1,000 samples of each.
 
 python benchmarks/evaluation.py
 """

@@ -1,10 +1,10 @@
-"""xpnet on CuPy beside PyTorch and JAX, on a GPU. It has not yet been run on one.
+"""Compare xpnet on CuPy with PyTorch and JAX on a GPU.
 
     python benchmarks/gpu.py --budget 500
 
-The main job, captured and plain, fused and not, beside PyTorch eager, compiled, and with the whole step captured by
-hand, and beside JAX; the captured steps without what the host does for each epoch; a network of two hidden layers of
-2048 beside its matrix products alone, in float32 and in TF32; and whether captured steps lead to the same weights.
+Measures the main job, captured and plain, fused and not fused, with PyTorch eager, compiled and captured by hand, and
+with JAX; the captured steps without the work of the host per epoch; a network of two hidden layers of 2048 units
+compared with its matrix products, in float32 and in TF32; and whether captured steps give the same weights.
 """
 
 import sys
@@ -15,7 +15,7 @@ from on_gpu import GpuBenchmark, main
 from taking_turns import Entrant, Runs
 
 PRECISIONS: dict[str, dict[str, str]] = {"": {}, ", TF32": {"CUPY_TF32": "1"}}
-ROUNDED = 1e-2  # what losses may be off by, where products round their inputs to TF32's ten bits
+ROUNDED = 1e-2  # tolerance of losses if products round their inputs to the ten bits of TF32
 OURS = {
     f"xpnet {captured}, {fused}": {"capture": capture, "fused": fused == "fused"}
     for captured, capture in (("captured", True), ("plain", False))

@@ -1,12 +1,11 @@
-"""All that is to be seen on a GPU, in order, where one can be had for a while: what it prints and finds, in a folder.
+"""Run all checks and measurements for a GPU, and collect their output in a folder.
 
     python benchmarks/gpu_session.py --output output/gpu
     python benchmarks/gpu_session.py --output output/gpu tests training
 
-Without names all parts, one after the other; each has a limit of time of its own, so that it can be begun where little
-time is left, and is interrupted at that, so that it still says what it has found. What is printed goes to a file of
-the part's as well, and how each ended to session.json, anew after each. Nothing is installed: pytest and whatever the
-tests need must be there, as must CuPy, PyTorch and JAX. It has not yet been run on a GPU.
+Without names, all parts run in order. Each has a time limit, at which it is interrupted and reports what it has found.
+Its output is also written to a file, and the outcome of all parts to session.json after each part. pytest, the
+requirements of the tests, CuPy, PyTorch and JAX must be installed.
 """
 
 import argparse
@@ -41,20 +40,20 @@ PATIENCE = 20.0  # seconds from the interrupt to the end
 
 @dataclass(frozen=True)
 class Part:
-    """Some programs, one after the other.
+    """Programs that run one after the other.
 
     Attributes
     ----------
     name
-        As it is asked for, and of its files.
+        Name on the command line and of its files.
     commands
-        Arguments of Python's.
+        Arguments of Python.
     limit
         Seconds for all of them.
     environment
-        What is set for them.
+        Environment variables.
     judge
-        Looks at the files that they wrote: what was found, and a BenchmarkError where it is not as it must be.
+        Evaluates the written files; raises a BenchmarkError if the results are not as required.
     """
 
     name: str
@@ -65,8 +64,8 @@ class Part:
 
 
 def parts(output: Path, processes: int, first: Sequence[str] = ()) -> list[Part]:
-    """All of them, in order; `first` are programs to be run before all else."""
-    # The oracles, PyTorch and JAX, are asked on the processor: on a GPU they would round as TF32 does.
+    """All parts in order; `first` are programs to run before them."""
+    # PyTorch and JAX run on the CPU as references, because they would round to TF32 on a GPU.
     oracles = {"JAX_PLATFORMS": "cpu"}
     pytest = ["-m", "pytest", "-v", "-n", str(processes), "-p", "no:cacheprovider"]
     trainings = [
@@ -97,7 +96,7 @@ PARTS = tuple(part.name for part in parts(Path(), 1))
 
 
 def trainings_judged(output: Path) -> dict[str, Any]:
-    """The accuracies of the trainings, whether each is high enough, and whether the backends agree in the mean."""
+    """Check that each accuracy is high enough, and that the means of the backends agree."""
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(output.glob("training-*.json"))]
     by_backend = {name: [of["test_accuracy"] for of in reports if of["backend"] == name] for name in ("cupy", "numpy")}
     found = {"accuracies": by_backend, "devices": sorted({of["device"] for of in reports})}
@@ -112,19 +111,19 @@ def trainings_judged(output: Path) -> dict[str, Any]:
 
 
 def judged(output: Path, name: str) -> dict[str, Any]:
-    """The figures of a benchmark that are not as they shall be; it must have measured everything."""
+    """The missed targets of a benchmark, which must have measured everything."""
     (path,) = output.glob(f"{name}-*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     if record["errors"] or record["unmeasured"]:
-        raise BenchmarkError(f"Not measured: {record['errors']}, and {record['unmeasured']} for want of time")
+        raise BenchmarkError(f"Not measured: {record['errors']}, and {record['unmeasured']} for lack of time")
     verdicts = [Verdict(**of) for of in record["verdicts"]]
     return {"not met": {verdict.what: verdict.figure for verdict in verdicts if verdict.met is False}}
 
 
 def run(part: Part, output: Path) -> dict[str, Any]:
-    """Run its programs, showing what they print and writing it to a file; says how that ended."""
+    """Run the programs of a part, print their output and write it to a file; returns the outcome."""
     begun, ended = time.monotonic(), []
-    # What is started in the background ignores interrupts, and so would all that it starts.
+    # A program started in the background ignores interrupts, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = os.environ | dict(part.environment)
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join((str(TOP), *_python_path()))}
@@ -146,7 +145,7 @@ def _python_path() -> list[str]:
 
 
 def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], log: Any) -> str:
-    """How it ended: ``well``, with a status, or interrupted at its limit."""
+    """Run a command; returns ``well``, its status, or that it was interrupted."""
     print(f"\n$ {' '.join(command)}", file=log, flush=True)
     if limit <= 0:
         return "not begun: no time was left"
@@ -175,13 +174,13 @@ def _run(command: Sequence[str], limit: float, environment: Mapping[str, str], l
 
 
 def _signal(process: "subprocess.Popen[str]", number: int) -> None:
-    """To all that it began, too."""
+    """Send a signal to the process and all its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def main() -> int:
-    """The program; gives the exit status, 1 where something did not end well."""
+    """Run the program and return its exit status, 1 if a part failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"of {' '.join(PARTS)} (default: all)")
@@ -191,8 +190,8 @@ def main() -> int:
         default=TOP / "output" / "gpu",
         help="folder for all files (default: %(default)s)",
     )
-    add("--processes", type=positive, default=8, help="that the tests are shared out to (default: %(default)s)")
-    add("--first", action="append", default=[], metavar="PROGRAM", help="a program of one's own to run before all else")
+    add("--processes", type=positive, default=8, help="processes for the tests (default: %(default)s)")
+    add("--first", action="append", default=[], metavar="PROGRAM", help="a program to run before all parts")
     add("--commit", help="which commit this is, for a copy without git's records (default: what git says)")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):

@@ -10,7 +10,7 @@ from benchmark import RIVALS, Benchmark, Options, Verdict, compared, faster, mea
 from program import main
 from taking_turns import Entrant, Runs
 
-# (hidden units, batch): steps, such that a measurement takes two to four seconds; what a rival may be ahead.
+# (hidden units, batch): steps for two to four seconds, and the largest allowed ratio to a rival.
 CELLS = {
     (500, 100): (3000, 1.30),
     (500, 1000): (400, 1.15),
@@ -37,7 +37,7 @@ def entrants(options: Options) -> list[Entrant]:
 
 
 def verdicts(runs: Runs) -> list[Verdict]:
-    """A cell each: our time of that of the fastest rival, which is by how much it is ahead in samples a second."""
+    """For each cell, our time / that of the fastest rival."""
     said = []
     for (hidden, batch), (_, at_most) in CELLS.items():
         cell = cell_name(hidden, batch)

@@ -1,8 +1,8 @@
-"""How long importing takes, in fresh processes, the start of Python left out.
+"""The time of imports in fresh processes, without the start of Python.
 
     python benchmarks/import_time.py
 
-Names of xpnet are loaded when they are used, so a line that uses some stands beside ``import xpnet``.
+Names of xpnet are loaded on use, so a line that uses some is measured as well as ``import xpnet``.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What is learned: a network of some widths, the data, the order of its minibatches; the same for all who are timed."""
+"""A training job, the same for all libraries: network, data, order of the minibatches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,27 +23,27 @@ DATASETS = ("mnist", "digits", "synthetic", "xor")
 
 @dataclass(frozen=True)
 class Job:
-    """A training that every peer can do.
+    """A training that every library can do.
 
     Attributes
     ----------
     sizes
         Inputs, hidden units, classes; a ReLU follows each hidden layer.
     batch
-        Samples a step.
+        Samples per step.
     iterations
         Steps.
     dataset
         ``"mnist"``; ``"digits"``, which come with the package; ``"synthetic"``, images of ten patterns under noise,
         for a machine without MNIST; or ``"xor"``, points in a square, labelled by their quadrant.
     lr, weight_std
-        The learning rate, and the standard deviation of the first weights.
+        Learning rate, and standard deviation of the first weights.
     optimizer
         ``"SGD"`` or ``"Adam"``.
     batch_norm, dropout
-        Whether a batch normalisation precedes each ReLU, and the ratio of the dropout after it; 0 for none.
+        Whether a batch normalization precedes each ReLU, and the ratio of the dropout after it; 0 for none.
     seed
-        Of the weights, the order, the dropout and what is synthetic.
+        Seed of the weights, the order, the dropout and synthetic data.
     """
 
     sizes: tuple[int, ...] = (PIXELS, 50, CLASSES)
@@ -67,7 +67,7 @@ class Job:
         return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}"
 
     def tiny(self) -> Self:
-        """The like of it that takes a moment: to see that a program runs, not to learn how fast."""
+        """A tiny version, to check that a program runs."""
         dataset = "xor" if self.dataset == "xor" else "digits"
         first, *hidden, last = self.sizes
         sizes = (64 if dataset == "digits" else first, *(min(n, 8) for n in hidden), last)
@@ -77,7 +77,7 @@ class Job:
     def data(self) -> Dataset:
         """((x_train, t_train), (x_test, t_test)): pixels as bytes, or float32 points; int64 labels.
 
-        The training set is cut to whole minibatches, for those who can only take minibatches of one size.
+        The training set is cut to whole minibatches, for libraries that need minibatches of one size.
         """
         (x, t), test = self._whole_data()
         n = len(x) - len(x) % self.batch
@@ -102,11 +102,11 @@ class Job:
         return (images[:n], t[:n]), (images[n:], t[n:])
 
     def float_data(self) -> Dataset:
-        """`data` with inputs of float32 from 0 to 1, for a library that does not take bytes."""
+        """`data` with inputs as float32 from 0 to 1, for libraries that do not take bytes."""
         return tuple((as_inputs(x, np.dtype(np.float32)), t) for x, t in self.data())  # type: ignore[return-value]
 
     def network(self, backend: str = "numpy") -> Network:
-        """The network before it has learned anything, float32; the same first weights on every backend."""
+        """The untrained network in float32, with the same first weights on every backend."""
         first, *hidden, last = self.sizes
         return MultiLayerNet(
             first, hidden, last, weight_init_std=self.weight_std, use_batchnorm=self.batch_norm,
@@ -119,7 +119,7 @@ class Job:
         return [(params[f"W{i}"], params[f"b{i}"]) for i in range(1, len(self.sizes))]
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
-        """The Trainer's order: for each epoch the indices (steps, batch) of its minibatches, drawn when asked for."""
+        """The order of the Trainer: for each epoch the indices (steps, batch) of its minibatches, drawn lazily."""
         rng, left = random_streams(self.seed).order, self.iterations
         while left > 0:
             block = rng.permutation(samples).reshape(-1, self.batch)[:left]

@@ -1,8 +1,8 @@
-"""The main job: 10,000 steps of 784-50-10 on MNIST, xpnet plain and recorded, beside its rivals.
+"""The main job: 10,000 steps of 784-50-10 on MNIST, by xpnet plain and recorded, and by other libraries.
 
     python benchmarks/main_job.py
 
-Also beside its own matrix products: how much a step costs besides the arithmetic that it is for.
+Also compares xpnet with its own matrix products alone.
 """
 
 import sys

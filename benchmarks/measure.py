@@ -1,4 +1,4 @@
-"""One measurement, in this process: what `benchmark.measurement` makes a command of. Prints a `Run` as JSON."""
+"""Run one measurement in this process and print its `Run` as JSON; see `benchmark.measurement`."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ MEASURES: dict[str, Callable[..., Run]] = {
 
 
 def measured(measure: str, job: Job, **options: Any) -> Run:
-    """The run, and of what job."""
+    """The run, with its job."""
     return MEASURES[measure](job, **options) | {"job": job.name, "batch": job.batch, "steps": job.iterations}
 
 

@@ -1,4 +1,4 @@
-"""The most memory that the main job needs: the whole process, with the images as bytes and all evaluations, no drawing.
+"""Peak memory of the main job: the whole process, with images as bytes and all evaluations, without plots.
 
 python benchmarks/memory.py
 """

@@ -1,8 +1,8 @@
-"""A network with all that deeper ones need: 784-256-256-10, batch normalisation, dropout, Adam, batch 128, on MNIST.
+"""A deeper network on MNIST: 784-256-256-10, batch normalization, dropout, Adam, batch 128.
 
     python benchmarks/multi_layer.py
 
-Beside PyTorch eager, which draws what it drops by itself. And how long a dropout takes for its mask.
+Compared with PyTorch eager, which draws its own dropout masks. Also times the mask of a dropout.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""The programs for a GPU, which may be there for a short time only: all that is measured within a budget of seconds.
+"""Shared parts of the programs for a GPU, which measure within a budget of seconds.
 
-Each measurement is a process with a limit of time of its own. Whoever fails, or takes longer, is left out and not the
-end; the file of results is written anew after each, so that whatever ends the program leaves what there is.
+Each measurement is a process with a time limit. One that fails or takes longer is left out, and the others continue.
+The file of results is written after each measurement, so that an interruption loses nothing.
 """
 
 import argparse
@@ -28,12 +28,12 @@ __all__ = ["PEERS", "GpuBenchmark", "Session", "main", "measure", "run_on_gpu"]
 
 PEERS = ("torch", "jax")
 DATASETS = ("mnist", "synthetic")
-LEAST = 10.0  # seconds: with less left a measurement is not begun
+MIN_SECONDS = 10.0  # of remaining time to start a measurement
 
 
 @dataclass(frozen=True)
 class GpuBenchmark:
-    """As a `Benchmark`, but `entrants` takes the data set as well: of MNIST, or of images that need no download."""
+    """A `Benchmark` whose `entrants` also take the data set: MNIST, or images that need no download."""
 
     name: str
     what: str
@@ -54,9 +54,9 @@ class Session:
     Attributes
     ----------
     runs, errors
-        By the entrants' names: what was measured, and why an entrant was left out from then on.
+        By name of the entrant: its measurements, or why it was left out.
     unmeasured
-        How many measurements the budget had no time for.
+        Number of measurements that the budget had no time for.
     """
 
     runs: Runs = field(default_factory=dict)
@@ -74,9 +74,9 @@ def measure(
     run: Callable[[Entrant, float], Run] = in_a_process,
     clock: Callable[[], float] = time.monotonic,
 ) -> Session:
-    """Rounds as in `take_turns`, but whoever fails, or takes longer than `limit` seconds, is left out and not the end.
+    """Rounds as in `take_turns`, but entrants that fail or take longer than `limit` seconds are left out.
 
-    Nothing is begun that could not be done within `budget` seconds; `save` is called after each measurement.
+    No measurement starts after `budget` seconds; `save` is called after each.
     """
     deadline = clock() + budget
     session = Session({entrant.name: [] for entrant in entrants})
@@ -85,7 +85,7 @@ def measure(
             if entrant.name in session.errors:
                 continue
             left = deadline - clock()
-            if left < LEAST:
+            if left < MIN_SECONDS:
                 session.unmeasured += 1
                 continue
             try:
@@ -100,7 +100,7 @@ def measure(
 
 
 def run_on_gpu(made: GpuBenchmark, given: argparse.Namespace) -> None:
-    """Measure, show the table, and write the file of results."""
+    """Measure, print the table, and write the file of results."""
     from tqdm import tqdm
 
     options, begun = options_of(given), time.monotonic()
@@ -131,7 +131,7 @@ def run_on_gpu(made: GpuBenchmark, given: argparse.Namespace) -> None:
 
 
 def main(made: GpuBenchmark, description: str | None, *, limit: int = 120, peers: Sequence[str] = PEERS) -> int:
-    """The program; gives the exit status."""
+    """Run the program and return its exit status."""
     parser = parser_of(description, peers)
     parser.add_argument("--budget", type=positive, default=900, help="seconds for all of it (default: %(default)s)")
     parser.add_argument(

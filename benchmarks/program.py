@@ -1,4 +1,4 @@
-"""The program of a benchmark: its command line, and measuring from the first round to the file of results."""
+"""The program of a benchmark: its command line, its rounds, and its file of results."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ QUICK_RESULTS = HERE.parent / "output" / "benchmarks"
 
 
 def run_all(benchmarks: Sequence[Benchmark], options: Options) -> None:
-    """Measure one after the other; each shows its table, and writes its file, when it is done."""
+    """Run benchmarks one after the other; each prints its table and writes its file at its end."""
     from tqdm import tqdm
 
     check_installed(options.peers)
@@ -46,13 +46,13 @@ def run_all(benchmarks: Sequence[Benchmark], options: Options) -> None:
 
 
 def main(benchmarks: Sequence[Benchmark], description: str | None) -> int:
-    """The program of a benchmark, or of several; gives the exit status."""
+    """Run the program of one or more benchmarks and return its exit status."""
     given = parser_of(description).parse_args()
     return reported(lambda: run_all(benchmarks, options_of(given)))
 
 
 def reported(work: Callable[[], None]) -> int:
-    """The exit status of a program that does this work: what it raises on purpose is told in a line."""
+    """Do the work of a program and return its exit status; known errors are printed."""
     try:
         work()
     except (XpnetError, BenchmarkError) as error:
@@ -66,14 +66,20 @@ def reported(work: Callable[[], None]) -> int:
 def parser_of(description: str | None, peers: Sequence[str] = tuple(PEERS)) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--rounds", type=positive, help="measurements of each (default: as many as each benchmark wants)")
-    add("--peers", nargs="*", choices=peers, default=list(peers), help="who to compare with (default: %(default)s)")
-    add("--quick", action="store_true", help="tiny jobs, to see that everything runs; the times say nothing")
-    add("--seed", type=int, default=0, help="of the first weights and of the order (default: %(default)s)")
+    add("--rounds", type=positive, help="measurements of each (default: the number of each benchmark)")
+    add(
+        "--peers",
+        nargs="*",
+        choices=peers,
+        default=list(peers),
+        help="libraries to compare with (default: %(default)s)",
+    )
+    add("--quick", action="store_true", help="tiny jobs, to check that everything runs; the times are meaningless")
+    add("--seed", type=int, default=0, help="seed of the first weights and of the order (default: %(default)s)")
     add(
         "--results",
         type=lambda text: check_path("--results", text),
-        help="folder for the results (default: beside this program; output/ where quick)",
+        help="folder for the results (default: benchmarks/results; output/ if quick)",
     )
     return parser
 

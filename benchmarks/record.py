@@ -23,13 +23,13 @@ from xpnet.bench.report import machine as this_machine
 __all__ = ["COMMIT", "record_of", "summary_of", "table_of", "write_record"]
 
 COMMIT = "XPNET_COMMIT"
-"""The environment variable that says which commit this is, where there is a copy of it without git's records."""
+"""Environment variable with the commit, for copies without git."""
 
 _SAME = ("job", "batch", "steps", "device")  # of all runs of an entrant
 
 
 def record_of(benchmark: Benchmark, options: Options, entrants: Sequence[Entrant], runs: Runs) -> dict[str, Any]:
-    """All that is known of the runs, for the file of results."""
+    """The content of the file of results."""
     of_machine = this_machine()
     versions = {"python": platform.python_version()}
     for run in (run for taken in runs.values() for run in taken):
@@ -53,7 +53,7 @@ def _commit_said() -> dict[str, Any] | None:
 
 
 def summary_of(entrant: Entrant, taken: Sequence[Run]) -> dict[str, Any]:
-    """The runs of one, together: times, steps and samples a second by the median, and whatever else each gave."""
+    """Summarize the runs of an entrant: times, steps and samples per second by the median, and all other values."""
     first, summary = taken[0], {"environment": dict(entrant.environment)}
     summary |= {name: first[name] for name in _SAME if name in first}
     if "seconds" in first:
@@ -66,7 +66,7 @@ def summary_of(entrant: Entrant, taken: Sequence[Run]) -> dict[str, Any]:
 
 
 def write_record(record: Mapping[str, Any], folder: Path) -> Path:
-    """Its file: of the same benchmark on the same processor, or GPU, there is one, and the newest replaces it."""
+    """Write the file of a benchmark on a processor or GPU, replacing an earlier one."""
     machine = record["machine"]
     processor, cores = machine.get("gpu", machine["processor"]), machine["cores"]
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
@@ -75,11 +75,11 @@ def write_record(record: Mapping[str, Any], folder: Path) -> Path:
     )  # fmt: skip
 
 
-# --- telling --------------------------------------------------------------------------------------------------------
+# --- printing -------------------------------------------------------------------------------------------------------
 
 
 def table_of(record: Mapping[str, Any]) -> str:
-    """For the terminal: the times of each, and the verdicts."""
+    """The table of times and the verdicts, for the terminal."""
     from tabulate import tabulate
 
     columns = ("min_seconds", "median_seconds", "max_seconds", "us_per_step", "samples_per_second", "test_accuracy")

@@ -1,4 +1,4 @@
-"""A network so small that a step is nearly all overhead: 2-16-2, batch 32, on points in a square; plain and recorded.
+"""A network so small that a step is nearly all overhead: 2-16-2, batch 32, on points in a square.
 
 python benchmarks/small_network.py
 """

@@ -1,9 +1,9 @@
-"""Whether a GPU is used for long, by several, and beyond its memory without harm. It has not yet been run on one.
+"""Long training, two trainings at once, and too little memory, on a GPU.
 
     python benchmarks/soak.py
 
-200,000 captured steps of the main job, and what memory the device has in use meanwhile; two trainings in one process,
-in turn and one in the midst of the other; a minibatch for which there is too little memory, and training on.
+Makes 200,000 captured steps of the main job and watches the device's memory; trains two networks in one process, in
+turn and one during the other; asks for a minibatch that is too large for the memory, and continues training.
 """
 
 import sys
@@ -13,7 +13,7 @@ from on_gpu import GpuBenchmark, main
 from taking_turns import Entrant, Runs
 
 SOAK, TURNS, TOO_LARGE = "200,000 captured steps", "two trainings in one process", "a minibatch that is too large"
-MISSED = 0.12  # of the test images after 2,000 steps; it is 0.08 or so
+MISSED = 0.12  # of the test images after 2,000 steps; typically 0.08
 
 
 def entrants(options: Options, dataset: str = "mnist") -> list[Entrant]:
@@ -23,7 +23,7 @@ def entrants(options: Options, dataset: str = "mnist") -> list[Entrant]:
     return [
         Entrant(TURNS, measurement("in_turn", short, backend="cupy")),
         Entrant(TOO_LARGE, measurement("too_large", job, backend="cupy")),
-        Entrant(SOAK, measurement("soak", long, backend="cupy")),  # the last: it may take all the time that there is
+        Entrant(SOAK, measurement("soak", long, backend="cupy")),  # last, because it may take all remaining time
     ]
 
 

@@ -1,4 +1,4 @@
-"""Measurements that take turns, each a process of its own; what their times come to; whether all learned the same."""
+"""Measurements in processes of their own that take turns; their statistics; whether all trained the same."""
 
 import contextlib
 import importlib.util
@@ -46,7 +46,7 @@ PEERS = {
 }
 """By the name to import."""
 
-# What a user may have set for other programs would be in the way: each entrant says what it wants set.
+# Variables that a user may have set for other programs; each entrant sets its own.
 _CLEARED = (
     *(f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")),
     "VECLIB_MAXIMUM_THREADS", "XPNET_BACKEND", "JAX_ENABLE_X64", "CUPY_TF32",
@@ -54,27 +54,27 @@ _CLEARED = (
 
 
 class BenchmarkError(Exception):
-    """Why there is nothing to report."""
+    """A benchmark without a valid result."""
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """One who is timed.
+    """A participant of a benchmark.
 
     Attributes
     ----------
     name
-        As the tables call it.
+        Name in tables.
     command
         A program that prints its `Run` as JSON, in its last line.
     environment
-        What is set for it, besides what the user has set; no variable of threads is passed on.
+        Additional environment variables; thread settings of the user are not passed on.
     group
-        Those of a group must learn the same as its first; ``""`` for one that learns nothing.
+        All of a group must train to the same results as its first; ``""`` if it does not train.
     loss_tolerance
-        By how much of themselves its first losses may be off.
+        Relative tolerance of the first losses.
     beside
-        A program to run meanwhile, as a disturbance.
+        A program to run at the same time, as a disturbance.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Entrant:
 
 
 def check_installed(peers: Sequence[str]) -> None:
-    """Raise a BenchmarkError that names the first missing peer, and says how to install it."""
+    """Raise a BenchmarkError that names the first missing peer and its installation."""
     for name in peers:
         if importlib.util.find_spec(name) is None:
             others = " ".join(["--peers", *(other for other in peers if other != name)])
@@ -100,15 +100,15 @@ def check_installed(peers: Sequence[str]) -> None:
 
 
 def in_a_process(entrant: Entrant, limit: float | None = None) -> Run:
-    """One measurement.
+    """Run one measurement.
 
     Raises
     ------
     BenchmarkError
-        With the last of what it wrote to its standard error, or that it took longer than `limit` seconds.
+        With the end of its standard error, or if it took longer than `limit` seconds.
     """
     kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-    paths = [str(HERE.parent), *filter(None, [kept.get("PYTHONPATH")])]  # this checkout's xpnet, installed or not
+    paths = [str(HERE.parent), *filter(None, [kept.get("PYTHONPATH")])]  # xpnet of this checkout
     environment = kept | {"PYTHONPATH": os.pathsep.join(paths)} | dict(entrant.environment)
     with contextlib.ExitStack() as processes:
         disturbance = processes.enter_context(_started(entrant.beside, environment)) if entrant.beside else None
@@ -127,7 +127,7 @@ def in_a_process(entrant: Entrant, limit: float | None = None) -> Run:
 
 @contextlib.contextmanager
 def _started(command: Sequence[str], environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[str]]":
-    """A process, in a group of its own: at the end it is killed with all that it began, such as a compiler."""
+    """A process in its own group, which is killed at the end with its children, such as compilers."""
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -139,21 +139,9 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> "Iterato
 
 
 def take_turns(entrants: Sequence[Entrant], rounds: int, done: Callable[[Entrant], None] = lambda _: None) -> Runs:
-    """Each entrant once a round, in order, so that a machine that slows down slows all; each round is checked.
+    """Measure each entrant once per round, so that a machine that slows down affects all; each round is checked.
 
-    Parameters
-    ----------
-    entrants
-        With names of their own.
-    rounds
-        How often each is measured.
-    done
-        Called after each measurement.
-
-    Returns
-    -------
-    dict
-        By the entrants' names, a `Run` a round.
+    Returns the runs by name of the entrant; `done` is called after each measurement.
     """
     runs: Runs = {entrant.name: [] for entrant in entrants}
     for _ in range(rounds):
@@ -164,17 +152,17 @@ def take_turns(entrants: Sequence[Entrant], rounds: int, done: Callable[[Entrant
     return runs
 
 
-# --- what the runs come to ------------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------------------------
 
-ACCURACY, LOOSE_ACCURACY = 0.005, 0.01  # by how much test accuracies may differ: after the same steps, after others
-LEARNED = 1000  # steps, after which a network that began with other weights must have come as far
+ACCURACY, LOOSE_ACCURACY = 0.005, 0.01  # tolerances of test accuracies after the same steps, after other steps
+LEARNED = 1000  # steps, after which a network with other first weights must have the same accuracy
 
 
 def check_agreement(entrants: Sequence[Entrant], round_: Mapping[str, Run]) -> None:
-    """Raise a BenchmarkError unless all of a group learned the same: times of different trainings say nothing.
+    """Raise a BenchmarkError unless all of a group trained to the same results.
 
-    First losses must agree, and test accuracies to 0.005. One that has no ``losses`` began with weights of its own, and
-    its accuracy alone is compared, to 0.01, where there were enough ``steps`` for the beginning to be forgotten.
+    First losses must agree, and test accuracies to 0.005. A run without ``losses`` has other first weights; only its
+    accuracy is compared, to 0.01, after at least 1,000 ``steps``.
     """
     references: dict[str, tuple[str, Run]] = {}
     for entrant in entrants:
@@ -204,7 +192,7 @@ def _check_losses(who: str, losses: Sequence[float], expected: Sequence[float], 
 
 
 def figures(seconds: Sequence[float]) -> dict[str, Any]:
-    """All times, the shortest, the median and the longest."""
+    """All times, and their minimum, median and maximum."""
     return {
         "seconds": list(seconds),
         "min_seconds": min(seconds),
@@ -214,6 +202,6 @@ def figures(seconds: Sequence[float]) -> dict[str, Any]:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, list[float]]:
-    """Of the medians, and round by round."""
+    """The ratio of the medians, and the ratios of each round."""
     of_medians = statistics.median(ours) / statistics.median(theirs)
     return of_medians, [a / b for a, b in zip(ours, theirs, strict=True)]

@@ -18,12 +18,12 @@ Step = Callable[[Any], Any]  # given the indices of a minibatch; returns its los
 
 
 def torch_loop(job: Job, mode: str = "eager", device: str = "cpu") -> Run:
-    """Train as one writes it in PyTorch, the data being at hand as floats, the losses fetched once an epoch.
+    """Train as usual in PyTorch; the data are on the device as floats, the losses are fetched once per epoch.
 
     Parameters
     ----------
     job
-        What to learn.
+        The training job.
     mode
         ``"eager"``; ``"compile"``, forward, loss and optimizer compiled with ``mode="reduce-overhead"``; ``"graph"``,
         the whole step as one CUDA graph.
@@ -65,7 +65,7 @@ def torch_loop(job: Job, mode: str = "eager", device: str = "cpu") -> Run:
         right = (model.layers(x_test).argmax(dim=1) == t_test).sum().item()
     return {
         "seconds": seconds,
-        "losses": None if job.dropout else losses[:FIRST],  # what it drops is drawn by PyTorch
+        "losses": None if job.dropout else losses[:FIRST],  # PyTorch draws its own dropout masks
         "test_accuracy": right / len(t_test),
         "versions": {"torch": torch.__version__},
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -73,7 +73,7 @@ def torch_loop(job: Job, mode: str = "eager", device: str = "cpu") -> Run:
 
 
 def _model(job: Job, x: Any, t: Any) -> Any:
-    """The network with its data as buffers, which a compiled step reads where they are; given indices, the loss."""
+    """A module that computes the loss of a minibatch from its indices, with the data as buffers."""
     torch: Any = import_module("torch")
     nn: Any = torch.nn
     module: Any = nn.Module
@@ -99,7 +99,7 @@ def _sequential(
     batch_norm: bool = False,
     dropout: float = 0.0,
 ) -> Any:
-    """Linear layers of these weights (inputs, outputs) and biases, and what follows each hidden one."""
+    """Linear layers with these weights (inputs, outputs) and biases, and the layers after each hidden one."""
     nn: Any = import_module("torch").nn
     layers: list[Any] = []
     *hidden, last = [_linear(W, b) for W, b in weights]
@@ -120,7 +120,7 @@ def _linear(W: np.ndarray, b: np.ndarray) -> Any:
 
 
 def _eager(model: Any, optimizer: Any, _batch: int) -> Step:
-    layers, loss_of, x, t = model.layers, model.loss_of, model.x, model.t  # none is looked up in the module each step
+    layers, loss_of, x, t = model.layers, model.loss_of, model.x, model.t  # looked up once, not in each step
 
     def step(indices: Any) -> Any:
         optimizer.zero_grad()
@@ -144,13 +144,13 @@ def _compiled(model: Any, optimizer: Any, _batch: int) -> Step:
         loss = loss_of(indices)
         loss.backward()
         update()
-        return loss.detach().clone()  # the next step will write over it
+        return loss.detach().clone()  # the next step overwrites it
 
     return step
 
 
 def _graph(model: Any, optimizer: Any, batch: int) -> Step:
-    """As PyTorch's notes on CUDA graphs have it: warm up on a stream aside, capture, replay."""
+    """As in PyTorch's notes on CUDA graphs: warm up on another stream, capture, replay."""
     torch: Any = import_module("torch")
 
     eager = _eager(model, optimizer, batch)
@@ -171,7 +171,7 @@ def _graph(model: Any, optimizer: Any, batch: int) -> Step:
     def step(chosen: Any) -> Any:
         indices.copy_(chosen)
         graph.replay()
-        return loss.detach().clone()  # the next replay will write over it
+        return loss.detach().clone()  # the next replay overwrites it
 
     return step
 

@@ -7,10 +7,10 @@ import time
 import warnings
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from convolution_peers import numpy_versions, peak_bytes
 from job import FIRST, WARM_UP, Job
 from taking_turns import Run
 
@@ -39,7 +39,7 @@ Samples = tuple[Any, Any]  # inputs and labels
 
 
 def xpnet_loop(job: Job, capture: str | bool = "auto", backend: str = "numpy", fused: bool | None = None) -> Run:
-    """Train with the Trainer, on the pixels as bytes; the seconds are those of its history, evaluations left out."""
+    """Train with the Trainer on pixels as bytes; the seconds are those of its history, without evaluations."""
     train, test = job.data()
     how: dict[str, Any] = {"capture": capture, "backend": backend, "fused": fused}
     _trained(job, train, iterations=WARM_UP, **how)
@@ -48,9 +48,9 @@ def xpnet_loop(job: Job, capture: str | bool = "auto", backend: str = "numpy", f
 
 
 def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run:
-    """The recorded steps of the same training and nothing else: the order is there, nothing is evaluated or looked at.
+    """Only the captured steps of the same training, with a given order and without evaluations.
 
-    What it takes less than the training is what the Trainer does for each epoch, and the recording.
+    The difference to the training is the work of the Trainer per epoch, and the capture.
     """
     train, test = job.data()
     trainer = _made(job, train, capture=True, backend=backend, fused=fused)
@@ -71,20 +71,20 @@ def launches(job: Job, backend: str = "numpy", fused: bool | None = None) -> Run
 
 
 def training(job: Job, evaluated: int | None = None) -> Run:
-    """All that a user's training does, both sets evaluated once an epoch: on `evaluated` samples, or None for all.
+    """A complete training, with both sets evaluated once per epoch on `evaluated` samples (None for all).
 
-    Gives ``evaluation_seconds`` and the ``peak_bytes`` of the process as well.
+    Also returns ``evaluation_seconds`` and the ``peak_bytes`` of the process.
     """
     train, test = job.data()
     trainer = _trained(job, train, test=test, evaluated=evaluated)
-    measured = {"evaluation_seconds": trainer.history.evaluation_seconds, "peak_bytes": _peak_bytes()}
+    measured = {"evaluation_seconds": trainer.history.evaluation_seconds, "peak_bytes": peak_bytes()}
     return _run_of(trainer) | measured | {"test_accuracy": trainer.network.accuracy(*test)}
 
 
 def _trained(job: Job, train: Samples, **how: Any) -> Trainer:
     trainer = _made(job, train, **how)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a step that cannot be recorded is made plain, with a warning
+        warnings.simplefilter("error")  # a step that cannot be captured causes a warning
         trainer.train()
     return trainer
 
@@ -108,7 +108,7 @@ def _made(
 
 
 def trainer_of(network: Network, job: Job, train: Samples, test: Samples = (None, None), **options: Any) -> Trainer:
-    """What trains a network as the job says, but for `options` of the Trainer's."""
+    """The Trainer of a job, with other `options` of the Trainer."""
     of_job = {
         "mini_batch_size": job.batch, "optimizer": job.optimizer, "optimizer_param": {"lr": job.lr},
         "iterations": job.iterations, "seed": job.seed, "verbose": False,
@@ -117,7 +117,7 @@ def trainer_of(network: Network, job: Job, train: Samples, test: Samples = (None
 
 
 def _fuse(trainer: Trainer, fused: bool) -> None:
-    """Let the steps be fused or not, whatever the trainer would choose: to see what fusion saves, captured or plain."""
+    """Fuse the steps or not, to see what fusion saves, captured or plain."""
     parts = (trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train)
     trainer.__dict__["step"] = partial(TrainingStep, *parts, fused=fused)
 
@@ -136,26 +136,11 @@ def _run_of(trainer: Trainer) -> Run:
 
 
 def _versions() -> dict[str, str]:
-    from threadpoolctl import threadpool_info
-
-    blas = [of for of in threadpool_info() if of["user_api"] == "blas"]
-    names = ", ".join(f"{of['internal_api']} {of['version']} ({of.get('architecture')})" for of in blas)
-    return {"xpnet": xpnet.__version__, "numpy": np.__version__, "numpy's BLAS": names or "unknown"}
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has had; what a parent had is not counted, where Linux tells them apart."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = (line.split() for line in status.read_text(encoding="ascii").splitlines())
-        return next(1024 * int(words[1]) for words in lines if words[0] == "VmHWM:")
-    from xpnet.bench.device import peak_memory  # here, so that it does not count itself
-
-    return peak_memory(None, "CPU") or 0
+    return {"xpnet": xpnet.__version__} | numpy_versions()
 
 
 def equal_weights(job: Job, backend: str, fused: bool | None = None) -> Run:
-    """Train twice, captured and plain: how many weights ``differ`` in any bit."""
+    """Train twice, captured and plain; returns how many weights ``differ`` in any bit."""
     train, _ = job.data()
 
     captured, plain = (
@@ -165,7 +150,7 @@ def equal_weights(job: Job, backend: str, fused: bool | None = None) -> Run:
 
 
 def weights_that_differ(a: Network, b: Network) -> int:
-    """How many float32 weights of two networks of one form differ in any bit."""
+    """The number of float32 weights of two networks that differ in any bit."""
     bits = (
         np.concatenate([to_numpy(w).ravel() for w in network.params.values()]).view(np.uint32) for network in (a, b)
     )
@@ -173,12 +158,12 @@ def weights_that_differ(a: Network, b: Network) -> int:
 
 
 def device(_: Job, backend: str) -> Run:
-    """What a backend computes on, in words; an error where it cannot."""
+    """The device of a backend; an error if it is not available."""
     return {"device": get_backend(backend).describe_device()}
 
 
 def dropout_mask(job: Job) -> Run:
-    """Make the mask of a dropout of this batch and width again and again, the bits and the product with 0 or 2."""
+    """Repeatedly make the mask of a dropout of this batch and width, and apply it."""
     layer = Dropout(job.dropout, seed=job.seed)
     layer.train = True
     x = np.ones((job.batch, job.sizes[0]), dtype=np.float32)
@@ -189,13 +174,13 @@ def dropout_mask(job: Job) -> Run:
     return {"seconds": time.perf_counter() - begun, "versions": _versions()}
 
 
-# --- its matrix products alone --------------------------------------------------------------------------------------
+# --- matrix products only -------------------------------------------------------------------------------------------
 
 
 def products(job: Job, backend: str = "numpy") -> Run:
-    """The matrix products of the steps and nothing else, each written into memory that is there already.
+    """Only the matrix products of the steps, each written into existing memory.
 
-    Of a layer of D inputs and H outputs: forward x @ W, backward x.T @ dout, and but for the first dout @ W.T.
+    For a layer of D inputs and H outputs: x @ W, x.T @ dout, and except for the first layer dout @ W.T.
     """
     network = job.network(backend)
     anchor, xp = network.state.like, get_array_module(network.state.like)

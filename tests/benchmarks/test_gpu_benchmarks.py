@@ -264,7 +264,7 @@ def test_what_a_benchmark_has_not_measured_or_met_is_told(tmp_path):
     assert found() == {"not met": {"a step": 31.0}}
     with pytest.raises(BenchmarkError, match="it took longer"):
         found(errors={"JAX scan": "it took longer"})
-    with pytest.raises(BenchmarkError, match="2 for want of time"):
+    with pytest.raises(BenchmarkError, match="2 for lack of time"):
         found(unmeasured=2)
 
 
