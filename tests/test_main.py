@@ -1,9 +1,11 @@
 """python -m xpnet: what it prints, with CuPy absent, broken, doubled, and answering (a stand-in for it, here)."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -237,3 +239,18 @@ def test_a_gpu_is_described_by_name_memory_and_capability():
     runtime = SimpleNamespace(getDeviceProperties={1: properties}.__getitem__)
     cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
     assert command_line._describe_gpu(cupy, 1) == "Small, 1.5 GiB, compute capability 7.5"
+
+
+def test_the_command_goes_by_its_name(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/xpnet"])
+    assert command_line.command() == 0
+    assert capsys.readouterr().out.startswith("usage: xpnet ")
+    monkeypatch.setattr(sys, "argv", ["/xpnet/__main__.py"])
+    assert command_line.command() == 0
+    assert capsys.readouterr().out.startswith("usage: python -m xpnet ")
+
+
+def test_the_command_is_installed_by_the_package():
+    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["xpnet"].partition(":")
+    assert getattr(importlib.import_module(module), function) is command_line.command

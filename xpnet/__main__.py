@@ -34,7 +34,8 @@ def command() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, by default from ``sys.argv``, and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m xpnet", description=xpnet.__doc__)
+    name = "xpnet" if Path(sys.argv[0]).stem == "xpnet" else "python -m xpnet"
+    parser = argparse.ArgumentParser(prog=name, description=xpnet.__doc__)
     parser.add_argument("--version", action="version", version=f"xpnet {xpnet.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     about_info = "what is installed, which devices answer, and the backend that would be chosen"

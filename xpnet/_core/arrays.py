@@ -22,10 +22,7 @@ _NUMBERS = frozenset(["bool", *(f"{kind}{size}" for kind, sizes in _SIZES.items(
 def get_array_module(x: Array, *others: Array) -> Any:
     """The array module of `x`: numpy, xpnet's namespace over cupy, or another library.
 
-    Raises
-    ------
-    ArrayMixError
-        If `others` belong to another library, or `x` is no plain array: see `check_plain`.
+    Raises an ArrayMixError if `others` belong to another library, or `x` is no plain array (see `check_plain`).
 
     Examples
     --------
@@ -60,12 +57,8 @@ def check_plain(x: Any, name: str = "x") -> None:
     """Raise for subclasses of NumPy's arrays and for anything but arrays; `name` is used in the message.
 
     The operators of a subclass may differ: ``*`` of ``numpy.matrix`` is a matrix product, sums of masked arrays leave
-    out elements. Memory maps behave like plain arrays and are accepted.
-
-    Raises
-    ------
-    ArrayMixError
-        The message has a conversion to a plain array.
+    out elements. Memory maps behave like plain arrays and are accepted. The ArrayMixError has a conversion to a plain
+    array.
     """
     if type(x) in _array_modules or isinstance(x, np.memmap | np.generic):
         return
@@ -137,12 +130,7 @@ def dtype_name(x: Array) -> str:
 
 
 def named_dtype(dtype: Any) -> str:
-    """Name of a numeric dtype given as a name, a code, a type, or a dtype of any library.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such dtype.
+    """Name of a numeric dtype given as a name, a code, a type, or a dtype of any library; else an ArgumentError.
 
     Examples
     --------
@@ -211,21 +199,9 @@ def creation_device(like: Array) -> dict[str, Any]:
 
 
 def sliding_windows(x: Array, size: tuple[int, int], stride: tuple[int, int]) -> Array:
-    """The windows of images: (C, H, W, N) as (C, FH, FW, OH, OW, N).
+    """The windows of images: (C, H, W, N) as (C, FH, FW, OH, OW, N); a read-only view on NumPy and CuPy, else a copy.
 
-    Parameters
-    ----------
-    x
-        Images, (C, H, W, N).
-    size
-        FH and FW, at most H and W.
-    stride
-        Vertical and horizontal distance of windows.
-
-    Returns
-    -------
-    Array
-        A read-only view of `x` on NumPy and CuPy, else a copy.
+    `size` is FH and FW, at most H and W; `stride` is the vertical and horizontal distance of windows.
     """
     xp = get_array_module(x)
     (fh, fw), (down, right) = size, stride

@@ -136,13 +136,7 @@ def installed_cupy_wheels() -> list[str]:
 
 
 def load_cupy() -> CupyNamespace:
-    """The namespace over CuPy.
-
-    Raises
-    ------
-    BackendError
-        If CuPy is not installed, is broken, is installed twice, or no device answers.
-    """
+    """The namespace over CuPy; a BackendError if it is not installed, broken, installed twice, or no device answers."""
     wheels = installed_cupy_wheels()
     names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
     two = (

@@ -68,10 +68,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write `content` to `path` atomically, and return the path; see `whole_file`.
 
-    Raises
-    ------
-    WriteError
-        If it cannot be written. An older file is then unchanged.
+    Raises a WriteError if it cannot be written. An older file is then unchanged.
     """
     target = check_path("path", path)
     try:

@@ -52,7 +52,6 @@ class _OneThread:
         self._before: list[tuple[Any, int]] = []
 
     def begin(self) -> None:
-        """Set the limit if this is the first user."""
         with self._lock:
             if not self._users:
                 counts = [(library, library.get_num_threads(), least) for library, least in _libraries()]
@@ -62,7 +61,6 @@ class _OneThread:
             self._users += 1
 
     def end(self) -> None:
-        """Restore the numbers of threads if this is the last user."""
         with self._lock:
             self._users -= 1
             if not self._users:

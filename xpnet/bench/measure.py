@@ -21,7 +21,7 @@ from xpnet.bench.candidate import Candidate, DisagreementError
 from xpnet.bench.process import FailedError, Process
 from xpnet.bench.report import Peak, Report, Row
 from xpnet.bench.work import NETWORKS, Case, XpnetWorker, device_kind
-from xpnet.errors import ArgumentError, BackendError, XpnetError
+from xpnet.errors import ArgumentError, XpnetError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -111,7 +111,7 @@ def run(
         if options.budget is not None and clock() - begun >= options.budget:
             raise OutOfTimeError
 
-    names = dict.fromkeys(options.backends or _usable_backends())
+    names = dict.fromkeys(options.backends or ("numpy", get_backend("auto").name))
     candidates = list({of.name: of for of in map(_backend_candidate, names)}.values())
     candidates += [rival for kind in sorted({of.device_kind for of in candidates}) for rival in rivals(kind)]
     versions = {"python": platform.python_version(), "xpnet": xpnet.__version__, "numpy": np.__version__}
@@ -140,14 +140,6 @@ def run(
     report.rows = [row for row in report.rows if row.error or any(of.seconds for of in row.timings.values())]
     report.seconds = clock() - begun
     return report
-
-
-def _usable_backends() -> list[str]:
-    try:
-        get_backend("cupy")
-    except BackendError:
-        return ["numpy"]
-    return ["numpy", "cupy"]
 
 
 def _backend_candidate(name: str) -> Candidate:

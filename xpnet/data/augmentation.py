@@ -132,12 +132,10 @@ def rotate(x: Array, degrees: Any, *, image_shape: tuple[int, ...] | None = None
 
     Parameters
     ----------
-    x
-        Images: (N, C, H, W), (N, H, W) or (N, H*W), uint8 or floats.
     degrees
         One number, or one per image, (N,). Quarter turns are exact, others are interpolated (bilinear).
-    image_shape
-        Height and width, or channels, height and width, of flattened images; None for squares.
+    x, image_shape
+        See `shift`.
 
     Examples
     --------

@@ -19,10 +19,7 @@ from xpnet._core.files import check_path, open_regular
 from xpnet.errors import ArgumentError, DataError
 from xpnet.functions import one_hot
 
-__all__ = [
-    "Dataset", "check_switches", "describe_folder", "find_idx_files", "idx_sha256", "list_folder", "load_idx",
-    "read_idx", "read_idx_file", "transform",
-]  # fmt: skip
+__all__ = ["load_idx", "read_idx"]
 
 Images: TypeAlias = NDArray[Any]
 Labels: TypeAlias = NDArray[Any]

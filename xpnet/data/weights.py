@@ -23,7 +23,7 @@ from xpnet.data._formats import (
 from xpnet.data._pickle import read_pickled_arrays
 from xpnet.errors import DamagedFileError, DataError
 
-__all__ = ["content_sha256", "load_expected_weights", "load_weights", "read_arrays", "save_weights"]
+__all__ = ["load_weights"]
 
 _MAX_BYTES = 2**26  # nineteen times the book's largest file
 

@@ -1,7 +1,8 @@
 """Plots of images, convolutional networks, learning curves, searches, distributions and paths.
 
-Each function takes plain sequences, arrays of any backend, or a network, and returns the figure. With a ``path`` it
-writes a file, without one the figure is pyplot's, shown by ``plt.show()``. matplotlib is imported by the first plot.
+Each function takes plain sequences, arrays of any backend, or a network, and returns the figure. `title` is written
+above it. With a `path` the figure is written to a file, without one it is pyplot's, shown by ``plt.show()``. matplotlib
+is imported by the first plot.
 """
 
 from xpnet.plotting.convolution import plot_activations, plot_filters

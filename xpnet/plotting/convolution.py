@@ -53,8 +53,6 @@ def plot_filters(
         Maximum number of filters.
     columns
         Filters per row; None for a square.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     limit = check_count("limit", limit)
     sides = {"before training" if after is not None else "": _filters("before", before)}
@@ -175,8 +173,6 @@ def plot_activations(
         Names of the classes; by default their numbers.
     channels
         Maximum number of maps per layer.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     rows, outputs = _activations(network, x, check_count("channels", channels))
     columns = max(_MIN_COLUMNS, *(len(row.pictures) for row in rows))

@@ -176,8 +176,6 @@ def plot_runs(
         Names of the curves to draw dashed, such as ``["test"]``.
     xlabel, ylabel, ylim
         Override the defaults of `quantity`; None in `ylim` for automatic limits.
-    title, path
-        See `plot_learning_curves`.
     """
     _check_runs({"": runs}, quantity, x, dashed)
     figure = new_figure(path, figsize=(8, 4.8), layout="constrained")

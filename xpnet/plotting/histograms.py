@@ -43,8 +43,6 @@ def plot_histograms(
         Labels of the axes.
     ylim
         Vertical limits; None for automatic limits of each row.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     bins = check_count("bins", bins)
     low, high = range

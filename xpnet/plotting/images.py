@@ -57,8 +57,6 @@ def plot_images(
         Text above each image, such as its label.
     columns
         Images per row.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     pictures = _as_pictures(images)
     if not len(pictures):
@@ -96,8 +94,6 @@ def plot_scores(
         Class of the image, if known.
     name
         Name of the scores: ``"score"``, ``"probability"``.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     figure = new_figure(path, figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
@@ -161,8 +157,6 @@ def plot_confusion_grid(
         True and predicted class indices, shape (N,).
     classes
         Number of classes; None for those that occur.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
 
     Raises
     ------
@@ -262,8 +256,6 @@ def plot_misclassified(
         Images per row.
     class_names
         Names of the classes; by default their numbers.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
 
     Raises
     ------

@@ -46,8 +46,6 @@ def plot_paths(
         Point to mark with a cross.
     columns
         Panels per row.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     points = {name: np.asarray(way, dtype=float) for name, way in paths.items()}
     if not points:

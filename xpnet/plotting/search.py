@@ -44,8 +44,6 @@ def plot_search(
         Label of the scores.
     columns
         Maximum number of panels per row.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     score = np.asarray(scores, dtype=float)
     for name, values in parameters.items():
@@ -98,8 +96,6 @@ def plot_search_curves(
         Texts below ``"Best-1"``, ``"Best-2"``, ..., such as the trials' parameters.
     columns
         Panels per row.
-    title, path
-        See `xpnet.plotting.plot_learning_curves`.
     """
     if not curves:
         raise ArgumentError("There is nothing to draw: no trial was given.")

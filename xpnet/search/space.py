@@ -36,7 +36,15 @@ class Uniform:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        _check_bounds(self)
+        bounds = (self.low, self.high)
+        try:
+            wrong = not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1])
+        except TypeError:
+            wrong = True
+        if wrong:
+            raise ArgumentError(f"{self} must have two finite numbers as bounds, low < high.")
+        if self.whole and any(bound != int(bound) for bound in bounds):
+            raise ArgumentError(f"{self} draws whole numbers, so that its bounds must be whole numbers too.")
 
     def draw(self, rng: "np.random.Generator") -> float:
         """Draw a float, or an int if `whole`."""
@@ -45,24 +53,14 @@ class Uniform:
         return float(rng.uniform(self.low, self.high))
 
 
-@dataclass(frozen=True)
-class LogUniform:
+class LogUniform(Uniform):
     """Uniform distribution of logarithms, the course's ``10 ** uniform(-6, -2)``.
 
-    Parameters
-    ----------
-    low, high
-        Bounds, not exponents, 0 < low < high: ``LogUniform(1e-6, 1e-2)``.
-    whole
-        Whether to draw whole numbers, including both bounds.
+    Its bounds, 0 < low < high, are not exponents: ``LogUniform(1e-6, 1e-2)``.
     """
 
-    low: float
-    high: float
-    whole: bool = False
-
     def __post_init__(self) -> None:
-        _check_bounds(self)
+        super().__post_init__()
         if self.low <= 0:
             raise ArgumentError(f"{self} has no logarithm: low must be above 0. Give the bounds and not the exponents.")
 
@@ -115,15 +113,3 @@ def check_space(space: Mapping[str, Distribution]) -> None:
                 f"{name} must be a Uniform, LogUniform or Choice, or have a method draw(rng), got {distribution!r}."
                 f"{code}"
             )
-
-
-def _check_bounds(distribution: Uniform | LogUniform) -> None:
-    bounds = (distribution.low, distribution.high)
-    try:
-        wrong = not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1])
-    except TypeError:
-        wrong = True
-    if wrong:
-        raise ArgumentError(f"{distribution} must have two finite numbers as bounds, low < high.")
-    if distribution.whole and any(bound != int(bound) for bound in bounds):
-        raise ArgumentError(f"{distribution} draws whole numbers, so that its bounds must be whole numbers too.")
