@@ -312,7 +312,7 @@ def test_fused_steps_of_the_launches_alone_are_fused():
     for made in (trainer, plain):
         step = made.step()
         with count_operations() as counts:
-            step(made.network.backend.xp.arange(20))
+            step.run(made.network.backend.xp.arange(20))
         counted.append(counts.launches.total())
     assert counted[0] < counted[1]
     assert np.isfinite(counted).all()
