@@ -17,7 +17,7 @@ def test_as_many_steps_are_made_as_are_asked_for():
     worker.train(70)  # more than twice as many as there are minibatches
     step = by_hand.trainer.runner.step()
     for i in range(70):
-        step(work.order[i % len(work.order)])
+        step.run(work.order[i % len(work.order)])
     assert {name: w.tobytes() for name, w in worker.weights().items()} == {
         name: w.tobytes() for name, w in by_hand.weights().items()
     }

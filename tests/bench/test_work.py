@@ -27,7 +27,7 @@ def test_the_formula_counts_the_matrix_products_that_are_made(monkeypatch, netwo
     worker.predict(1)
     assert sum(made) == case.inference_cost().flops
     made.clear()
-    worker.trainer.runner.step()(worker.trainer.t_train[:5] % 2)
+    worker.trainer.runner.step().run(worker.trainer.t_train[:5] % 2)
     assert sum(made) == case.training_cost().flops
 
 
