@@ -119,7 +119,7 @@ def trainer_of(network: Network, job: Job, train: Samples, test: Samples = (None
 def _fuse(trainer: Trainer, fused: bool) -> None:
     """Fuse the steps or not, to see what fusion saves, captured or plain."""
     parts = (trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train)
-    trainer.__dict__["step"] = partial(TrainingStep, *parts, fused=fused)
+    vars(trainer.runner)["step"] = partial(TrainingStep, *parts, fused=fused)
 
 
 def _beside(network: Network, data: Samples) -> tuple[Array, Array]:

@@ -310,7 +310,7 @@ def test_fused_steps_of_the_launches_alone_are_fused():
     plain = xpnet_runs._made(TINY, TINY.data()[0], fused=False, backend=COUNTING)
     counted = []
     for made in (trainer, plain):
-        step = made.step()
+        step = made.runner.step()
         with count_operations() as counts:
             step.run(made.network.backend.xp.arange(20))
         counted.append(counts.launches.total())

@@ -19,5 +19,5 @@ def near(lr, weight_decay):
 
 def history(*val_acc, **options):
     return History(
-        iterations=[4 * i for i in range(len(val_acc))], iterations_per_epoch=4, val_acc=[*val_acc], **options
+        evaluated_at=[4 * i for i in range(len(val_acc))], iterations_per_epoch=4, val_acc=[*val_acc], **options
     )
