@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpnet import Affine, numerical_gradient, to_numpy
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet.errors import ArgumentError, ArrayMixError, ShapeError
 
 
 def test_by_hand(be):
@@ -54,6 +54,11 @@ def test_without_an_input_gradient_only_the_parameters_have_one():
 def test_parameters_that_do_not_fit(W, b):
     with pytest.raises(ShapeError, match=r"Affine expects weights W of shape \(D, H\) and biases b of shape \(H,\)"):
         Affine(np.zeros(W), np.zeros(b))
+
+
+def test_sizes_in_place_of_arrays():
+    with pytest.raises(ArrayMixError, match=r"Affine.W must be an array, got 1000. To create .* use `Affine.create`"):
+        Affine(1000, 50)
 
 
 def test_it_is_created_from_its_sizes(be):

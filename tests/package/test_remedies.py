@@ -356,6 +356,12 @@ ADVICE = [
         lambda n: n.result["W1"].shape == (4, 5),
     ),
     (
+        "To create a layer from its sizes use",
+        {},
+        lambda n: Affine(4, 3),
+        lambda n: n.result(4, 3),
+    ),
+    (
         "Make images of them with",
         {"x": X.reshape(6, 4), "height": 2, "width": 2},
         lambda n: Convolution(np.ones((2, 1, 2, 2)), np.zeros(2)).forward(n.x),

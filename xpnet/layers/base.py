@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from xpnet._core.arrays import Array, copied, get_array_module
 from xpnet._core.checks import call_of, check_flag, check_form, check_given_shape, check_parameter
 from xpnet._core.settings import Setting
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, ArrayMixError
 
 _NOWHERE: Mapping[str, Array] = {}
 _METHODS = "forward", "backward", "compute_loss"  # the last one of loss layers
@@ -34,6 +34,11 @@ class Parameter:
         name, view = f"{type(layer).__name__}.{self.name}", layer._buffer_views.get(self.name)
         if layer._in_network and current is not None:
             check_form(name, value, current)
+        if isinstance(value, int | float) and hasattr(layer, "create"):
+            raise ArrayMixError(
+                f"{name} must be an array, got {value!r}. To create a layer from its sizes use "
+                f"`{type(layer).__name__}.create`."
+            )
         if view is None:
             layer.__dict__[self.name] = check_parameter(name, value)
         else:

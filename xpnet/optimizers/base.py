@@ -256,9 +256,7 @@ class Optimizer(ABC):
         row = self.step_scalars(self.iter, 1)[0].tolist() if step_scalars is None else step_scalars
         if self.weight_decay:
             *row, decay = row
-        if step_scalars is None and not isinstance(
-            params, Flat
-        ):  # the buffers of a network were checked by the network
+        if step_scalars is None and not isinstance(params, Flat):  # a network checks its own buffers
             self._check_arrays(params, grads)
         self.prepare(params)
         if self.max_norm is not None:
