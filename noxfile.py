@@ -92,7 +92,7 @@ def nvrtc(session: nox.Session) -> None:
     session.run(
         "pytest",
         "tests/gpu/test_nvrtc.py",
-        "tests/engine/kernels/test_kernels.py",
+        "tests/engine/kernels",
         *rest,
         env={"XPNET_NEEDS_NVRTC": "1"},
     )

@@ -582,7 +582,7 @@ ADVICE = [
         lambda n: quiet(lambda: train(masked_layer("xp.where(mask, a, b)"), *larger(), capture=n.capture)),
     ),
     (
-        "multiply by the mask, or use",
+        "Multiply by the mask, or use",
         {"xp": np, "mask": X > 0, "a": X, "b": X},
         lambda n: train(masked_layer(), capture=True),
         lambda n: train(masked_layer(n.codes[0]), capture=True),

@@ -231,14 +231,17 @@ class RecordingTracer(Tracer):
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Refuse: a replay does not return to the host."""
         if name == "boolean mask":
-            raise CaptureError("a boolean mask as an index; multiply by the mask, or use `xp.where(mask, a, b)`")
-        raise CaptureError(f"{name}() of an array, which a GPU would have to be waited for")
+            raise CaptureError(
+                "A boolean mask as an index gives an array whose size depends on values. Multiply by the mask, or use "
+                "`xp.where(mask, a, b)`."
+            )
+        raise CaptureError(f"{name}() of an array needs its values on the host, and a replay does not return there.")
 
     def refuse(self, array: np.ndarray) -> Exception:
         """The error for an array that was not computed from recorded ones."""
         return CaptureError(
-            f"an array that the step makes by itself (shape {array.shape}, {array.dtype}), as a random one would be: "
-            "replayed, it would be the same each time"
+            f"An array that the step makes by itself (shape {array.shape}, {array.dtype}), such as a random one, would "
+            "be the same in each replay."
         )
 
 
@@ -259,7 +262,7 @@ class RecordedArray(TracedArray, tracer=RecordingTracer()):
             raise AttributeError(name)
         if name in _METHODS:
             return partial(getattr(self.tracer, name), self)
-        raise CaptureError(f"the method {name}() of an array")
+        raise CaptureError(f"The method {name}() of an array is unknown to the recording.")
 
 
 def buffer_of(array: np.ndarray) -> Any:

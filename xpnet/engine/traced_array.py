@@ -44,7 +44,7 @@ class Tracer(ABC):
 
     def __getattr__(self, name: str) -> Any:
         if name in self.refused:
-            raise CaptureError(f"xp.{name}")
+            raise CaptureError(f"xp.{name} gives something else each time, or an array whose size depends on values.")
         function = getattr(np.lib.stride_tricks if name == "sliding_window_view" else np, name)
         if not callable(function) or isinstance(function, type) or name in ("isdtype", "result_type", "finfo"):
             return function
