@@ -1,7 +1,9 @@
 """The checks of the project, each in its own environment: ``nox -s tests``, ``nox --list``."""
 
 import os
+import platform
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -98,14 +100,34 @@ def nvrtc(session: nox.Session) -> None:
     )
 
 
-@nox.session(default=False)
-def cupy_on_cpu(session: nox.Session) -> None:
-    """Run the whole suite on CuPy's own code without a GPU, on a substitute for CUDA with kernels compiled by g++."""
-    # Only the headers of CUDA: those of its runtime, and the ones they include, from the compiler's package.
+def install_cupy_on_cpu(session: nox.Session) -> None:
+    """Install CuPy, and build the substitute for CUDA below it; skip the session where it cannot be built."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        session.skip("CuPy on a CPU needs Linux on x86-64.")
+    if missing := [tool for tool in ("g++", "nm") if not shutil.which(tool)]:
+        session.skip(f"CuPy on a CPU needs {' and '.join(missing)}: `apt-get install g++ binutils`.")
+    # Only the headers of CUDA: the runtime's, and those they include, which come with the compiler's package.
     headers = ("nvidia-cuda-runtime-cu12==12.9.*", "nvidia-cuda-nvcc-cu12==12.9.*")
     session.install("-e", ".[plot]", *group("tests"), "cupy-cuda12x==14.2.0", *headers, "Cython>=3.2,<3.3")
     session.run("python", "tests/gpu/cupy_on_cpu/build.py")
+
+
+@nox.session(default=False)
+def cupy_on_cpu(session: nox.Session) -> None:
+    """Run the whole suite on CuPy's own code without a GPU: kernels compiled by g++, CUDA's libraries substituted."""
+    install_cupy_on_cpu(session)
     session.run("pytest", *session.posargs, env={"XPNET_TEST_BACKENDS": "numpy,cupy"})
+
+
+@nox.session
+def cuda(session: nox.Session) -> None:
+    """Run the tests of CUDA graphs, cuBLAS, kernels and training on CuPy's own code without a GPU."""
+    install_cupy_on_cpu(session)
+    engine = ("tests/engine/test_cuda_graph.py", "tests/engine/test_cublas.py", "tests/engine/kernels")
+    session.run(
+        *("pytest", "tests/gpu", *engine, "-n", "auto", "--maxprocesses", "8", *session.posargs),
+        env={"XPNET_TEST_BACKENDS": "numpy,cupy", "XPNET_NEEDS_CUPY": "1"},
+    )
 
 
 @nox.session

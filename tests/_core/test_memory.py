@@ -1,4 +1,4 @@
-"""Where memory runs out: on the processor in programs that may have little, on CuPy at the limit of its device."""
+"""Where memory runs out: in programs that may have little."""
 
 import copy
 import gc
@@ -7,14 +7,12 @@ import weakref
 
 import numpy as np
 import pytest
-from cuda_device import memory_left, needs_stand_in
 from little_memory import run_within
 from small_training import PIXELS, make
 
-from xpnet import Affine, Network, Relu, Trainer, TwoLayerNet, XpnetError, to_numpy
+from xpnet import Affine, Network, Relu, TwoLayerNet, XpnetError
 from xpnet._core.memory import memory_for
-from xpnet.engine.cublas import workspace_size
-from xpnet.errors import CaptureError, OutOfMemoryError
+from xpnet.errors import OutOfMemoryError
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits of memory")
 
@@ -142,50 +140,3 @@ def test_a_forward_pass_of_large_images_takes_fewer_at_once(be):
     network.predict(be.put(np.zeros((600, 2))), batch_size=None)
     most = 2**20 if be.name == "numpy" else 2**26
     assert max(sizes) == most // 2**17
-
-
-# --- on CuPy, with a device that is too small ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_gpu():
-    """Room for cuBLAS, the data, and small batches, but not for all 10,000 samples as floats, 40 million bytes."""
-    network = TwoLayerNet(1000, 6, 7, 0.1, seed=0, backend="cupy")
-    free_blocks()
-    with memory_left(workspace_size(90) + 10_000 * (1000 + 8) + 4_000_000):
-        yield network
-
-
-def free_blocks():
-    import cupy
-
-    gc.collect()
-    cupy.get_default_memory_pool().free_all_blocks()
-
-
-def of_size(network, size, capture):
-    options = {"mini_batch_size": size, "iterations": 40, "evaluate_sample_num_per_epoch": 10, "capture": capture}
-    rng = np.random.default_rng(0)
-    x, t = rng.integers(0, 256, (10_000, 1000), dtype=np.uint8), rng.integers(0, 7, 10_000)
-    return Trainer(network, x, t, None, None, optimizer_param={"lr": 0.3}, verbose=False, seed=0, **options)
-
-
-@needs_stand_in
-def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goes_on(small_gpu):
-    before = {key: to_numpy(value) for key, value in small_gpu.state.weights().items()}
-    warned = r"the block of 1 steps of 10000 samples, .* too small \(Out of memory allocating [\d,]+ bytes"
-    told = r"a minibatch with mini_batch_size=10000: Out of memory allocating [\d,]+ bytes.*=5000`"
-    with pytest.warns(UserWarning, match=warned), pytest.raises(OutOfMemoryError, match=told):
-        of_size(small_gpu, 10_000, "auto").train()
-    for key, value in small_gpu.state.weights().items():
-        assert to_numpy(value).tobytes() == before[key].tobytes()
-    free_blocks()  # of which the pool would give out parts, and have no room for the workspace of cuBLAS
-    goes_on = of_size(small_gpu, 10, True).train().loss
-    expected = of_size(TwoLayerNet(1000, 6, 7, 0.1, seed=0, backend="numpy"), 10, False).train().loss
-    np.testing.assert_allclose(goes_on, expected, rtol=1e-4)
-
-
-@needs_stand_in
-def test_on_a_gpu_a_recording_that_must_be_made_says_so(small_gpu):
-    with pytest.raises(CaptureError, match=r"the block of 1 steps of 10000 samples, for which the GPU's memory"):
-        of_size(small_gpu, 10_000, True).train()

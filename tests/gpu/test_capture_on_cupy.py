@@ -1,4 +1,4 @@
-"""A Trainer on the stand-in for CuPy: its blocks go through a CUDA graph, what is left of an epoch does not."""
+"""A Trainer on CuPy's own code on a CPU: a CUDA graph takes its blocks, to the same bits, and not an epoch's rest."""
 
 import copy
 import gc
@@ -6,8 +6,7 @@ import gc
 import numpy as np
 import pytest
 from capturable import LazyMomentum, RunningMean
-from fake_cupy import NAMESPACE, Block, Graph, Memory, MemoryPool, default_pool
-from fake_cupy_fixtures import _fake_is_machinery, library  # noqa: F401 - fixtures
+from cuda_device import late_work, living, needs_stand_in
 from small_training import PIXELS, make
 
 from xpnet import (
@@ -23,61 +22,68 @@ from xpnet import (
     Relu,
     SimpleConvNet,
     TwoLayerNet,
+    get_array_module,
     to_numpy,
 )
-from xpnet.backend import Backend, asarray
+from xpnet._core.cupy import cupy_namespace
+from xpnet.backend import asarray
+from xpnet.engine.cuda_graph import CudaGraphReplayer
 from xpnet.errors import CaptureError
 from xpnet.training.epoch_runner import EpochRunner
 from xpnet.training.step_runner import graph_steps
 
-pytestmark = pytest.mark.usefixtures("library")
-
-CUPY = Backend("cupy", NAMESPACE)
+pytestmark = needs_stand_in
 
 
 @pytest.fixture(autouse=True)
 def _without_kernels(monkeypatch):
-    """The stand-in has no compiler; `test_nvrtc` runs the kernels themselves."""
+    """Plain steps are not fused, and fused ones sum in another order; `test_on_cupy` has these."""
     monkeypatch.setattr(EpochRunner, "fuses", False)
+
+
+@pytest.fixture(autouse=True)
+def _late_work():
+    with late_work():
+        yield
 
 
 @pytest.fixture
 def launched(monkeypatch):
     """The graphs that are launched, one after the other."""
-    graphs, launch = [], Graph.launch
+    graphs, run = [], CudaGraphReplayer.run
 
-    def noted(graph, stream=None):
-        graphs.append(graph)
-        launch(graph, stream)
+    def noted(replayer, *args, **options):
+        graphs.append(replayer._resources.graph)
+        run(replayer, *args, **options)
 
-    monkeypatch.setattr(Graph, "launch", noted)
+    monkeypatch.setattr(CudaGraphReplayer, "run", noted)
     return graphs
 
 
 def two_layers():
-    return TwoLayerNet(12, 6, 7, 0.1, seed=0, backend=CUPY)
+    return TwoLayerNet(12, 6, 7, 0.1, seed=0, backend="cupy")
 
 
 def with_a_statistic():
     rng = np.random.default_rng(0)
     W1, b1, W2, b2 = (
-        asarray(a.astype(np.float32), backend=CUPY)
+        asarray(a.astype(np.float32), backend="cupy")
         for a in (rng.standard_normal((12, 6)), np.zeros(6), rng.standard_normal((6, 7)), np.zeros(7))
     )
     statistic = RunningMean(6)
-    statistic.mean = asarray(statistic.mean, backend=CUPY)
+    statistic.mean = asarray(statistic.mean, backend="cupy")
     return Network([Affine(W1, b1), Relu(), statistic, Affine(W2, b2)])
 
 
 def with_everything():
     return MultiLayerNet(
-        12, [6, 5], 7, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, seed=0, backend=CUPY
+        12, [6, 5], 7, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, seed=0, backend="cupy"
     )
 
 
 def with_windows():
     conv_param = {"filter_num": 3, "filter_size": 2, "pad": 1, "stride": 1}
-    return SimpleConvNet((1, 3, 4), conv_param, 5, 7, "he", seed=0, backend=CUPY)
+    return SimpleConvNet((1, 3, 4), conv_param, 5, 7, "he", seed=0, backend="cupy")
 
 
 def assert_same(a, b):
@@ -142,14 +148,14 @@ def test_what_cannot_be_captured_is_made_one_by_one(launched):
         recordable = True
 
         def forward(self, x):
-            if float(NAMESPACE.sum(x)) > 1e9:
+            if float(get_array_module(x).sum(x)) > 1e9:
                 raise AssertionError
             return super().forward(x)
 
     layers = copy.deepcopy(list(two_layers().layers.values()))
     network = Network([layers[0], Looking(), layers[2]])
     trainer = make(network, iterations=40)
-    with pytest.warns(UserWarning, match=r"cannot be recorded. CuPy cannot capture .*float\(NAMESPACE.sum\(x\)\)"):
+    with pytest.warns(UserWarning, match=r"cannot be recorded. CuPy cannot capture .*float\(get_array_module\("):
         trainer.train()
     assert not launched
     assert len(trainer.history.loss) == 40
@@ -166,9 +172,9 @@ class LazyMean(Layer):
     def forward(self, x):
         if not self.train:
             return x
-        new = 0.1 * NAMESPACE.mean(x, axis=0)
+        new = 0.1 * get_array_module(x).mean(x, axis=0)
         if self.mean is None:
-            self.mean = NAMESPACE.zeros_like(new)
+            self.mean = get_array_module(x).zeros_like(new)
         if self.in_place:
             self.mean *= 0.9
             self.mean += new
@@ -205,15 +211,17 @@ def test_what_is_made_in_the_first_step_would_be_made_anew_by_each_launch(lazy, 
 @pytest.mark.parametrize("make_network", [two_layers, with_everything])
 def test_the_graph_goes_with_the_training_and_its_memory_with_the_network(make_network):
     """Layers, and what is fused of them, keep arrays of the last step: a pool must be there to take them back."""
+    import cupy
+
     in_use = []
     for _ in range(4):
         trainer = make(make_network(), epochs=2, capture=True)
         trainer.train()
         gc.collect()
-        assert not list(Graph.living)
+        assert living()["graphs"] == 0
         del trainer
         gc.collect()
-        default_pool.free_all_blocks()
-        in_use.append((sum(memory.buffer.size for memory in Memory.living), len(MemoryPool.living)))
-    assert not Block.lost
+        cupy.get_default_memory_pool().free_all_blocks()
+        free, total = cupy.cuda.runtime.memGetInfo()
+        in_use.append((total - free, len(cupy_namespace().idle_pools)))
     assert in_use[1:] == in_use[1:2] * 3

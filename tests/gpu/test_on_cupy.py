@@ -1,6 +1,6 @@
 """Training on CuPy itself: the CUDA graph gives what the steps give, no step waits for the device, and NumPy agrees.
 
-What of this can be seen without a GPU is seen on stand-ins (`test_cuda_graph`, `test_capture_on_cupy`).
+On a GPU, or on CuPy's own code on a CPU (``nox -s cuda``).
 """
 
 import copy
