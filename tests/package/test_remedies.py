@@ -588,7 +588,7 @@ ADVICE = [
         lambda n: train(masked_layer(n.codes[0]), capture=True),
     ),
     (
-        "of which the step draws random numbers",
+        "The step draws random numbers from",
         {},
         lambda n: train(recordable(forward=lambda self, x: Relu.forward(self, x) * np.random.random()), capture=True),  # noqa: NPY002
         lambda n: None,
@@ -655,25 +655,25 @@ ADVICE = [
         lambda n: train(optimizer=with_methods(*n.codes)),
     ),
     (
-        "by which a recorded step learns its rate",
+        "by which a replayed step gets its learning rate",
         CALLS,
         lambda n: train(optimizer=with_methods("update(params, grads)"), capture=True),
         lambda n: train(optimizer=with_methods(*n.codes[:2]), capture=True),
     ),
     (
-        "which the first step makes: it belongs in the optimizer's",
+        "The first step creates",
         CALLS,
         lambda n: train(optimizer=with_methods(*STEPS, first=SLOTS), capture=True),
         lambda n: train(optimizer=with_methods(*STEPS, n.codes[0]), capture=True),
     ),
     (
-        "on the host, where a recording does not see it",
+        "on the host (from",
         CALLS,
         lambda n: train(optimizer=with_methods(*STEPS, first="self.made += 1"), capture=True),
         lambda n: train(optimizer=with_methods(n.codes[0], STEPS[1]), capture=True),
     ),
     (
-        "nor given by the optimizer's",
+        "nor in the optimizer's",
         CALLS,
         lambda n: train(
             optimizer=with_methods(*STEPS, first="for W in params.values(): W *= next(hidden)"), capture=True
@@ -1027,7 +1027,7 @@ ELSEWHERE = {
     "bench/test_report.py": ["as in `--widths 50,1000`"],
     "package/test_example.py": ["The training diverged"],
     "test_backend.py": ["but no CUDA device answers"],
-    "engine/test_capture.py": ["A class that makes the same array operations in each step says so with"],
+    "engine/test_capture.py": ["A class that makes the same array operations in each step declares"],
     "data/test_download.py": [
         "is not in {cache} and no mirror provided it",
         "The book's weights are not in {cache}",
