@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnet._core.arrays import Array, arange, check_plain, dtype_name, get_array_module, is_array
-from xpnet._core.checks import check_labels, fitting_labels
+from xpnet._core.checks import check_labels, valid_labels
 from xpnet.backend import asarray
 from xpnet.errors import ShapeError
 
@@ -200,7 +200,7 @@ def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
     """
     xp = get_array_module(t)
     rows = one_hot(t, scores_shape[-1], dtype) if t.ndim < len(scores_shape) else xp.astype(t, dtype)
-    return xp.where(fitting_labels(t, scores_shape)[..., None], rows, xp.nan)
+    return xp.where(valid_labels(t, scores_shape)[..., None], rows, xp.nan)
 
 
 def mean_squared_error(y: Array, t: Array) -> Array:

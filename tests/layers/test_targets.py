@@ -337,23 +337,23 @@ def test_nan_is_never_right(be):
     nan = be.put(np.full((N, C), np.nan))
     some = spoiled(SCORES, np.nan)
     labels = some.argmax(axis=1)  # of the row with a NaN the NaN's place
-    assert float(SoftmaxWithLoss().count_right(nan, be.put(np.zeros(N, int)))) == 0
-    assert float(SoftmaxWithLoss().count_right(be.put(some), be.put(labels))) == N - 1
-    assert float(SoftmaxWithLoss().count_right(be.put(some), be.put(np.eye(C)[labels]))) == N - 1
-    assert float(SigmoidWithLoss().count_right(nan, be.put(np.zeros((N, C))))) == 0
+    assert float(SoftmaxWithLoss().count_correct(nan, be.put(np.zeros(N, int)))) == 0
+    assert float(SoftmaxWithLoss().count_correct(be.put(some), be.put(labels))) == N - 1
+    assert float(SoftmaxWithLoss().count_correct(be.put(some), be.put(np.eye(C)[labels]))) == N - 1
+    assert float(SigmoidWithLoss().count_correct(nan, be.put(np.zeros((N, C))))) == 0
     answers = be.put((SCORES > 0).astype(float))
-    assert float(SigmoidWithLoss().count_right(be.put(some), answers)) == pytest.approx(N - 1 / C)
+    assert float(SigmoidWithLoss().count_correct(be.put(some), answers)) == pytest.approx(N - 1 / C)
 
 
 def test_a_score_of_0_is_a_no(be):
     """The probability is 1/2 there, and not above it."""
     scores = be.put(np.zeros((2, 2)))
-    assert float(SigmoidWithLoss().count_right(scores, be.put(np.array([[0.0, 0.0], [1.0, 0.0]])))) == 1.5
-    assert float(SigmoidWithLoss().count_right(be.put(np.full((2, 2), 1e-30)), be.put(np.ones((2, 2))))) == 2
+    assert float(SigmoidWithLoss().count_correct(scores, be.put(np.array([[0.0, 0.0], [1.0, 0.0]])))) == 1.5
+    assert float(SigmoidWithLoss().count_correct(be.put(np.full((2, 2), 1e-30)), be.put(np.ones((2, 2))))) == 2
 
 
 def test_answers_of_images_are_counted_over_all_their_places():
-    assert float(SigmoidWithLoss().count_right(np.ones((2, 3, 5)), np.ones((2, 3, 5)))) == 2
+    assert float(SigmoidWithLoss().count_correct(np.ones((2, 3, 5)), np.ones((2, 3, 5)))) == 2
 
 
 def test_soft_labels_are_kept_soft_and_one_hot_rows_become_indices():

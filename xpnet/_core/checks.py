@@ -43,9 +43,9 @@ __all__ = [
     "check_range",
     "check_shape",
     "check_together",
-    "fitting_labels",
     "index_labels",
     "is_one_hot",
+    "valid_labels",
 ]
 
 _ON_HOST = np.ndarray, np.generic
@@ -279,7 +279,7 @@ def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
 
 def _check_indices(t: Array, classes: int) -> None:
     """That class indices are in range, where they are NumPy's; else a LabelError."""
-    if not isinstance(t, _ON_HOST) or (fits := fitting_labels(t, (*t.shape, classes))).all():
+    if not isinstance(t, _ON_HOST) or (fits := valid_labels(t, (*t.shape, classes))).all():
         return
     first = int(np.argmin(fits))
     if t.min() == 1 and t.max() == classes:
@@ -300,7 +300,7 @@ def _check_rows(t: Array) -> None:
     if not isinstance(t, np.ndarray):
         return
     with np.errstate(all="ignore"):  # the sum of infinities
-        fits = np.atleast_1d(fitting_labels(t, t.shape))
+        fits = np.atleast_1d(valid_labels(t, t.shape))
     if fits.all():
         return
     first = int(np.argmin(fits))
@@ -323,7 +323,7 @@ def _check_rows(t: Array) -> None:
     )
 
 
-def fitting_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
+def valid_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
     """Which labels, of a shape that `check_labels` takes, stand for a class: truth values (N,) on their own device.
 
     A class index does if it is in range; a row if it has no negative entry and sums to 1, to within the square root of
@@ -331,9 +331,9 @@ def fitting_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
 
     Examples
     --------
-    >>> fitting_labels(np.array([0, 2, 3]), (3, 3))
+    >>> valid_labels(np.array([0, 2, 3]), (3, 3))
     array([ True,  True, False])
-    >>> fitting_labels(np.array([[0.25, 0.75], [0.0, 5.0]]), (2, 2))
+    >>> valid_labels(np.array([[0.25, 0.75], [0.0, 5.0]]), (2, 2))
     array([ True, False])
     """
     xp = get_array_module(t)

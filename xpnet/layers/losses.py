@@ -13,9 +13,9 @@ from xpnet._core.checks import (
     check_binary,
     check_finite,
     check_labels,
-    fitting_labels,
     index_labels,
     is_one_hot,
+    valid_labels,
 )
 from xpnet._core.declared import is_library_code
 from xpnet.backend import asarray
@@ -71,7 +71,7 @@ class LossLayer:
         """The targets in the form that ``compute_loss`` takes; an error if they do not fit scores of that shape."""
         raise NotImplementedError(f"{type(self).__name__} does not implement `check_targets(t, shape)`.")
 
-    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array | None:  # noqa: ARG002
+    def valid_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array | None:  # noqa: ARG002
         """A mask of the targets whose values are valid, computed on their device; None if all are."""
         return None
 
@@ -84,20 +84,20 @@ class LossLayer:
         t, xp = self.check_targets(t, scores_shape), get_array_module(t)
         is_index = t.ndim < len(scores_shape)
         t = t if is_index else xp.astype(t, dtype)
-        if xp is np or not mark_wrong or (fits := self.fitting(t, scores_shape)) is None:
+        if xp is np or not mark_wrong or (fits := self.valid_targets(t, scores_shape)) is None:
             return t
         if is_index:
             t = one_hot(t, scores_shape[-1], dtype)
         return xp.where(fits if fits.ndim == t.ndim else fits[..., None], t, xp.nan)
 
-    def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
+    def stored_targets(self, t: np.ndarray, dtype: str) -> np.ndarray:
         """Checked targets as a `Trainer` stores them: class indices, if they can be, or numbers of that dtype."""
         if self.classifies and (t.ndim < 2 or is_one_hot(t)):
             return index_labels(t)
         check_finite("t", t)
         return t.astype(dtype, copy=False)
 
-    def count_right(self, scores: Array, t: Array) -> Array:
+    def count_correct(self, scores: Array, t: Array) -> Array:
         """The number of scores (N, C) whose maximum is at the label, a 0-d array; NaN counts as wrong.
 
         The labels `t` are indices (N,), or rows (N, C) whose maximum is taken.
@@ -213,9 +213,9 @@ class SoftmaxWithLoss(LossLayer):
             )
         return check_labels(t, scores_shape)
 
-    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
+    def valid_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
         """A mask (N,) of the labels in range, or of the rows that sum to 1."""
-        return fitting_labels(t, scores_shape)
+        return valid_labels(t, scores_shape)
 
     def __repr__(self) -> str:
         return f"SoftmaxWithLoss({f'label_smoothing={self.label_smoothing:g}' if self.label_smoothing else ''})"
@@ -272,15 +272,15 @@ class SigmoidWithLoss(LossLayer):
         """Numbers from 0 to 1 in the shape of the scores (N, D); (N,) is accepted if D is 1."""
         return check_binary(_in_shape(t, scores_shape))
 
-    def fitting(self, t: Array, scores_shape: tuple[int, ...]) -> Array:  # noqa: ARG002
+    def valid_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:  # noqa: ARG002
         """A mask (N, D) of the targets from 0 to 1."""
         return get_array_module(t).logical_and(t >= 0, t <= 1)
 
-    def targets_to_keep(self, t: np.ndarray, dtype: str) -> np.ndarray:
+    def stored_targets(self, t: np.ndarray, dtype: str) -> np.ndarray:
         """The targets in the dtype of the network."""
         return t.astype(dtype, copy=False)
 
-    def count_right(self, scores: Array, t: Array) -> Array:
+    def count_correct(self, scores: Array, t: Array) -> Array:
         """The number of right answers, a score above 0 meaning yes, divided by D: a 0-d array. NaN counts as wrong."""
         xp = get_array_module(scores)
         right = xp.logical_and((scores > 0) == (t > 0.5), xp.logical_not(xp.isnan(scores)))

@@ -306,12 +306,12 @@ class Network:
                     end = start + scores.shape[0]
                     if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):
                         self._tell_of_scores(x[start:end, ...], scores, first=start)
-                    right = right + self.last_layer.count_right(scores, t[start:end, ...])
+                    right = right + self.last_layer.count_correct(scores, t[start:end, ...])
                     start = end
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
         xp = get_array_module(t)
-        if xp is not np and (fits := self.last_layer.fitting(t, scores.shape)) is not None:
+        if xp is not np and (fits := self.last_layer.valid_targets(t, scores.shape)) is not None:
             right = xp.where(xp.all(fits), right, -1)  # on the device, so that one number is waited for
         count = float(right)
         return count / x.shape[0] if count >= 0 else math.nan

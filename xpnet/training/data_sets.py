@@ -84,7 +84,7 @@ def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str,
     check_finite(f"t_{name}", targets)
     check_range(f"t_{name}", targets, network.dtype)
     with _named(f"t_{name}"):
-        return Samples(x, network.last_layer.targets_to_keep(targets, network.dtype))
+        return Samples(x, network.last_layer.stored_targets(targets, network.dtype))
 
 
 def checked_sets(
