@@ -400,28 +400,25 @@ def fixed_input_shape(layers: Sequence[Layer]) -> tuple[int, ...] | None:
     return None
 
 
+def _with_input_shapes(layers: Iterable[Layer], shape: tuple[int, ...]) -> Iterator[tuple[Layer, tuple[int, ...]]]:
+    """Layers, in order, each with the shape of one of its input samples."""
+    for layer in layers:
+        yield layer, shape
+        shape = layer.output_shape(shape)
+
+
 def multiplications(layers: Iterable[Layer], shape: tuple[int, ...]) -> int:
     """The approximate number of multiplications in the forward pass of layers, in order, for one sample."""
-    count = 0
-    for layer in layers:
-        count += layer.multiplications(shape)
-        shape = layer.output_shape(shape)
-    return count
+    return sum(layer.multiplications(shape) for layer, shape in _with_input_shapes(layers, shape))
 
 
 def largest_product(layers: Iterable[Layer], shape: tuple[int, ...], samples: int) -> float:
     """The approximate number of floating-point operations of the largest matrix product of layers, in order."""
-    largest = 0.0
-    for layer in layers:
-        largest = max(largest, layer.largest_product(shape, samples))
-        shape = layer.output_shape(shape)
-    return largest
+    products = (layer.largest_product(shape, samples) for layer, shape in _with_input_shapes(layers, shape))
+    return max(products, default=0.0)
 
 
 def values_per_statistic(layers: Iterable[Layer], shape: tuple[int, ...]) -> int | None:
     """The least number of values of one sample that a batch statistic of these layers averages; None without any."""
-    counts = []
-    for layer in layers:
-        counts.append(layer.values_per_statistic(shape))
-        shape = layer.output_shape(shape)
+    counts = [layer.values_per_statistic(shape) for layer, shape in _with_input_shapes(layers, shape)]
     return min((count for count in counts if count is not None), default=None)
