@@ -79,14 +79,8 @@ class TwoLayerNet(Network):
     ) -> None:
         rng = random_streams(seed).weights
         affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        super().__init__(
-            {
-                "Affine1": affine(input_size, hidden_size),
-                "Relu1": Relu(),
-                "Affine2": affine(hidden_size, output_size),
-            },
-            SoftmaxWithLoss(),
-        )
+        layers = [affine(input_size, hidden_size), Relu(), affine(hidden_size, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
 
 
 class ThreeLayerNet(Network):
@@ -138,16 +132,9 @@ class ThreeLayerNet(Network):
         activate = _activation(activation)
         rng = random_streams(seed).weights
         affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        super().__init__(
-            [
-                affine(input_size, hidden_size1),
-                activate(),
-                affine(hidden_size1, hidden_size2),
-                activate(),
-                affine(hidden_size2, output_size),
-            ],
-            SoftmaxWithLoss(),
-        )
+        first, second = affine(input_size, hidden_size1), affine(hidden_size1, hidden_size2)
+        layers = [first, activate(), second, activate(), affine(hidden_size2, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
 
 
 class SimpleNetwork(Network):
@@ -179,14 +166,8 @@ class SimpleNetwork(Network):
     ) -> None:
         rng = random_streams(seed).weights
         affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        super().__init__(
-            {
-                "Affine1": affine(input_size, hidden_size),
-                "Sigmoid1": Sigmoid(),
-                "Affine2": affine(hidden_size, output_size),
-            },
-            SoftmaxWithLoss(),
-        )
+        layers = [affine(input_size, hidden_size), Sigmoid(), affine(hidden_size, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
 
     def compute_gradients(self, x: Array, t: Array) -> Array:
         """Compute numerical gradients instead of backpropagation; returns the loss."""
