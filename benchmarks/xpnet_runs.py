@@ -18,7 +18,8 @@ import xpnet
 from xpnet import Dropout, Network, Trainer, asarray, get_array_module, get_backend, to_numpy
 from xpnet._core.arrays import Array
 from xpnet.backend import synchronize
-from xpnet.training.step import Losses, TrainingStep
+from xpnet.training.losses import Losses
+from xpnet.training.step import TrainingStep
 
 __all__ = [
     "device",

@@ -34,7 +34,8 @@ from xpnet.engine.replay import NumpyReplayer
 from xpnet.engine.state import StateScan, StateSnapshot
 from xpnet.engine.tape import RecordedArray, wrapped
 from xpnet.errors import ArgumentError, CaptureError
-from xpnet.training.step import Losses, TrainingStep
+from xpnet.training.losses import Losses
+from xpnet.training.step import TrainingStep
 
 
 class Decaying(SGD):

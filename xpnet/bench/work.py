@@ -14,7 +14,8 @@ from xpnet.backend import Backend, get_backend, synchronize
 from xpnet.networks.dense import SimpleNetwork, ThreeLayerNet, TwoLayerNet
 from xpnet.networks.network import Network
 from xpnet.testing.counting import COUNTING, count_operations
-from xpnet.training.step import Losses, TrainingStep
+from xpnet.training.losses import Losses
+from xpnet.training.step import TrainingStep
 from xpnet.training.trainer import Trainer
 
 PIXELS, CLASSES = 784, 10

@@ -1,13 +1,12 @@
-"""Capture a training step: record it, check that a replay gives the same bits as the step itself, else refuse by name.
+"""Capture a training step: record it, verify that a replay gives the same bits as the step itself, else refuse by name.
 
-A step sees four things. *State*: parameters, optimizer slots, running statistics, which are updated in place or bound
-again. *Data*, which nobody changes. *Inputs*: the indices of its samples, and the step scalars, such as the learning
-rate, that the host computes. And its *loss*. Everything else that it computes with is a constant of the capture.
+A step sees *state* (parameters, optimizer slots, running statistics), which it updates in place or binds again; *data*,
+which nobody changes; and *inputs*, the indices of its samples and the step scalars that the host computes, such as the
+learning rate. It gives a *loss*. Everything else that it computes with is a constant of the capture.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,43 +16,50 @@ from xpnet._core.cupy import CupyNamespace
 from xpnet.engine.state import Constants, StateScan, StateSnapshot
 from xpnet.errors import CaptureError
 
-__all__ = ["Replayer", "Step", "capture"]
-
 
 class Step(Protocol):
-    """What capture asks of a training step."""
+    """What capture asks of a training step; `xpnet.training.step.TrainingStep` is one."""
 
+    sample_count: int
     optimizer: Any
 
     @property
     def like(self) -> Array:
-        """An array on the network's device and of its dtype."""
-
-    @property
-    def sample_count(self) -> int:
-        """The number of samples in the data."""
+        """An array of the network: its device and dtype."""
 
     def state_owners(self) -> Sequence[object]:
-        """The objects whose attributes hold what a step changes."""
+        """The objects whose attributes hold the state."""
 
     def run(self, indices: Array, scalars: Sequence[Any] = ()) -> Array:
-        """Take a step on the samples of `indices` (B,) with its step scalars; returns the loss."""
+        """Take a step on the samples of `indices` (B,); returns its loss."""
 
     def run_block(self, order: Array, scalars: Array, losses: Array) -> None:
         """Take a step for each row of `order` (n, B) and of `scalars` (n, m); writes `losses` (n,)."""
 
 
+class PlainSteps(NamedTuple):
+    """Two steps that were taken without a recording."""
+
+    indices: np.ndarray  # other samples and other scalars for each, so that what a recording holds constant shows
+    scalars: np.ndarray
+    start: StateSnapshot
+    state: StateScan
+    losses: list[np.ndarray]
+    in_place: set[str]  # the names of arrays that are the same objects as before
+    replaced: set[str]  # of those that are other objects of the same form
+    written: set[str]  # of everything that is another object
+    contents: Mapping[str, Array]  # the numbers in the first two
+
+
 class Trial(NamedTuple):
     """A recording that is not verified yet."""
 
-    run: Callable[[Array, Array, Callable[[Array], None]], None]
-    """As `Replayer.run`."""
-    compared: Collection[str]
-    """The names of the arrays that a replay leaves as the steps do."""
+    run: Callable[[Array, Array, Callable[[Array], None]], None]  # as that of a Replayer
+    compared: Collection[str]  # the names of the arrays that a replay leaves as the steps do
 
 
 class Replayer(Protocol):
-    """Records a step for one kind of arrays, and replays it."""
+    """Records a step for one kind of arrays, and replays it: `NumpyReplayer` or `CudaGraphReplayer`."""
 
     constants: Constants
 
@@ -61,13 +67,13 @@ class Replayer(Protocol):
         """What surrounds the whole capture."""
 
     def plain_step(self, indices: np.ndarray, scalars: np.ndarray) -> Array:
-        """Take a step without a recording."""
+        """Take a step without a recording; returns its loss."""
 
-    def record(self, plain: "PlainSteps") -> Iterable[Trial]:
-        """Record the step; more than one trial if it is not known what the steps must hand on."""
+    def record(self, plain: PlainSteps) -> Iterable[Trial]:
+        """Record the step: several times if it is not known what one step hands on to the next."""
 
-    def finish(self, plain: "PlainSteps") -> Collection[str]:
-        """Make the last trial final, from the state before the steps; returns the arrays that it uses in place."""
+    def finish(self, plain: PlainSteps) -> Collection[str]:
+        """Complete the last trial, from the state at the start; returns the arrays that it uses in place."""
 
     def run(self, indices: Array, scalars: Array, add_losses: Callable[[Array], None]) -> None:
         """Replay a step for each row of `indices` (n, B) and of `scalars` (n, m); hands over the losses (n,)."""
@@ -76,59 +82,11 @@ class Replayer(Protocol):
         """Free what the recording holds."""
 
 
-@dataclass(frozen=True)
-class PlainSteps:
-    """Two steps that were taken without a recording.
-
-    Attributes
-    ----------
-    indices, scalars
-        What they were given: other samples and other scalars each, so that what is constant in a recording shows.
-    start
-        The state before them.
-    state, losses
-        The state that they changed, and their losses.
-    in_place, replaced, written
-        The names of arrays that are the same objects as before; for which there are others of the same form; and all
-        names that hold another object.
-    contents
-        The numbers in the first two after the steps.
-    """
-
-    indices: np.ndarray
-    scalars: np.ndarray
-    start: StateSnapshot
-    state: StateScan
-    losses: list[np.ndarray]
-    in_place: set[str]
-    replaced: set[str]
-    written: set[str]
-    contents: Mapping[str, Array]
-
-
 def capture(step: Step, *, batch_size: int, steps: int, scalars: np.ndarray) -> Replayer | None:
-    """Capture a training step. The state stays as it was.
+    """Capture a step on `batch_size` samples; None for arrays that cannot be recorded. The state stays as it was.
 
-    Parameters
-    ----------
-    step
-        The step.
-    batch_size
-        Samples in each minibatch.
-    steps
-        Steps in a block that is replayed: at most on NumPy, exactly on CuPy.
-    scalars
-        The step scalars of one step, (m,), float64.
-
-    Returns
-    -------
-    Replayer or None
-        None if arrays of this kind cannot be recorded.
-
-    Raises
-    ------
-    CaptureError
-        If this step cannot be recorded; the message names the cause.
+    `steps` of them are replayed in a block: at most so many on NumPy, exactly so many on CuPy. `scalars` are the step
+    scalars of one step, (m,). Raises a CaptureError that names what cannot be recorded.
     """
     replayer = _replayer_for(step, batch_size, steps, len(scalars))
     if replayer is None:
@@ -156,7 +114,7 @@ def capture(step: Step, *, batch_size: int, steps: int, scalars: np.ndarray) -> 
 def take_plain_steps(
     step: Step, replayer: Replayer, batch_size: int, scalars: np.ndarray, start: StateSnapshot
 ) -> PlainSteps:
-    """Take two steps, and refuse what cannot be right in a recording of one."""
+    """Take two steps, and refuse what no recording of one step can repeat."""
     samples = np.arange(batch_size)  # some twice at first: a minibatch that an evaluation has not left in the layers
     indices = np.stack([samples // 2, samples[::-1] + batch_size]) % step.sample_count
     rows = np.stack([scalars, 0.5 * scalars])

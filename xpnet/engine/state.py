@@ -11,22 +11,12 @@ import numpy as np
 
 from xpnet._core.arrays import Array, copied, is_array, is_writable, to_numpy
 from xpnet._core.declared import is_library_class
-from xpnet.errors import CaptureError
-
-__all__ = ["OTHER_NUMBERS", "Constants", "Feedback", "Place", "StateScan", "StateSnapshot"]
-
-OTHER_NUMBERS = (
-    "the step, whose recording gives other numbers: something in it changes from step to step that is neither kept in "
-    "an array, from before the first step, nor given by the optimizer's `step_scalars(first, count)`"
-)
-"""Of a step that is refused because it does not give the same recorded as called."""
 
 
 class Place(NamedTuple):
     """An attribute of an object, or an item of a dictionary or list among its attributes."""
 
-    name: str
-    """Such as ``Adam.v.all``; the second Affine layer is ``Affine 2``."""
+    name: str  # such as ``Adam.v.all``; that of the second Affine layer begins with ``Affine 2``
     container: Any
     key: Any
     value: Any
@@ -47,20 +37,20 @@ class StateScan:
             yield from _places_in(_attributes(owner), kind if seen[kind] == 1 else f"{kind} {seen[kind]}")
 
     def values(self) -> dict[str, Any]:
-        """All values by name."""
-        return {name: value for name, _, _, value in self.places()}
+        """All values."""
+        return {place.name: place.value for place in self.places()}
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays by name."""
+        """The arrays."""
         return {name: value for name, value in self.values().items() if _is_array(value)}
 
     def scalars(self) -> dict[str, Any]:
-        """The Python numbers, strings and booleans by name."""
+        """The Python numbers, strings and booleans."""
         scalar = (int, float, str)
         return {n: v for n, v in self.values().items() if isinstance(v, scalar) and not isinstance(v, np.generic)}
 
     def generator_states(self) -> dict[str, bytes]:
-        """The states of all random generators by name, the two global ones included, in a form that can be compared."""
+        """The states of all random generators, the two global ones included, in a form that can be compared."""
         states: dict[str, Any] = {"numpy.random": np.random.get_state(), "random": random.getstate()}  # noqa: NPY002
         for name, value in self.values().items():
             if (access := _generator_access(value)) is not None:
@@ -74,56 +64,21 @@ class StateScan:
         return {name: copies[id(array)] for name, array in arrays.items()}
 
     def matches(self, contents: Mapping[str, Array]) -> bool:
-        """Whether the arrays equal these `contents` to the bit. Waits for the device."""
+        """Whether the arrays equal `contents` to the bit. Waits for the device."""
         arrays = self.arrays()
         return all(np.array_equal(to_numpy(a), to_numpy(arrays[n]), equal_nan=True) for n, a in contents.items())
 
     def replaced(self, before: Mapping[str, Array]) -> set[str]:
-        """The names at which another array of the same form is bound than `before`, which `arrays` returned."""
-        return {
-            name
-            for name, array in self.arrays().items()
-            if (old := before.get(name)) is not None and old is not array and _same_form(old, array)
-        }
-
-    def check_constant(self, before: dict[str, Any]) -> None:
-        """That the `scalars` are what they were a step ago; else a CaptureError that names one that is not."""
-        for name, value in self.scalars().items():
-            if before.get(name, value) != value:
-                raise CaptureError(
-                    f"{name}, which changes from step to step (from {before[name]!r} to {value!r}) on the host, where "
-                    "a recording does not see it; let the optimizer's `step_scalars(first, count)` give what depends "
-                    "on it"
-                )
-
-    def check_nothing_drawn(self, before: dict[str, bytes]) -> None:
-        """That the `generator_states` are what they were a step ago; else a CaptureError that names one that is not."""
-        for name, state in self.generator_states().items():
-            if before.get(name, state) != state:
-                raise CaptureError(
-                    f"{name}, of which the step draws random numbers: replayed, they would be the same each time. Draw "
-                    "them by `xpnet._core.random` as Dropout does, or do not say `recordable = True`"
-                )
-
-    def written(self, before: Mapping[str, Any]) -> set[str]:
-        """The names at which another object is bound than `before`, which `values` returned."""
-        return {name for name, value in self.values().items() if before.get(name) is not value}
+        """The names at which there is another array of the same form than in `before`, the earlier `arrays`."""
+        now = self.arrays()
+        return {n for n, a in before.items() if n in now and now[n] is not a and _same_form(now[n], a)}
 
 
 class StateSnapshot:
-    """What some objects hold now; `restore` puts it back, as often as it is called.
+    """What some objects hold now: bindings of attributes, contents of arrays, states of random generators.
 
-    All attributes are bound again; arrays, which a step may write in place, get their numbers back too, and random
-    generators their states.
-
-    Parameters
-    ----------
-    owners
-        The objects.
-    contents
-        False for the bindings alone.
-    declared
-        Of an object of this library keep only the contents of what it declares in `state_names`, which is faster.
+    `contents=False` keeps the bindings alone. `declared=True` keeps of an object of this library only the contents of
+    what it declares in `state_names`, which is faster.
     """
 
     def __init__(self, owners: Sequence[object], *, contents: bool = True, declared: bool = False) -> None:
@@ -139,13 +94,12 @@ class StateSnapshot:
                 elif contents and _is_array(value):
                     arrays[id(value)] = value
                 elif (access := _generator_access(value)) is not None:
-                    get, put = access
-                    self._generators.append((put, get()))
+                    self._generators.append((access[1], access[0]()))
         # A view of another of them is copied with that one.
         self._contents = [(a, copied(a)) for a in arrays.values() if id(getattr(a, "base", None)) not in arrays]
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Put everything back; may be called again."""
         for container, items in self._bindings:
             if isinstance(container, list):
                 container[:] = items
@@ -154,22 +108,17 @@ class StateSnapshot:
                 del container[key]
             container.update(items)  # never empty, for threads that read it
         for array, content in self._contents:
-            if is_writable(array):  # what cannot be written in place was not
+            if is_writable(array):  # no step has written to others
                 array[...] = content
         for put, state in self._generators:
             put(state)
 
 
 class Feedback:
-    """Arrays that a step reads and rebinds, as running statistics: each step must read what the one before has made.
+    """Arrays that a step reads and binds anew, as running statistics: each step must read what the one before has made.
 
-    A replay always reads the array that it read when it was captured. So each of these attributes gets an array of its
-    own, into which new values are copied.
-
-    Attributes
-    ----------
-    own
-        These arrays by name: copies, since what was bound may be a view of the user's data.
+    A replay reads the array that it read when it was captured. So each of these attributes gets an array of its `own`,
+    a copy, since the array that was bound may be the user's; new values are copied into it.
     """
 
     def __init__(self, state: StateScan, names: Collection[str]) -> None:
@@ -183,14 +132,11 @@ class Feedback:
         """Copy what is bound now into the own arrays, and bind these."""
         if not self.own:
             return
-        # All are copied before one is written, since one may be the old value of another. An array of another form is
-        # what a layer keeps of a smaller batch, and no feedback.
-        fresh = [
-            (own, place, place.value.copy())
-            for place in self._state.places()
-            if (own := self.own.get(place.name)) is not None and own is not place.value and _same_form(own, place.value)
-        ]
-        for own, place, value in fresh:
+        # An array of another form is what a layer keeps of a smaller batch, and no feedback.
+        found = [(place, self.own[place.name]) for place in self._state.places() if place.name in self.own]
+        found = [(place, own) for place, own in found if place.value is not own and _same_form(place.value, own)]
+        values = [place.value.copy() for place, _ in found]  # all first: one may be the old value of another
+        for (place, own), value in zip(found, values, strict=True):
             own[...] = value
             place.container[place.key] = own
 
@@ -203,9 +149,9 @@ class Constants:
     state
         All attributes that a step may read.
     arrays
-        The names of the arrays that the capture reads or writes in place; other arrays do not count.
+        The names of the arrays that the capture uses in place; other arrays do not count.
     varying
-        The names of attributes that steps write or replace.
+        The names of attributes that steps write or bind anew.
     """
 
     def __init__(self, state: StateScan, *, arrays: Collection[str], varying: Collection[str]) -> None:
@@ -220,11 +166,9 @@ class Constants:
         return now.keys() == self._names and all(_same(v, now[name]) for name, v in self._values.items())
 
     def _now(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in self._state.values().items()
-            if name not in self._varying and not name.endswith(".train") and type(value) not in (dict, list)
-        }
+        found = self._state.values().items()
+        values = {name: v for name, v in found if name not in self._varying and type(v) not in (dict, list)}
+        return {name: v for name, v in values.items() if not name.endswith(".train")}
 
 
 def _same(a: Any, b: Any) -> bool:

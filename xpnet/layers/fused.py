@@ -18,8 +18,6 @@ from xpnet.layers.convolution import convolve_windows, filter_gradient
 from xpnet.layers.losses import softmax_and_losses, weighted
 from xpnet.layers.pooling import route_gradient
 
-__all__ = ["AffineRelu", "AffineSoftmaxWithLoss", "ConvolutionPooling", "ReluPooling"]
-
 
 @one_kernel(kernels.bias_relu)
 def bias_relu(y: Array, b: Array) -> Array:
@@ -37,22 +35,10 @@ def relu_gradient(dout: Array, y: Array) -> Array:
 
 @one_kernel(kernels.softmax_cross_entropy)
 def softmax_cross_entropy(scores: Array, b: Array | None, t: Array) -> tuple[Array, Array]:
-    """The cross entropy of the softmax of each row, and the gradient of its mean with respect to the scores.
+    """The gradient (softmax - t) / N of the mean cross entropy, (N, C), and the losses of the rows, (N,).
 
-    Parameters
-    ----------
-    scores
-        (N, C), float32 or float64 for the kernel.
-    b
-        Biases (C,) to be added to each row first, or None.
-    t
-        Class indices (N,), or rows (N, C) that sum to 1, which is not checked.
-
-    Returns
-    -------
-    tuple of two arrays
-        The gradient, (softmax - t) / N, (N, C), and the losses of the rows, (N,). Both of the scores' dtype, and NaN in
-        rows whose class index is out of range.
+    For scores (N, C), to which biases (C,) are added first if given, and labels `t`: class indices (N,), or rows (N, C)
+    that sum to 1, which is not checked. A row whose class index is out of range becomes NaN.
     """
     scores = scores if b is None else scores + b
     t = label_rows(t, scores.shape, scores.dtype) if t.ndim < scores.ndim else t
@@ -75,11 +61,6 @@ class ConvolutionPooling(Layer):
 
     The products are others, and gradients are summed in another order: the last bits may differ from those of the two
     layers. Rows and columns at the border that pooling leaves out are not computed.
-
-    Parameters
-    ----------
-    convolution, pooling
-        The two layers.
     """
 
     def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
@@ -88,10 +69,7 @@ class ConvolutionPooling(Layer):
 
     @staticmethod
     def fits(convolution: Convolution, pooling: Layer) -> bool:
-        """Whether it gives the same and is faster: pooling windows that are small, disjoint and inside the image.
-
-        The convolution's windows, which are copied with gaps, must be small as well.
-        """
+        """Whether it is faster: for small windows, those of pooling also disjoint and inside the image."""
         if not isinstance(pooling, MaxPooling):
             return False
         disjoint = pooling.apart and pooling.pad == (0, 0) and math.prod(pooling.size) <= tuning.MAX_POOLING_PLACES
@@ -137,12 +115,8 @@ class ConvolutionPooling(Layer):
 class ReluPooling(Layer):
     """Max pooling before the ReLU instead of after it, which leaves the ReLU less to do.
 
-    The ReLU of the maximum is the maximum of the ReLUs, forward and backward, to the bit and on every backend.
-
-    Parameters
-    ----------
-    relu, pooling
-        The two layers; the latter may also be a `ConvolutionPooling`.
+    The ReLU of the maximum is the maximum of the ReLUs, forward and backward, to the bit and on every backend. The
+    pooling may also be a `ConvolutionPooling`.
     """
 
     fusable = True
@@ -169,13 +143,7 @@ class ReluPooling(Layer):
 
 
 class AffineRelu(Layer):
-    """max(x W + b, 0): an affine layer and the ReLU after it.
-
-    Parameters
-    ----------
-    affine, relu
-        The two layers.
-    """
+    """max(x W + b, 0): an affine layer and the ReLU after it."""
 
     def __init__(self, affine: Affine, relu: Relu) -> None:
         self.affine = affine
@@ -201,11 +169,6 @@ class AffineSoftmaxWithLoss(LossLayer):
 
     The loss is the mean of the rows' losses, in `SoftmaxWithLoss` the sum over all rows divided by N: the last bits of
     the loss may differ, those of the gradients do not.
-
-    Parameters
-    ----------
-    affine, loss
-        The two layers.
     """
 
     classifies = True
@@ -229,10 +192,7 @@ class AffineSoftmaxWithLoss(LossLayer):
             out[...] = mean(losses)
 
     def backward(self, dout: float = 1.0) -> Array:
-        """The gradient by the affine layer's input, times `dout`; sets the affine layer's dW and db.
-
-        None if nothing needs it (``affine.needs_input_gradient``).
-        """
+        """The gradient by the affine layer's input, times `dout`; None if nothing needs it. Sets dW and db."""
         dscores = self.dscores if dout == 1.0 else self.dscores * dout
         return self.affine.gradients(self.rows, self.x_shape, dscores)
 

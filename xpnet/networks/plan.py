@@ -12,8 +12,6 @@ from xpnet.layers.base import first_trainable
 from xpnet.layers.fused import AffineRelu, AffineSoftmaxWithLoss, ConvolutionPooling, ReluPooling
 from xpnet.layers.losses import loss_of_checked
 
-__all__ = ["Plan"]
-
 
 class _Fusion(NamedTuple):
     """What takes the place of two neighbors."""
@@ -41,15 +39,6 @@ _FUSIONS: dict[tuple[type, type], _Fusion] = {
 class Plan:
     """The layers that a batch goes through, forward and backward.
 
-    Attributes
-    ----------
-    forward
-        The layers whose ``forward`` is called, in order.
-    last_layer
-        Computes the loss of their output.
-    backward
-        The layers whose ``backward`` is called, in order: from the last one to the first that learns.
-
     Examples
     --------
     >>> import numpy as np
@@ -60,7 +49,7 @@ class Plan:
 
     forward: tuple[Layer, ...]
     last_layer: LossLayer
-    backward: tuple[Layer, ...]
+    backward: tuple[Layer, ...]  # from the last layer to the first that learns
 
     @classmethod
     def of(cls, layers: Sequence[Layer], last_layer: LossLayer) -> Self:
@@ -89,14 +78,8 @@ class Plan:
     def run(self, x: Array, t: Array, out: Array | None = None) -> Array:
         """One forward and one backward pass; leaves the gradients in the layers and returns the loss, a 0-d array.
 
-        Parameters
-        ----------
-        x
-            A batch of inputs (N, ...), of the dtype of the parameters.
-        t
-            Its targets, as `LossLayer.prepare_targets` returns them.
-        out
-            A 0-d array to write the loss to, in a library whose arrays can be written in place.
+        For inputs `x` (N, ...) of the parameters' dtype and targets `t` from `LossLayer.prepare_targets`. The loss is
+        written to `out`, a 0-d array, if one is given.
         """
         for layer in self.forward:
             x = layer.forward(x)

@@ -21,8 +21,9 @@ from xpnet.layers.base import largest_product
 from xpnet.networks.entry import operations
 from xpnet.training.data_sets import Samples
 from xpnet.training.diagnosis import find_break, probe, snapshot
+from xpnet.training.losses import Losses
 from xpnet.training.progress import TrainingDisplay
-from xpnet.training.step import CaptureKey, Losses, TrainingStep
+from xpnet.training.step import CaptureKey, TrainingStep
 from xpnet.training.step_runner import StepRunner
 
 if TYPE_CHECKING:

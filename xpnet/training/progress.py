@@ -11,7 +11,7 @@ from xpnet.training.history import History
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from xpnet.training.step import Losses
+    from xpnet.training.losses import Losses
 
 __all__ = ["TrainingDisplay"]
 

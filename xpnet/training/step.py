@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from xpnet._core import tuning
-from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
+from xpnet._core.arrays import Array, as_inputs, get_array_module
 from xpnet._core.declared import has_replaced_method, is_library_code, is_recordable, methods_of
 from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import one_kernel
@@ -20,29 +20,10 @@ from xpnet.layers.base import walk_layers
 from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate, bind
 
-__all__ = ["CaptureKey", "Losses", "TrainingStep"]
-
 
 @one_kernel(kernels.gather)
 def gather(x: Array, t: Array, indices: Array, dtype: Any) -> tuple[Array, Array]:
-    """Gather the samples of a minibatch as a network takes them, and their targets.
-
-    Parameters
-    ----------
-    x
-        All inputs (N, ...): uint8 pixels, which become `dtype` times 1/255, or floats.
-    t
-        All targets: class indices (N,) or rows (N, D).
-    indices
-        The samples, integers (B,) in 0..N-1.
-    dtype
-        The network's dtype, as its parameters have it.
-
-    Returns
-    -------
-    tuple of two arrays
-        Inputs (B, ...) of `dtype` and targets (B,) or (B, D) of the dtype of `t`.
-    """
+    """The samples of `indices` (B,), as inputs of `dtype`, and their targets. Pixels (uint8) become 1/255 each."""
     xp = get_array_module(x)
     return as_inputs(xp.take(x, indices, axis=0), dtype), xp.take(t, indices, axis=0)
 
@@ -59,10 +40,9 @@ class TrainingStep:
     augmentation
         Changes the inputs of each minibatch, as `Augmentation` does; None for nothing.
     fused
-        Use compiled kernels for neighboring operations (see `xpnet.engine.kernels`).
+        Use compiled kernels for neighboring operations.
     train_step
-        ``train_step(x, t)`` computes the gradients, updates the parameters and returns the loss in place of this class.
-        Such steps are not recorded.
+        ``train_step(x, t)`` takes the step in place of this class and returns the loss. It is not recorded.
     """
 
     def __init__(
@@ -81,6 +61,7 @@ class TrainingStep:
         self.optimizer: Any = optimizer
         self.x = x
         self.t = t
+        self.sample_count: int = x.shape[0]
         self.augmentation = augmentation
         self.fused = fused
         self.train_step = train_step
@@ -108,10 +89,9 @@ class TrainingStep:
                 out[...] = loss
 
     def run_minibatch(self, x: Array, t: Array, scalars: Sequence[Any] = (), out: Array | None = None) -> Array:
-        """Take a step on a minibatch, on the network's device and in its dtype; returns its loss, on the device.
+        """Take a step on a minibatch in the network's dtype; returns its loss, which is `out` if it is written there.
 
-        `scalars` are the optimizer's for this step, as floats or 0-d arrays. The loss may be written to `out`, a 0-d
-        array, and is then `out` itself.
+        `scalars` are the optimizer's for this step, as floats or 0-d arrays.
         """
         x = self.augment(x)
         if self.train_step is not None:
@@ -158,11 +138,6 @@ class TrainingStep:
         """An array on the network's device and of its dtype."""
         return self.network.state.like
 
-    @property
-    def sample_count(self) -> int:
-        """The number of samples."""
-        return self.x.shape[0]
-
     def state_owners(self) -> list[object]:
         """The objects whose attributes hold what a step changes: layers, buffers, optimizer and augmentation."""
         others = self.network.state.buffers, self.optimizer, self.augmentation
@@ -205,18 +180,10 @@ class TrainingStep:
 
 @dataclass(frozen=True, eq=False)
 class CaptureKey:  # noqa: PLW1641 - not to be hashed
-    """What training steps are made of: steps with another key are built, and captured, anew.
+    """What training steps are made of: steps with another key are built, and captured, anew."""
 
-    Attributes
-    ----------
-    parts
-        Objects, compared by identity.
-    settings
-        Compared by value.
-    """
-
-    parts: tuple[object, ...]
-    settings: tuple[Any, ...]
+    parts: tuple[object, ...]  # compared by identity
+    settings: tuple[Any, ...]  # compared by value
 
     @classmethod
     def of(
@@ -250,42 +217,3 @@ def _accepts_scalars(update: Callable[..., None]) -> bool:
     except TypeError:
         return False
     return True
-
-
-class Losses:
-    """The losses of steps, on the device until they are fetched."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Array] = []
-        self._singles: list[Array] = []
-        self.count = 0
-
-    def add(self, loss: Array) -> None:
-        """Add the loss of a step, 0-d."""
-        self._singles.append(loss)
-        self.count += 1
-
-    def add_block(self, losses: Array) -> None:
-        """Add the losses of some steps, (n,)."""
-        self._settle()
-        self._blocks.append(losses)
-        self.count += losses.shape[0]
-
-    def last(self) -> float:
-        """The newest loss; waits for the device."""
-        return float(self._singles[-1] if self._singles else self._blocks[-1][-1])
-
-    def fetch(self, *others: Array) -> list[float]:
-        """All of them, in order, and `others`, 0-d, behind them; waits for the device, once. Then there are none."""
-        singles = [*self._singles, *others]
-        blocks = [*self._blocks, *([get_array_module(singles[0]).stack(singles)] if singles else [])]
-        if not blocks:
-            return []
-        fetched = to_numpy(blocks[0] if len(blocks) == 1 else get_array_module(blocks[0]).concat(blocks)).tolist()
-        self._blocks, self._singles, self.count = [], [], 0
-        return fetched
-
-    def _settle(self) -> None:
-        if self._singles:
-            self._blocks.append(get_array_module(self._singles[0]).stack(self._singles))
-            self._singles = []

@@ -13,9 +13,8 @@ from xpnet._core.cupy import CupyNamespace
 from xpnet.backend import asarray
 from xpnet.engine.capture import Replayer, capture
 from xpnet.errors import CaptureError
-from xpnet.training.step import Losses, TrainingStep
-
-__all__ = ["StepRunner"]
+from xpnet.training.losses import Losses
+from xpnet.training.step import TrainingStep
 
 
 class StepRunner:
