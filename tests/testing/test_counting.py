@@ -52,6 +52,16 @@ def test_each_call_is_counted_once(x):
     assert not counts.copies
 
 
+def test_what_is_no_array_stays_what_it_is(x):
+    with count_operations() as counts:
+        assert xp.shape(x) == (2, 3)
+        assert xp.broadcast_shapes((2, 1), (3,)) == (2, 3)
+        first, second = xp.broadcast_arrays(x, xp.ones(3))
+    assert isinstance(first, CountedArray)
+    assert second.shape == (2, 3)
+    assert counts.launches == {"ones": 1}
+
+
 def test_an_array_of_the_device_is_copied_there(x):
     with count_operations() as counts:
         assert xp.asarray(x) is x

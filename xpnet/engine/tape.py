@@ -20,19 +20,7 @@ from xpnet.engine.traced_array import TracedArray, Tracer
 from xpnet.errors import CaptureError
 
 _CACHE_LINE = 64  # bytes
-_METHODS = (
-    "sum",
-    "max",
-    "min",
-    "mean",
-    "prod",
-    "argmax",
-    "argmin",
-    "astype",
-    "clip",
-    "squeeze",
-    "take",
-)  # as functions
+_METHODS = ("sum", "max", "min", "mean", "prod", "argmax", "argmin", "astype", "clip", "squeeze", "take")
 _REDUCTIONS = {np.sum: np.add.reduce, np.prod: np.multiply.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
 
@@ -58,23 +46,23 @@ class Operation(NamedTuple):
     output: np.ndarray
     options: Mapping[str, Any] = MappingProxyType({})
 
-    @classmethod
-    def of(cls, function: Callable[..., Any], inputs: tuple[Any, ...], output: np.ndarray, options: Any) -> "Operation":
-        """The operation for a call, with as few different functions as possible."""
+    def simplified(self) -> "Operation":
+        """The same with as few different functions as possible."""
+        function, inputs, output, options = self
         if function in _REDUCTIONS:
             whole = {"axis": None} if len(inputs) == 1 else {}
-            return cls(_REDUCTIONS[function], inputs, output, whole | options)
+            return self._replace(function=_REDUCTIONS[function], options={**whole, **options})
         if function in (np.astype, np.ascontiguousarray):
-            return cls(np.copyto, inputs[:1], output)
+            return Operation(np.copyto, inputs[:1], output)
         if function is np.reshape and options.get("order", "C") == "C":  # a copy: the input has another order
-            return cls(np.copyto, inputs[:1], output.reshape(inputs[0].shape))
+            return Operation(np.copyto, inputs[:1], output.reshape(inputs[0].shape))
         if function is np.zeros_like:
-            return cls(np.copyto, (output.dtype.type(0),), output)
+            return Operation(np.copyto, (output.dtype.type(0),), output)
         if function is operator.setitem:
             index, value = inputs
             part = output[index if any(i is ... for i in index) else (*index, ...)]
-            return cls(np.copyto, (value,), part) if np.shares_memory(part, output) else cls(function, inputs, output)
-        return cls(function, inputs, output, options)
+            return Operation(np.copyto, (value,), part) if np.shares_memory(part, output) else self
+        return self
 
     def python_calls(self) -> list[Callable[[], Any]]:
         """Functions without arguments that make the operation in Python, the fastest there are."""
@@ -136,10 +124,9 @@ class Tape:
         array[...] = result
         return array, Memory(block, free)
 
-    def add(
-        self, function: Callable[..., Any], inputs: Any, options: Any, result: np.ndarray, *, constant: bool
-    ) -> tuple[np.ndarray, Memory | None]:
-        """Add the call that gave `result`, which depends on no array if it is a `constant`; as for `place`."""
+    def add(self, operation: Operation, *, constant: bool) -> tuple[np.ndarray, Memory | None]:
+        """Add an operation that has been made, a `constant` if it depends on no array. Returns the output's `place`."""
+        function, result = operation.function, operation.output
         if constant and function is not np.empty:
             first = result.flat[0] if result.size else 0
             value = first if (result == first).all() else result.copy()
@@ -148,11 +135,12 @@ class Tape:
             return result, None
         array, memory = self.place(result)
         if function not in (np.empty, np.empty_like):
-            self.operations.append(Operation.of(function, inputs, array, options))
+            self.operations.append(operation._replace(output=array).simplified())
         return array, memory
 
     def write(self, operation: Operation) -> None:
-        """Make an operation that writes into an array that was there before, and add it."""
+        """Make an operation whose output is an array that was there before, and add it."""
+        operation = operation.simplified()
         for call in operation.python_calls():
             call()
         self.operations.append(operation)
@@ -214,9 +202,9 @@ class RecordingTracer(Tracer):
         inputs, options = self.plain(args, found), self.plain(kwargs, found)
         tape.used.update(id(traced.array) for traced in found)
         if function is operator.setitem:
-            return tape.write(Operation.of(function, inputs[1:], inputs[0], {}))
+            return tape.write(Operation(function, inputs[1:], inputs[0]))
         if out is not None:
-            tape.write(Operation.of(function, inputs, out.array, options))
+            tape.write(Operation(function, inputs, out.array, options))
             return out
         result = function(*inputs, **options)
         if function is operator.getitem and isinstance(result, np.generic):
@@ -226,7 +214,7 @@ class RecordingTracer(Tracer):
         array = np.asarray(result)
         if any(np.may_share_memory(array, traced.array) for traced in found):
             return RecordedArray(array, found)
-        return RecordedArray(*tape.add(function, inputs, options, array, constant=not found))
+        return RecordedArray(*tape.add(Operation(function, inputs, array, options), constant=not found))
 
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Refuse: a replay does not return to the host."""
@@ -260,7 +248,7 @@ class RecordedArray(TracedArray, tracer=RecordingTracer()):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in _METHODS:
+        if name in _METHODS:  # which take what the functions take
             return partial(getattr(self.tracer, name), self)
         raise CaptureError(f"The method {name}() of an array is unknown to the recording.")
 

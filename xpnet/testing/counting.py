@@ -21,21 +21,14 @@ from xpnet.engine.traced_array import TracedArray, Tracer
 
 @dataclass
 class Counts:
-    """What a piece of code asked of the device, by the name of the call.
-
-    Attributes
-    ----------
-    launches
-        Calls that create or write an array: at least one kernel each. Views are free.
-    waits
-        Calls that need a value on the host.
-    copies
-        Arrays copied from the host.
-    """
+    """What a piece of code asked of the device, by the name of the call."""
 
     launches: Counter[str] = field(default_factory=Counter)
+    """Calls that create or write an array: at least one kernel each. Views are free."""
     waits: Counter[str] = field(default_factory=Counter)
+    """Calls that need a value on the host."""
     copies: Counter[str] = field(default_factory=Counter)
+    """Arrays copied from the host."""
 
 
 _counts = Counts()
@@ -62,6 +55,10 @@ def count_operations() -> Iterator[Counts]:
         _counts = outer
 
 
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic)
+
+
 class CountingTracer(Tracer):
     """Counts in the innermost `count_operations`."""
 
@@ -75,14 +72,15 @@ class CountingTracer(Tracer):
         inputs, options = self.plain(args, found), self.plain(kwargs, found)
         fused = isinstance(function, FusedOperation)
         result = (function.plain if fused else function)(*inputs, **options)
-        writes = fused or function is operator.setitem or options.get("out") is not None
-        is_array = isinstance(result, np.ndarray | np.generic)
-        if writes or (is_array and not any(np.shares_memory(result, traced.array) for traced in found)):
+        is_new = _is_array(result) and not any(np.shares_memory(result, traced.array) for traced in found)
+        if is_new or fused or function is operator.setitem or options.get("out") is not None:
             _counts.launches[function.__name__] += 1
         given = {id(traced.array): traced for traced in found}  # perhaps changed in place
-        if isinstance(result, tuple):
-            return tuple(given.get(id(array), CountedArray(np.asarray(array))) for array in result)
-        return given.get(id(result), CountedArray(np.asarray(result))) if is_array else result
+
+        def wrap(value: Any) -> Any:
+            return given.get(id(value), CountedArray(np.asarray(value))) if _is_array(value) else value
+
+        return tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
 
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:
         """What `read` returns. A wait."""
