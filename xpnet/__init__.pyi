@@ -62,8 +62,8 @@ from .layers import Sigmoid as Sigmoid
 from .layers import SigmoidWithLoss as SigmoidWithLoss
 from .layers import SoftmaxWithLoss as SoftmaxWithLoss
 from .layers import Tanh as Tanh
-from .layers.convolution import col2im as col2im
-from .layers.convolution import im2col as im2col
+from .layers.im2col import col2im as col2im
+from .layers.im2col import im2col as im2col
 from .networks.convolutional import DeepConvNet as DeepConvNet
 from .networks.convolutional import ResNet as ResNet
 from .networks.convolutional import SimpleConvNet as SimpleConvNet

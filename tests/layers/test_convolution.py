@@ -1,7 +1,6 @@
 """Layers of images: that they keep the rules, what they need, and how they refuse; the numbers are the matrix's."""
 
 import copy
-import re
 import tracemalloc
 from typing import Any
 
@@ -27,8 +26,6 @@ from xpnet import (
     Relu,
     Residual,
     Trainer,
-    col2im,
-    im2col,
     network_graph,
     to_numpy,
 )
@@ -76,36 +73,6 @@ def test_layers_keep_the_rules(name: str) -> None:
 def test_output_shape_is_that_of_the_output(name: str) -> None:
     layer = copy.deepcopy(LAYERS[name])
     assert layer.output_shape((2, 7, 5)) == layer.forward(images(3, 2, 7, 5)).shape[1:]
-
-
-def test_im2col_and_col2im(be: Place) -> None:
-    x = np.arange(2 * 3 * 5 * 4).reshape(2, 3, 5, 4)
-    columns = im2col(be.put(x.astype(float)), 3, 2, (2, 1), (1, 0))
-    be.check(columns, im2col(x, 3, 2, (2, 1), (1, 0)))
-    assert (columns.shape, im2col(x, 3, 2).dtype) == ((2 * 3 * 3, 3 * 3 * 2), np.float64)
-    be.check(col2im(columns, (2, 3, 5, 4), 3, 2, (2, 1), (1, 0)), x * [[[[1], [2], [1], [2], [1]]]] * [1, 2, 2, 1])
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (
-            lambda: im2col(np.ones((3, 5, 5)), 2, 2),
-            ShapeError,
-            "im2col expects images of shape (N, C, H, W), got (3",
-        ),
-        (lambda: im2col(np.ones((1, 1, 2, 2)), 3, 2), ShapeError, "im2col has windows of 3 x 2, more than the 2 x 2"),
-        (lambda: im2col(np.ones((1, 1, 2, 2)), 0, 2), ArgumentError, "filter_h and filter_w must be"),
-        (
-            lambda: col2im(np.ones((4, 3)), (1, 1, 3, 3), 2, 2),
-            ShapeError,
-            "matrix of shape (4, 4), one window a row",
-        ),
-    ],
-)
-def test_images_and_matrices_that_do_not_fit(call: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=re.escape(words)):
-        call()
 
 
 # --- what they need -------------------------------------------------------------------------------------------------
