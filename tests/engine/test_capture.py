@@ -1,17 +1,14 @@
 """Recorded and replayed steps give what the steps themselves give, to the bit, or are refused by name."""
 
 import copy
-import gc
 import itertools
 import random
 import re
-import warnings
-import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from capturable import Adam, CourseAdam, LazyMomentum, Looking, Masking, Momentum, Noise, RunningMean
+from recorded import assert_same, network_of, recordings, trained  # noqa: F401 - a fixture
 from small_training import make
 from states import flattened
 
@@ -31,10 +28,8 @@ from xpnet import (
     get_array_module,
 )
 from xpnet.engine.replay import NumpyReplayer
-from xpnet.engine.state import StateScan, StateSnapshot
 from xpnet.engine.tape import RecordedArray, wrapped
-from xpnet.errors import ArgumentError, CaptureError
-from xpnet.training.losses import Losses
+from xpnet.errors import CaptureError
 from xpnet.training.step import TrainingStep
 
 
@@ -43,40 +38,6 @@ class Decaying(SGD):
 
     def step_scalars(self, first, count):
         return self.lr * 0.98 ** np.arange(first, first + count)[:, None]
-
-
-def network_of(*layers, dtype="float32", last_layer=None):
-    rng = np.random.default_rng(0)
-    first, second = (0.1 * rng.standard_normal(shape).astype(dtype) for shape in ((12, 6), (6, 7)))
-    return Network([Affine(first, np.zeros(6, dtype)), *layers, Affine(second, np.zeros(7, dtype))], last_layer)
-
-
-def trained(network, optimizer, *, capture, **options):
-    trainer = make(network, optimizer=optimizer, **{"iterations": 200, "capture": capture} | options)
-    trainer.train()
-    return trainer
-
-
-def assert_same(a, b):
-    assert np.array(a.history.loss).tobytes() == np.array(b.history.loss).tobytes()
-    assert a.history.test_acc == b.history.test_acc
-    for key, value in a.network.params.items():
-        assert value.tobytes() == b.network.params[key].tobytes(), key
-    for key, grad in a.network.state.grads.items():
-        assert grad.tobytes() == b.network.state.grads[key].tobytes(), key
-
-
-@pytest.fixture
-def recordings(monkeypatch):
-    """The recordings that are made."""
-    made, init = [], NumpyReplayer.__init__
-
-    def counted(self, *arguments):
-        init(self, *arguments)
-        made.append(self)
-
-    monkeypatch.setattr(NumpyReplayer, "__init__", counted)
-    return made
 
 
 # --- to the bit -----------------------------------------------------------------------------------------------------
@@ -224,65 +185,6 @@ def test_weight_decay_that_changes_between_epochs_is_recorded_anew(recordings):
     )
     assert_same(recorded, plain)
     assert 2 < len(recordings) < 20  # and not each time
-
-
-class Previous(Layer):
-    """Keeps views of what a step made, and takes something of them away in the next."""
-
-    recordable = True
-
-    def __init__(self):
-        self.columns, self.kept = np.zeros((6, 10)), [np.zeros((5, 6)), np.zeros((10, 6))]
-
-    def forward(self, x):
-        if not self.train or x.shape[0] != 10:
-            return x
-        y = x - 0.1 * self.columns.T + 0.1 * get_array_module(x).sum(self.kept[0], axis=0) - 0.1 * self.kept[1]
-        self.columns = (y * 0.5).T
-        self.kept = [(y + 1)[5:, ...], x]
-        self.cache = (y * 2, {"y": y / 2})
-        return y
-
-    def backward(self, dout):
-        if dout.shape[0] != 10:
-            return dout
-        doubled, halved = self.cache
-        return dout * (1 + 0.01 * doubled * halved["y"])
-
-
-@pytest.mark.bits
-def test_views_that_are_kept_from_step_to_step():
-    layers = Previous(), Previous()
-    recorded, plain = (
-        trained(network_of(Relu(), layer, Sigmoid(), dtype="float64"), "SGD", capture=capture)
-        for layer, capture in zip(layers, (True, False), strict=True)
-    )
-    assert_same(recorded, plain)
-    for name in ("columns", "kept"):
-        for a, b in zip(getattr(layers[0], name), getattr(layers[1], name), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-def test_what_is_kept_of_a_called_step_no_replay_writes_to():
-    """An epoch ends with a step that is called, for its minibatch is short: what it leaves is there to be looked at."""
-    seen = {True: [], False: []}
-
-    def looking(capture):
-        def look(trainer):
-            if not trainer.history.loss:
-                return  # an evaluation leaves nothing in the layers
-            layer, last = trainer.network.layers["RunningMean1"], trainer.network.last_layer
-            held = [last.y, last.t, last.loss, layer.mean]
-            seen[capture].append([(array, array.copy()) for array in held[: 3 if capture else 4]])
-
-        return look
-
-    for capture in (True, False):
-        network = network_of(Relu(), RunningMean(6))
-        trained(network, "SGD", capture=capture, callbacks=[looking(capture)], iterations=201)
-    for recorded, plain in zip(seen[True], seen[False], strict=True):
-        for (array, then), (_, expected) in zip(recorded, plain, strict=False):
-            assert array.tobytes() == then.tobytes() == expected.tobytes()
 
 
 @pytest.mark.bits
@@ -576,32 +478,6 @@ def test_a_step_of_ones_own_is_called(recordings):
     assert len(recordings) == 1
 
 
-def test_where_it_does_not_pay_nothing_is_recorded(recordings, monkeypatch):
-    make(iterations=20).train()
-    monkeypatch.setattr("xpnet._core.tuning.MAX_CAPTURED_STEP_FLOPS", 100)
-    make(iterations=200).train()
-    assert not recordings
-
-
-def test_other_array_libraries_are_trained_one_by_one(be):
-    if be.backend.name == "cupy":
-        pytest.skip("CuPy has a way of its own to record")
-    network = TwoLayerNet(12, 6, 7, seed=0, dtype=be.dtype, backend=be.backend)
-    if be.backend.name == "numpy":
-        trained(network, "SGD", capture=True)
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        make(network, iterations=40, capture="auto").train()
-    with pytest.raises(CaptureError, match="There is no recording of arrays of"):
-        make(network, iterations=40, capture=True).train()
-
-
-def test_an_unknown_choice_is_an_error():
-    with pytest.raises(ArgumentError, match="'auto', True or False, got 'always'"):
-        make(capture="always")
-
-
 # --- manners --------------------------------------------------------------------------------------------------------
 
 
@@ -626,15 +502,6 @@ def test_an_interrupt_within_a_block_loses_nothing_that_was_learned(recordings, 
     plain = trained(None, "SGD", capture=False)
     assert len(trainer.history.loss) == 4  # the first epoch has two whole minibatches and a short one
     assert trainer.history.loss == plain.history.loss[:4]
-
-
-def test_a_recording_is_given_back_with_the_training(recordings):
-    trainer = make(iterations=50, capture=True)
-    trainer.train()
-    gone = weakref.ref(recordings.pop())
-    gc.collect()
-    assert gone() is None
-    assert all(type(value) is np.ndarray for value in trainer.network.params.values())
 
 
 @pytest.mark.bits
@@ -706,49 +573,3 @@ def test_an_update_that_makes_its_parameters_anew_trains():
         trainer = make(optimizer=optimizer, iterations=40, capture=capture)
         trainer.train()
         assert_same(trainer, expected)
-
-
-# --- what the steps have given --------------------------------------------------------------------------------------
-
-
-def test_losses_come_in_the_order_of_their_steps(be):
-    losses = Losses()
-    assert losses.fetch() == []
-    for _ in range(2):  # the second time after everything was taken away
-        losses.add(be.put(np.array(1.5)))
-        assert (losses.count, losses.last()) == (1, 1.5)
-        losses.add(be.put(np.array(2.5)))
-        assert (losses.count, losses.last()) == (2, 2.5)
-        losses.add_block(be.put(np.array([3.5, 4.5, 5.5])))
-        assert (losses.count, losses.last()) == (5, 5.5)
-        losses.add_block(be.put(np.array([6.5, 7.5])))
-        assert (losses.count, losses.last()) == (7, 7.5)
-        losses.add(be.put(np.array(8.5)))
-        assert (losses.count, losses.last()) == (8, 8.5)
-        assert losses.fetch(be.put(np.array(9.0))) == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.0]
-        assert losses.count == 0
-    assert losses.fetch() == []
-    assert losses.fetch(be.put(np.array(9.0)), be.put(np.array(10.0))) == [9.0, 10.0]
-
-
-# --- generators among the attributes --------------------------------------------------------------------------------
-
-GENERATORS = {
-    "Generator": lambda: np.random.default_rng(0),
-    "RandomState": lambda: np.random.RandomState(0),
-    "Random": lambda: random.Random(0),
-}
-
-
-@pytest.mark.parametrize("kind", GENERATORS)
-def test_a_generator_is_put_back_and_its_draws_are_noticed(kind):
-    owner = SimpleNamespace(kept={"inside": [GENERATORS[kind]()]})
-    (generator,) = owner.kept["inside"]
-    scan, name = StateScan([owner]), "SimpleNamespace.kept.inside.0"
-    snapshot, before = StateSnapshot([owner]), scan.generator_states()
-    assert set(before) == {"numpy.random", "random", name}
-    first = [generator.random() for _ in range(3)]
-    assert [key for key, state in scan.generator_states().items() if state != before[key]] == [name]
-    snapshot.restore()
-    assert scan.generator_states() == before
-    assert [generator.random() for _ in range(3)] == first

@@ -30,7 +30,6 @@ from xpnet.backend import asarray
 from xpnet.engine.cuda_graph import CudaGraphReplayer
 from xpnet.errors import CaptureError
 from xpnet.training.epoch_runner import EpochRunner
-from xpnet.training.step_runner import graph_steps
 
 pytestmark = needs_stand_in
 
@@ -134,13 +133,6 @@ def test_an_epoch_longer_than_a_graph_is_cut_into_equal_ones(launched, monkeypat
     assert len(launched) == 3 + 1
     plain.train()
     assert_same(captured, plain)
-
-
-@pytest.mark.parametrize(
-    ("whole", "steps"), [(600, 50), (468, 39), (467, 31), (1875, 25), (60, 30), (50, 50), (7, 7), (1, 1)]
-)
-def test_few_steps_of_an_epoch_are_left_over(whole, steps):
-    assert graph_steps(whole) == steps
 
 
 def test_what_cannot_be_captured_is_made_one_by_one(launched):
