@@ -208,7 +208,7 @@ def broken_folder(root):
 BROKEN = {
     "ant/cut.jpg": "cannot be decoded (image file is truncated",
     "bee/text.png": "is no JPEG or PNG image, whatever its name says",
-    "bee/huge.png": "has 30,000 x 30,000 pixels, more than most_pixels=50,000,000",
+    "bee/huge.png": "has 30,000 x 30,000 pixels, more than max_pixels=50,000,000",
     "empty": "is a class without a usable image; it keeps its label",
 }
 
@@ -433,13 +433,13 @@ def test_a_file_that_is_cut_short_or_changed_is_one_error(tmp_path, name):
 
 def test_the_largest_image_and_the_largest_file(tmp_path):
     path = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
-    assert one(path, most_pixels=600).shape == (3, 8, 8)
-    with pytest.raises(DataError, match=r"has 30 x 20 pixels, more than most_pixels=599"):
-        one(path, most_pixels=599)
+    assert one(path, max_pixels=600).shape == (3, 8, 8)
+    with pytest.raises(DataError, match=r"has 30 x 20 pixels, more than max_pixels=599"):
+        one(path, max_pixels=599)
     with path.open("r+b") as file:
         file.truncate(2**20 + 8 * 600 + 1)
     with pytest.raises(DataError, match="has more bytes than an image of 600 pixels can have"):
-        one(path, most_pixels=600)
+        one(path, max_pixels=600)
 
 
 def test_pillows_own_limit_does_not_count(tmp_path, monkeypatch):
@@ -476,7 +476,7 @@ def test_folders_that_are_none(tmp_path):
         ({"seed": None}, "seed must be a whole number of at least 0, got None"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": "a"}, "seed must be a whole number of at least 0, got 'a'"),
-        ({"most_pixels": 0}, "most_pixels must be"),
+        ({"max_pixels": 0}, "max_pixels must be"),
         ({"color": "grey"}, "color must be True or False, got 'grey'"),
         ({"crop": "no"}, "crop must be True or False, got 'no'"),
         ({"strict": 0}, "strict must be True or False, got 0"),
@@ -556,7 +556,7 @@ def test_it_is_read_again_until_something_changes(tmp_path, kept, monkeypatch):
         return len(read)
 
     assert [reads(), reads()] == [10, 0]
-    for options in ({"seed": 1}, {"split": 0.4}, {"color": False}, {"crop": False}, {"most_pixels": 10**6}):
+    for options in ({"seed": 1}, {"split": 0.4}, {"color": False}, {"crop": False}, {"max_pixels": 10**6}):
         assert [reads(**options), reads(**options)] == [10, 0]
     save(root / "ant" / "new.png", RED)
     assert [reads(), reads()] == [11, 0]
@@ -736,7 +736,7 @@ def run_within(megabytes, code):
 def test_a_decompression_bomb_takes_no_memory(tmp_path):
     root = broken_folder(tmp_path)
     assert (root / "bee" / "huge.png").stat().st_size < 500_000
-    load = f"load_image_folder({str(root)!r}, (8, 8), most_pixels={{}}).problems['bee/huge.png']"
+    load = f"load_image_folder({str(root)!r}, (8, 8), max_pixels={{}}).problems['bee/huge.png']"
     assert run_within(30, f"print({load.format(50_000_000)})") == BROKEN["bee/huge.png"]
     # And the limit is one: decoded, the image does not fit into it.
     assert run_within(300, f"print({load.format(10**9)})") == "cannot be read (too little memory)"
@@ -756,7 +756,7 @@ def test_an_image_of_the_largest_size_takes_16_bytes_a_pixel(tmp_path, kind, dep
     (tmp_path / "ant" / "a.png").write_bytes(
         content[:start] + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     )
-    code = f"print(len(load_image_folder({str(tmp_path)!r}, (8, 8), most_pixels={side**2}).train[0]))"
+    code = f"print(len(load_image_folder({str(tmp_path)!r}, (8, 8), max_pixels={side**2}).train[0]))"
     assert run_within(side**2 * 16 / 2**20 + 8, code) == "1"
 
 

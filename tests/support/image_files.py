@@ -22,8 +22,8 @@ def save(path, image, **options):
     return path
 
 
-def one(path, size=(8, 8), color=True, crop=True, most_pixels=10**6):
-    return read_image(path, (3 if color else 1, *size), crop, most_pixels)
+def one(path, size=(8, 8), color=True, crop=True, max_pixels=10**6):
+    return read_image(path, (3 if color else 1, *size), crop, max_pixels)
 
 
 def chunk(kind, data):

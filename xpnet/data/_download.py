@@ -16,11 +16,11 @@ _STALL = 20.0  # seconds without a byte during a download
 _log = logging.getLogger("xpnet")
 
 
-def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verify: Callable[[Path], object]) -> Path:
+def download(name: str, folder: Path, mirrors: list[str], *, max_bytes: int, verify: Callable[[Path], object]) -> Path:
     """Download the file `name` into `folder` atomically and return its path; a DataError has a line per failed mirror.
 
     The name is appended to the addresses `mirrors`; one that fails is moved to the end of the list, so that the next
-    file asks it last. A download is cut off after `at_most` bytes. `verify` is called with the path of the temporary
+    file asks it last. A download is cut off after `max_bytes` bytes. `verify` is called with the path of the temporary
     file, and raises a DataError if it is not the right one.
     """
     import pooch
@@ -34,7 +34,7 @@ def download(name: str, folder: Path, mirrors: list[str], *, at_most: int, verif
             bar = sys.stderr is not None and sys.stderr.isatty()
             downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=(_PATIENCE, _STALL))
             with whole_file(folder / name) as file:
-                downloader(url, _Capped(file, at_most), None)  # which flushes
+                downloader(url, _Capped(file, max_bytes), None)  # which flushes
                 verify(Path(file.name))
             return folder / name
         except (OSError, DataError) as error:  # errors of requests are OSErrors
@@ -77,14 +77,14 @@ def _await_answer(url: str) -> None:
 
 
 class _Capped:
-    """A file that accepts at most `at_most` bytes."""
+    """A file that accepts at most `max_bytes` bytes."""
 
-    def __init__(self, file: BinaryIO, at_most: int) -> None:
-        self.file, self.at_most = file, at_most
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+        self.file, self.max_bytes = file, max_bytes
 
     def write(self, data: bytes) -> int:
-        if self.file.tell() + len(data) > self.at_most:
-            raise DataError(f"is too long: more than {self.at_most:,} bytes came, and the download was cut off")
+        if self.file.tell() + len(data) > self.max_bytes:
+            raise DataError(f"is too long: more than {self.max_bytes:,} bytes came, and the download was cut off")
         return self.file.write(data)
 
     def flush(self) -> None:

@@ -1,6 +1,6 @@
 """List the files of a folder of images, and read one of them.
 
-The header is read before the pixels, so that no file takes more memory than `most_pixels` allows.
+The header is read before the pixels, so that no file takes more memory than `max_pixels` allows.
 """
 
 import os
@@ -149,7 +149,7 @@ def differing_neighbors(folder: Path, class_names: Sequence[str]) -> dict[str, s
     return differing
 
 
-def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels: int) -> np.ndarray:
+def read_image(path: Path, shape: tuple[int, int, int], crop: bool, max_pixels: int) -> np.ndarray:
     """Read one image, uint8 (C, H, W).
 
     Raises a DataError, with a predicate, if the file is wrong. After an OSError or a MemoryError another attempt may
@@ -161,8 +161,8 @@ def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels:
     try:
         # Pillow warns of things that do not matter here.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > 8 * most_pixels + 2**20:
-                raise DataError(f"has more bytes than an image of {most_pixels:,} pixels can have")
+            if os.fstat(file.fileno()).st_size > 8 * max_pixels + 2**20:
+                raise DataError(f"has more bytes than an image of {max_pixels:,} pixels can have")
             start = file.read(2)
             file.seek(0)
             if start not in (b"\xff\xd8", b"\x89P"):
@@ -170,8 +170,8 @@ def read_image(path: Path, shape: tuple[int, int, int], crop: bool, most_pixels:
             # Not Image.open(), which has its own global limit.
             image = JpegImageFile(file) if start == b"\xff\xd8" else PngImageFile(file)
             width, height = image.size  # from the header, before decoding
-            if width * height > most_pixels:
-                raise DataError(f"has {width:,} x {height:,} pixels, more than most_pixels={most_pixels:,}")
+            if width * height > max_pixels:
+                raise DataError(f"has {width:,} x {height:,} pixels, more than max_pixels={max_pixels:,}")
             # Decodes a JPEG at 1/8, 1/4 or 1/2 of its size if that is enough.
             image.draft("RGB" if shape[0] == 3 else "L", (2 * max(shape[1:]),) * 2)
             opaque = _opaque_pixels(image, file) if isinstance(image, PngImageFile) else None

@@ -103,7 +103,9 @@ def _from_cache() -> dict[str, np.ndarray]:
             _log.warning("%s It will be downloaded again.", error)
             discard(cached, "the book's file")
     try:
-        path = download(_NAME, cache, list(_MIRRORS), at_most=_MAX_BYTES, verify=lambda part: _read(part, verify=True))
+        path = download(
+            _NAME, cache, list(_MIRRORS), max_bytes=_MAX_BYTES, verify=lambda part: _read(part, verify=True)
+        )
         return _read(path, verify=True)
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())

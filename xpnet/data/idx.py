@@ -305,7 +305,7 @@ def read_idx_file(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[A
         raise DataError(f"cannot be read ({error.strerror or error}), a readable file was expected") from error
 
 
-def _read_array(file: BinaryIO, at_most: int, shape: tuple[int, ...] | None) -> NDArray[Any]:
+def _read_array(file: BinaryIO, max_bytes: int, shape: tuple[int, ...] | None) -> NDArray[Any]:
     """Read two zero bytes, the dtype, the number of dimensions, each size as big-endian uint32, and the numbers."""
     head = file.read(4)
     known = len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES and 0 < head[3] <= _MAX_DIMENSIONS
@@ -326,7 +326,7 @@ def _read_array(file: BinaryIO, at_most: int, shape: tuple[int, ...] | None) -> 
         raise DataError(f"holds an array of shape {found}, expected was one with numbers in it")
     start, size = 4 + len(sizes), math.prod(found) * dtype.itemsize
     # One more byte detects a file that is too long, without unpacking all of a gzip bomb.
-    numbers = file.read(min(size, at_most) + 1)
+    numbers = file.read(min(size, max_bytes) + 1)
     if len(numbers) != size:
         problem = f"is cut short: it has {start + len(numbers):,} bytes" if len(numbers) < size else "is too long"
         raise DataError(f"{problem}, expected were {start + size:,} (decompressed)")

@@ -61,7 +61,7 @@ def load_image_folder(
     seed: int = 0,
     crop: bool = True,
     cache: str | os.PathLike[str] | None = None,
-    most_pixels: int = 50_000_000,
+    max_pixels: int = 50_000_000,
     strict: bool = False,
     verbose: bool = True,
 ) -> ImageFolder:
@@ -91,7 +91,7 @@ def load_image_folder(
     cache
         Folder for the resulting images, for sets that do not fit into memory. They are then a read-only memory map of a
         file there, which is reused until the images or the arguments change.
-    most_pixels
+    max_pixels
         Maximum number of pixels of an image. Decoding takes up to 16 bytes for each.
     strict
         Raise an error instead of a warning if something cannot be used.
@@ -146,7 +146,7 @@ def load_image_folder(
         check_flag(name, flag)
     shape = (3 if color else 1, *_check_size(size))
     check_between("split", split, 0, 1, below=True)
-    check_count("most_pixels", most_pixels)
+    check_count("max_pixels", max_pixels)
     check_count("seed", seed, 0)  # not None: another split each time would mix the two sets
     place, kept_in = check_path("folder", folder), None if cache is None else check_path("cache", cache)
     if kept_in is not None and kept_in.resolve().is_relative_to(place.resolve()):
@@ -156,13 +156,13 @@ def load_image_folder(
 
     def fill(put: Put) -> tuple[_Index, bool]:
         bar = tqdm(files, "reading images", delay=1, unit="image", leave=False, disable=None if verbose else True)
-        return _fill(put, bar, listing, split, lambda path: read_image(path, shape, crop, most_pixels))
+        return _fill(put, bar, listing, split, lambda path: read_image(path, shape, crop, max_pixels))
 
     if kept_in is None:
         block = np.empty((len(files), *shape), dtype=np.uint8)
         loaded = fill(block.__setitem__)[0].over(block)
     else:
-        versions = [_CACHE_FORMAT, shape, split, seed, crop, most_pixels, *listing[:1], listing.problems]
+        versions = [_CACHE_FORMAT, shape, split, seed, crop, max_pixels, *listing[:1], listing.problems]
         versions.append([file[:-1] for file in files])
         loaded = _through_cache(kept_in, versions, (len(files), *shape), fill)
     if classes is None:

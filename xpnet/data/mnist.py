@@ -350,13 +350,13 @@ def _download(name: str, cache: Path, mirrors: list[str], published: _Published,
     from xpnet.data._download import download
 
     shape, _ = published.files[name]
-    at_most = math.prod(shape) + 2**16  # gzip adds less than this even to random data
+    max_bytes = math.prod(shape) + 2**16  # gzip adds less than this even to random data
     try:
         return download(
             f"{name}.gz",
             cache,
             mirrors,
-            at_most=at_most,
+            max_bytes=max_bytes,
             verify=lambda part: _verified(part, name, published, downloaded=True),
         )
     except DataError as error:
