@@ -1,15 +1,13 @@
-"""A network's flat buffer as an optimizer sees it."""
+"""A network's flat buffer as a mapping for optimizers."""
 
 from collections.abc import Mapping
 
 from xpnet._core.arrays import Array
 from xpnet._core.checks import check_form
 
-__all__ = ["Flat"]
-
 
 class Flat(dict[str, Array]):
-    """A mapping of one name to a buffer, for an optimizer: what is assigned is written into the buffer."""
+    """A mapping of one name to a buffer; assigned arrays are copied into the buffer."""
 
     def __init__(self, buffers: Mapping[str, Array], optimizer_marks: set[str] | None = None) -> None:
         super().__init__(buffers)

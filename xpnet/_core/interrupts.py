@@ -1,4 +1,4 @@
-"""Hold back Ctrl-C during a training, so that it takes effect between two steps and never inside one."""
+"""Defer Ctrl-C during a training until the current step is complete."""
 
 import signal
 import threading
@@ -6,17 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Interrupts", "deferred_interrupts"]
-
 
 class Interrupts:
-    """The Ctrl-C that came and has not been raised yet.
-
-    Attributes
-    ----------
-    pending
-        Whether there is one.
-    """
+    """A Ctrl-C that is `pending`, or not."""
 
     def __init__(self) -> None:
         self.pending = False
@@ -31,7 +23,7 @@ class Interrupts:
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
-        """Raise each Ctrl-C at once inside a ``with`` block: for work that changes nothing, such as an evaluation."""
+        """Raise each Ctrl-C at once inside a ``with`` block, for work without side effects, such as an evaluation."""
         self.check()
         self._immediate = True
         try:
@@ -41,7 +33,7 @@ class Interrupts:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Hold back every Ctrl-C inside a ``with`` block, not only the first: for short work that must be complete."""
+        """Defer every Ctrl-C inside a ``with`` block, not only the first, for short work that must be complete."""
         self._shielded = True
         try:
             yield
@@ -49,8 +41,8 @@ class Interrupts:
             self._shielded = False
 
     def handle(self, *_: Any) -> None:
-        """Note a Ctrl-C; raise it if it is the second, so that a user can always end a step that hangs."""
-        # Python drops an exception that is raised inside a finalizer, so a Ctrl-C stays pending until it arrives.
+        """Store a Ctrl-C, or raise it if it is the second, so that a user can always end a step that hangs."""
+        # Python drops exceptions raised inside a finalizer, so a Ctrl-C stays pending until it arrives.
         second, self.pending = self.pending, True
         if not self._shielded and (second or self._immediate):
             raise KeyboardInterrupt
@@ -58,10 +50,10 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Hold back Ctrl-C inside a ``with`` block until `Interrupts.check`, or the end of the block.
+    """Defer Ctrl-C inside a ``with`` block until `Interrupts.check` or the end of the block.
 
-    Does nothing outside the main thread, which alone receives signals, and where the program has a handler of its own.
-    A block inside another shares the other's `Interrupts`.
+    Does nothing outside the main thread, which receives all signals, or if the program has its own handler. Nested
+    blocks share one `Interrupts`.
 
     Examples
     --------

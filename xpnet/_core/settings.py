@@ -1,22 +1,15 @@
-"""Attributes that are checked whenever they are set, and attributes that are set once."""
+"""Attributes that are checked whenever they are set, and attributes that can be set only once."""
 
 from collections.abc import Callable
 from typing import Any
 
 from xpnet.errors import ArgumentError
 
-__all__ = ["Setting", "checked_setting", "fixed_setting"]
-
 
 class Setting:
-    """An attribute in the object's ``__dict__``, read plainly; setting it goes through a function.
+    """An attribute that stores what ``check(object, name, value)`` returns whenever it is set.
 
-    It has no ``__get__``, so that reading costs what reading any attribute costs.
-
-    Parameters
-    ----------
-    check
-        Called with the object, the attribute's name and what it is set to; what it returns is kept.
+    It has no ``__get__``, so that reading it is as fast as reading any attribute.
     """
 
     def __init__(self, check: Callable[[Any, str, Any], Any]) -> None:
@@ -30,12 +23,12 @@ class Setting:
 
 
 def checked_setting(check: Callable[[Any, Any], Any]) -> Any:
-    """An attribute that keeps what ``check(instance, value)`` returns for each value that it is set to."""
+    """An attribute that stores what ``check(object, value)`` returns whenever it is set."""
     return Setting(lambda instance, _, value: check(instance, value))
 
 
 def fixed_setting(remedy: str) -> Any:
-    """An attribute that is set once, by the constructor; setting it again is an ArgumentError with the remedy.
+    """An attribute that is set once, by the constructor; setting it again raises an ArgumentError with the remedy.
 
     Examples
     --------

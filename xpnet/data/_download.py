@@ -20,7 +20,7 @@ def download(name: str, folder: Path, mirrors: list[str], *, max_bytes: int, ver
     """Download the file `name` into `folder` atomically and return its path; a DataError has a line per failed mirror.
 
     The name is appended to the addresses `mirrors`; one that fails is moved to the end of the list, so that the next
-    file asks it last. A download is cut off after `max_bytes` bytes. `verify` is called with the path of the temporary
+    file asks it last. A download is cut off after `max_bytes`. `verify` is called with the path of the temporary
     file, and raises a DataError if it is not the right one.
     """
     import pooch
@@ -77,7 +77,7 @@ def _await_answer(url: str) -> None:
 
 
 class _Capped:
-    """A file that accepts at most `max_bytes` bytes."""
+    """A file that accepts at most `max_bytes`."""
 
     def __init__(self, file: BinaryIO, max_bytes: int) -> None:
         self.file, self.max_bytes = file, max_bytes
