@@ -8,7 +8,6 @@ from xpnet._core.arrays import Array, get_array_module
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers.base import (
     Layer,
-    check_layer,
     checked,
     first_trainable,
     fixed_input_shape,
@@ -16,6 +15,7 @@ from xpnet.layers.base import (
     multiplications,
     values_per_statistic,
 )
+from xpnet.layers.nested import check_layer
 
 __all__ = ["Flatten", "Residual"]
 

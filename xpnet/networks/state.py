@@ -7,13 +7,15 @@ from typing import Any
 
 from xpnet._core.arrays import Array, copied, dtype_name, is_writable
 from xpnet._core.checks import check_gradient_form, check_network_dtype, check_parameter, check_together
+from xpnet._core.declared import is_library_class
 from xpnet._core.flat import Flat
 from xpnet._core.settings import fixed_setting
 from xpnet.backend import Backend, asarray, get_backend
 from xpnet.errors import ArgumentError, BusyError, DtypeError
 from xpnet.layers import Layer, LossLayer
-from xpnet.layers.base import check_layer, first_trainable, inner_layer_names, is_user_class, layer_view, walk_layers
+from xpnet.layers.base import first_trainable, walk_layers
 from xpnet.layers.losses import check_loss_layer
+from xpnet.layers.nested import check_layer, inner_layer_names, layer_view
 from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
 
 __all__ = ["NetworkState"]
@@ -230,7 +232,11 @@ class NetworkState:
         named = ((layer, inner_layer_names(layer)) for layer in self.every_layer)
         self._inner_names = {id(layer): names for layer, names in named if names}
         # Layers of this library keep the layers that they are made of.
-        self._changeable = [layer for layer in self.layers.values() if any(map(is_user_class, walk_layers([layer])))]
+        self._changeable = [
+            layer
+            for layer in self.layers.values()
+            if not all(is_library_class(type(inner)) for inner in walk_layers([layer]))
+        ]
         self._parts = list(walk_layers(self._changeable))
 
     @contextmanager
