@@ -61,8 +61,8 @@ def interrupted_at(at, act, *arguments, **options):
 @pytest.fixture
 def keeps_after_each_step(monkeypatch):
     """What happens after a tenth of a second happens after each step."""
-    monkeypatch.setattr("xpnet.training.epoch_runner._MIN_SECONDS_BETWEEN_COPIES", 0)
-    monkeypatch.setattr("xpnet.training.epoch_runner._MIN_COPY_RATIO", 0)
+    monkeypatch.setattr("xpnet._core.tuning.MIN_SECONDS_BETWEEN_COPIES", 0)
+    monkeypatch.setattr("xpnet._core.tuning.MIN_COPY_RATIO", 0)
     monkeypatch.setattr("xpnet._core.tuning.MAX_BLOCK_STEPS", 1)
 
 

@@ -57,8 +57,8 @@ def network():
 
 def trained(*, work, monkeypatch):
     """The numbers of threads in a training and its evaluations, where a product of `work` operations is a large one."""
-    monkeypatch.setattr(limits, "_LARGE_PRODUCT", work)
-    monkeypatch.setattr("xpnet.networks.entry.SMALL_PRODUCT", 0)
+    monkeypatch.setattr("xpnet._core.tuning.MIN_THREADED_FLOPS", work)
+    monkeypatch.setattr("xpnet._core.tuning.MIN_OPENBLAS_THREADED_FLOPS", 0)
     made, layer = network()
     make(made, epochs=2, capture=False).train()
     assert len(layer.seen) >= 6
@@ -76,7 +76,7 @@ def test_small_products_have_one_thread_and_large_ones_all(monkeypatch):
     "work", ["predict", "predict_proba", "loss", "training loss", "accuracy", "gradient", "numerical"]
 )
 def test_everything_that_computes_has_one_thread(monkeypatch, work):
-    monkeypatch.setattr("xpnet.networks.entry.SMALL_PRODUCT", 0)
+    monkeypatch.setattr("xpnet._core.tuning.MIN_OPENBLAS_THREADED_FLOPS", 0)
     made, layer = network()
     x, t = np.ones((3, 12)), np.zeros(3, np.int64)
     {

@@ -7,13 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SMALL_PRODUCT = 2**18  # floating-point operations
-"""OpenBLAS itself uses one thread for smaller products."""
-
-# A second thread costs more than it gains when another process needs its core, because OpenBLAS busy-waits. Mean time
-# of float32 products with two threads / one thread, on two cores with eight busy processes: 2**22 operations 4.9, 2**25
-# 1.8, 2**28 7.4, 2**31 0.93, 2**33 0.86; a vector times a matrix, 1.6 million operations: 25 ms / 0.06 ms.
-_LARGE_PRODUCT = 2**31  # floating-point operations, 25 ms of one core of 90 Gflop/s
+from xpnet._core import tuning
 
 _VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -35,7 +29,7 @@ def blas_threads(product: float) -> Iterator[None]:
 
     The limit applies to the process. Blocks in several threads may overlap: the first sets it, the last restores it.
     """
-    if product >= _LARGE_PRODUCT or _set_in_environment():
+    if product >= tuning.MIN_THREADED_FLOPS or _set_in_environment():
         yield
         return
     _one_thread.begin()

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnet._core import tuning
 from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.engine.traced_array import TracedArray, Tracer
 from xpnet.errors import CaptureError
 
-_CACHE_LINE = 64  # bytes
 _METHODS = ("sum", "max", "min", "mean", "prod", "argmax", "argmin", "astype", "clip", "squeeze", "take")
 _REDUCTIONS = {np.sum: np.add.reduce, np.prod: np.multiply.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
@@ -263,6 +263,6 @@ def buffer_of(array: np.ndarray) -> Any:
 
 def _aligned(size: int) -> np.ndarray:
     """`size` bytes from the beginning of a cache line."""
-    block = np.empty(size + _CACHE_LINE, dtype=np.uint8)
-    start = -block.ctypes.data % _CACHE_LINE
+    block = np.empty(size + tuning.CACHE_LINE_BYTES, dtype=np.uint8)
+    start = -block.ctypes.data % tuning.CACHE_LINE_BYTES
     return block[start : start + size]

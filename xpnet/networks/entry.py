@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xpnet._core import tuning
 from xpnet._core.arrays import Array, get_array_module
 from xpnet._core.checks import check_inputs, check_together
-from xpnet._core.threads import SMALL_PRODUCT, blas_threads
+from xpnet._core.threads import blas_threads
 from xpnet.errors import ShapeError
 from xpnet.layers import Layer
 from xpnet.layers.base import first_trainable, largest_product
@@ -17,9 +18,6 @@ from xpnet.layers.base import first_trainable, largest_product
 __all__ = ["Entry", "Form", "operations"]
 
 _AS_IT_IS = contextlib.nullcontext()
-_MAX_SAMPLES = 1000
-_CPU_CACHE_NUMBERS = 2**20  # of a layer's outputs, on a processor
-_MAX_DEVICE_NUMBERS = 2**26  # elsewhere: a quarter of a gigabyte of float32
 _MAX_KNOWN_FORMS = 1000  # of inputs that were checked
 
 
@@ -83,7 +81,7 @@ class Entry:
         self.output_shape(tuple(batch.shape[1:]))
         at_once = self.samples_at_once(batch)
         product = self._largest_product(tuple(batch.shape[1:]), min(at_once, batch.shape[0]))
-        form = Form(is_single, at_once, batch.shape[0] <= at_once and product < SMALL_PRODUCT)
+        form = Form(is_single, at_once, batch.shape[0] <= at_once and product < tuning.MIN_OPENBLAS_THREADED_FLOPS)
         if on_host and len(self._known_forms) < _MAX_KNOWN_FORMS:
             self._known_forms[x.dtype, x.shape] = form
         return batch, form
@@ -98,14 +96,14 @@ class Entry:
 
     def samples_at_once(self, x: Array) -> int:
         """How many samples go through the layers at a time, where the caller leaves it open."""
-        numbers = _CPU_CACHE_NUMBERS if get_array_module(x) is np else _MAX_DEVICE_NUMBERS
+        numbers = tuning.MAX_CPU_OUTPUT_NUMBERS if get_array_module(x) is np else tuning.MAX_GPU_OUTPUT_NUMBERS
         widest = max(math.prod(shape) for shape in self._shapes_of(tuple(x.shape[1:])))
-        return min(_MAX_SAMPLES, max(1, numbers // widest))
+        return min(tuning.MAX_PREDICTED_SAMPLES, max(1, numbers // widest))
 
     def threads_for(self, x: Array, at_once: int) -> contextlib.AbstractContextManager[None]:
         """A context with as many threads as products for `x` should have, that many samples at a time."""
         product = self._largest_product(tuple(x.shape[1:]), min(at_once, x.shape[0]))
-        return blas_threads(product) if product >= SMALL_PRODUCT else _AS_IT_IS
+        return blas_threads(product) if product >= tuning.MIN_OPENBLAS_THREADED_FLOPS else _AS_IT_IS
 
     def _largest_product(self, sample_shape: tuple[int, ...], samples: int) -> float:
         key = sample_shape, samples

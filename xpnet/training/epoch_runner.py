@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from xpnet._core import tuning
 from xpnet._core.arrays import Array, get_array_module, to_numpy
 from xpnet._core.cupy import CupyNamespace
 from xpnet._core.declared import is_library_code
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 __all__ = ["ANOTHER_TRAINER", "EpochRunner"]
-
-# The state is copied so often that an error inside a step costs little: the steps since then are made again. A copy
-# takes 20 us for 40,000 parameters and 40 ms for ten million with Adam's slots, at most one percent of the time.
-_MIN_SECONDS_BETWEEN_COPIES = 0.1
-_MIN_COPY_RATIO = 100  # of the time between two copies to the time that one takes
 
 ANOTHER_TRAINER = (
     "When this training has ended make another trainer, with the new value among its arguments: "
@@ -199,7 +195,7 @@ class EpochRunner:
         restore = snapshot(step)
         now = time.perf_counter()
         number = self._trainer.optimizer.iter if step.counts_steps else losses  # type: ignore[attr-defined]
-        until = now + max(_MIN_SECONDS_BETWEEN_COPIES, _MIN_COPY_RATIO * (now - begun))
+        until = now + max(tuning.MIN_SECONDS_BETWEEN_COPIES, tuning.MIN_COPY_RATIO * (now - begun))
         return _BetweenSteps(restore, self.order, self.left, losses, number, until)
 
     def _complete(self, between: _BetweenSteps, step: TrainingStep, losses: Losses) -> bool:
