@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matrix import Place
+from states import fused_plan
 
 from xpnet import (
     SGD,
@@ -81,14 +82,14 @@ def layers(be: Any, form: str, relu: bool) -> list[Layer]:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_network_has_the_same_gradients_with_it(be: Place, form: str, relu: bool) -> None:
     network = Network(layers(be, form, relu))
-    way = network.fused(kernels=False)
+    way = fused_plan(network, kernels=False)
     kinds = [type(layer) for layer in way.forward]
     assert kinds == [ReluPooling if relu else ConvolutionPooling, Affine]
     assert way.backward == way.forward[::-1]
     x, t = be.put(np.random.default_rng(2).standard_normal(SHAPE)), be.put(np.array([0, 4, 2]))
     grads, loss = network.gradient(x, t), float(network.compute_gradients(x, t))
     allowed = 64 * float(np.finfo(be.dtype).eps)
-    assert float(network.compute_gradients_through(way, x, t)) == pytest.approx(loss, rel=allowed)
+    assert float(network.compute_gradients(x, t, way)) == pytest.approx(loss, rel=allowed)
     for key, grad in grads.items():
         expected = to_numpy(grad)
         largest = np.abs(expected).max()
@@ -157,11 +158,11 @@ def test_it_is_for_convolutions_whose_input_needs_no_gradient() -> None:
 
 def test_nothing_of_a_step_or_of_an_evaluation_is_kept_beside_the_other() -> None:
     network = Network(layers(Here, "side by side", relu=True))
-    pooling, way = network.layers["MaxPooling1"], network.fused(kernels=False)
+    pooling, way = network.layers["MaxPooling1"], fused_plan(network, kernels=False)
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
     network.predict(x)
     assert not {"x", "y"} & set(vars(pooling))
-    network.compute_gradients_through(way, x, t)
+    network.compute_gradients(x, t, way)
     network.predict(x)
     assert not {"x", "y"} & set(vars(pooling))
     kept = [*way.forward[0].pooling.parts, way.forward[0].pooling.y]
@@ -170,7 +171,7 @@ def test_nothing_of_a_step_or_of_an_evaluation_is_kept_beside_the_other() -> Non
 
 def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     network = Network(layers(Here, "side by side", relu=True))
-    both = network.fused(kernels=False).forward[0]
+    both = fused_plan(network, kernels=False).forward[0]
     assert isinstance(both, ReluPooling)
     assert both.relu is network.layers["Relu1"]
     assert both.pooling.convolution is network.layers["Convolution1"]

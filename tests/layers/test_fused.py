@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matrix import Place
+from states import fused_plan
 
 from xpnet import (
     Affine,
@@ -78,11 +79,11 @@ def test_a_network_has_the_same_gradients_with_it(be: Place, form: str) -> None:
     network = Network(layers(be, form))
     x, t = be.put(KINDS["all different"]), be.put(np.array([0, 6, 2]))
     grads, loss = network.gradient(x, t), to_numpy(network.compute_gradients(x, t))
-    way = network.fused(kernels=False)
+    way = fused_plan(network, kernels=False)
     assert [type(layer).__name__ for layer in way.forward] == [
         *("Convolution", "Relu", "Convolution", "ReluPooling", "Affine")
     ]
-    be.check(network.compute_gradients_through(way, x, t), loss, eps=be.products_eps)
+    be.check(network.compute_gradients(x, t, way), loss, eps=be.products_eps)
     for key, grad in grads.items():
         be.check(network.state.grads[key], to_numpy(grad), eps=be.products_eps, name=key)
     assert all(np.abs(to_numpy(grad)).max() > 0 for grad in grads.values())
@@ -146,7 +147,7 @@ def test_it_takes_the_place_of_exactly_these_two(options: Any, taken: bool) -> N
 
 def test_it_uses_the_networks_own_layers() -> None:
     network = Network(layers(Here, "side by side"))
-    both = network.fused(kernels=False).forward[3]
+    both = fused_plan(network, kernels=False).forward[3]
     assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["MaxPooling1"])
     assert repr(both) == "ReluPooling(MaxPooling(2x2))"
     assert both.state.parameter_count == 0

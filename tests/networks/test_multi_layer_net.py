@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cases import LABELS, numbers, same_bits
 from small_training import make
-from states import flattened
+from states import flattened, fused_plan
 
 from xpnet import (
     Affine,
@@ -200,7 +200,7 @@ def test_weight_decay_of_any_network_and_with_fused_layers():
     network = flattened(Network(layers, weight_decay_lambda=0.5))
     grads = network.gradient(X, LABELS)
     loss = float(network.compute_gradients(X, LABELS))
-    fused = float(network.compute_gradients_through(network.fused(), X, LABELS))
+    fused = float(network.compute_gradients(X, LABELS, fused_plan(network)))
     assert fused == pytest.approx(loss, rel=1e-14)
     for key, grad in network.state.grads.items():
         np.testing.assert_allclose(grad, grads[key], rtol=1e-12)
@@ -218,7 +218,7 @@ def test_weights_that_nothing_else_pulls_at_decay_to_nothing():
 def test_a_smoothed_loss_is_never_fused_away():
     network = everything(last_layer=SoftmaxWithLoss(label_smoothing=0.2), use_dropout=False)
     plain = float(network.loss(X, LABELS, train=True))
-    assert float(network.compute_gradients_through(network.fused(), X, LABELS)) == pytest.approx(plain, rel=1e-13)
+    assert float(network.compute_gradients(X, LABELS, fused_plan(network))) == pytest.approx(plain, rel=1e-13)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

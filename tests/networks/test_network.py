@@ -16,6 +16,7 @@ from xpnet import (
     Sigmoid,
     SimpleNetwork,
     SoftmaxWithLoss,
+    Trainer,
     TwoLayerNet,
     asarray,
     check_gradient,
@@ -46,7 +47,7 @@ def test_the_courses_names():
 PUBLIC = (
     "layers last_layer params state classes input_shape weight_decay_lambda dtype backend recordable "
     "predict predict_proba predict_labels loss accuracy gradient numerical_gradient output_shape "
-    "to asarray copy save load set_params freeze unfreeze summary compute_gradients compute_gradients_through fused"
+    "to asarray copy save load set_params freeze unfreeze summary compute_gradients"
 )
 
 
@@ -304,3 +305,11 @@ def test_what_is_known_of_inputs_is_looked_at_again_where_it_changes(change):
     else:
         with pytest.raises(ShapeError):
             network.predict(x[:0])
+
+
+def test_a_trainer_computes_the_numerical_gradient_of_a_simple_network(monkeypatch):
+    network, calls = SimpleNetwork(12, 3, 7, seed=0, backend="numpy"), []
+    real = Network.numerical_gradient
+    monkeypatch.setattr(Network, "numerical_gradient", lambda self, x, t: calls.append(1) or real(self, x, t))
+    Trainer(network, X, LABELS, mini_batch_size=5, iterations=2, verbose=False).train()
+    assert len(calls) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import PIXELS, numbers, same_bits
-from states import flattened
+from states import flattened, fused_plan
 
 from xpnet import (
     SGD,
@@ -93,10 +93,6 @@ BACKWARD = {
 
 def kinds(*layers: Any) -> str:
     return " ".join(type(layer).__name__ for layer in layers)
-
-
-def fused_plan(network: Network) -> Plan:
-    return Plan.fused(list(network.layers.values()), network.last_layer)
 
 
 def plain_plan(network: Network) -> Plan:

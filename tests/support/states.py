@@ -1,9 +1,10 @@
-"""Networks whose state is laid out, or set, in an expression."""
+"""Networks whose state is laid out, set, or fused, in an expression."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from xpnet import Network
+from xpnet.networks.plan import Plan
 
 Kind = TypeVar("Kind", bound=Network)
 
@@ -16,3 +17,7 @@ def flattened(network: Kind) -> Kind:
 def with_weights(network: Kind, values: Mapping[str, Any]) -> Kind:
     network.state.set_weights(values)
     return network
+
+
+def fused_plan(network: Network, *, kernels: bool = True) -> Plan:
+    return Plan.fused(list(network.layers.values()), network.last_layer, kernels=kernels)

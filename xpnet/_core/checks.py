@@ -1,6 +1,6 @@
-"""What is said at the door: inputs and labels are checked before any computation, and before any parameter changes.
+"""Validation of arguments, inputs and labels, before anything is computed or changed.
 
-The values of an array are looked at only where that is free of a wait for a device: in NumPy arrays.
+The values of an array are looked at only where that does not wait for a device: in NumPy arrays.
 """
 
 import inspect
@@ -22,38 +22,12 @@ from xpnet._core.arrays import (
 )
 from xpnet.errors import ArgumentError, ArrayMixError, DataError, DtypeError, LabelError, ShapeError
 
-__all__ = [
-    "call_of",
-    "check_amounts",
-    "check_between",
-    "check_binary",
-    "check_count",
-    "check_finite",
-    "check_flag",
-    "check_floats",
-    "check_form",
-    "check_given_shape",
-    "check_gradient_form",
-    "check_inputs",
-    "check_labels",
-    "check_network_dtype",
-    "check_not_negative",
-    "check_parameter",
-    "check_positive",
-    "check_range",
-    "check_shape",
-    "check_together",
-    "index_labels",
-    "is_one_hot",
-    "valid_labels",
-]
-
 _ON_HOST = np.ndarray, np.generic
 _NETWORK_DTYPES = "float32", "float64"
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least one, such as a width or a batch size, or of at least so many."""
+    """A whole number of at least `least`, such as a width or a batch size."""
     try:
         count = least - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
@@ -72,7 +46,7 @@ def check_shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """True or False; no word, of which each would count as True."""
+    """A bool; strings are refused, since they are truthy."""
     if not isinstance(value, bool | np.bool_):
         raise ArgumentError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
@@ -92,41 +66,37 @@ def call_of(kind: type) -> str:
 
 def check_positive(name: str, value: Any) -> float:
     """A finite number above zero, such as a learning rate."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 < number < float("inf"):
+    if not 0 < (number := _number(value)) < math.inf:
         raise ArgumentError(f"{name} must be a finite number above 0, got {value!r}.")
     return number
 
 
 def check_not_negative(name: str, value: Any) -> float:
     """A finite number of at least zero, such as a weight decay."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 <= number < float("inf"):
+    if not 0 <= (number := _number(value)) < math.inf:
         raise ArgumentError(f"{name} must be a finite number of at least 0, got {value!r}.")
     return number
 
 
 def check_between(name: str, value: Any, low: float, high: float, *, below: bool = False) -> float:
-    """A number from `low` to `high`, or below `high` where that is said, such as a ratio."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
+    """A number from `low` to `high`, such as a ratio; with `below`, less than `high`."""
+    number = _number(value)
     if not (low <= number < high or (number == high and not below)):
-        raise ArgumentError(
-            f"{name} must be a number from {low:g} {'up to, but not,' if below else 'to'} {high:g}, got {value!r}."
-        )
+        up_to = "up to, but not," if below else "to"
+        raise ArgumentError(f"{name} must be a number from {low:g} {up_to} {high:g}, got {value!r}.")
     return number
 
 
+def _number(value: Any) -> float:
+    """As a float; NaN if it is not a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def check_network_dtype(dtype: Any) -> str:
-    """The name of a dtype that a network may have, in any spelling: float32 or float64."""
+    """The name of a network's dtype, float32 or float64, from any spelling."""
     try:
         name = named_dtype(dtype)
     except ArgumentError:
@@ -137,9 +107,9 @@ def check_network_dtype(dtype: Any) -> str:
 
 
 def check_parameter(name: str, value: Any) -> Array:
-    """A parameter or a statistic of a layer as a plain array of float32 or float64 that can be written.
+    """A parameter or statistic as a plain writable array of float32 or float64.
 
-    Big-endian numbers are converted, memory maps and read-only arrays copied.
+    Big-endian numbers are converted; memory maps and read-only arrays are copied.
     """
     check_plain(value, name)
     if dtype_name(value) not in _NETWORK_DTYPES:
@@ -155,7 +125,7 @@ def check_parameter(name: str, value: Any) -> Array:
 
 
 def check_together(name: str, a: Any, like: Array) -> None:
-    """That `a` is a plain array of the library, and on the device, of the network's parameters."""
+    """Check that `a` is a plain array of the library and on the device of `like`, a parameter."""
     xp, mend = get_array_module(like), f"Use `{name} = network.asarray({name})`"
     try:
         together = get_array_module(a) is xp
@@ -175,7 +145,7 @@ def check_together(name: str, a: Any, like: Array) -> None:
 
 
 def check_inputs(x: Array) -> None:
-    """That inputs are pixels (uint8) or floats, in a plain array, and that there are some."""
+    """Check that inputs are uint8 pixels or floats in a plain array, which is not empty."""
     check_plain(x)
     name = dtype_name(x)
     if name == "bool":
@@ -190,7 +160,7 @@ def check_inputs(x: Array) -> None:
 
 
 def check_floats(who: str, x: Array) -> None:
-    """That a layer called by hand is given floats; `who` is the layer."""
+    """Check that a layer called by hand is given floats; `who` is the layer."""
     name = dtype_name(x)
     if not name.startswith("float"):
         scaled = " / 255" if name == "uint8" else ""
@@ -198,7 +168,7 @@ def check_floats(who: str, x: Array) -> None:
 
 
 def check_finite(name: str, x: Array) -> None:
-    """That no number is NaN or infinite; waits for the device."""
+    """Check that no number is NaN or infinite; waits for the device."""
     xp = get_array_module(x)
     if not dtype_name(x).startswith("float"):
         return
@@ -221,7 +191,7 @@ def check_finite(name: str, x: Array) -> None:
 
 
 def check_range(name: str, x: Array, dtype: str) -> None:
-    """That finite numbers stay finite in `dtype`, float32 or float64; waits for the device where that may not be so."""
+    """Check that finite numbers stay finite in `dtype`; waits for the device where float64 becomes float32."""
     if dtype_name(x) != "float64" or dtype != "float32":
         return
     xp, most = get_array_module(x), float(np.finfo(np.float32).max)
@@ -234,25 +204,10 @@ def check_range(name: str, x: Array, dtype: str) -> None:
 
 
 def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
-    """Labels that fit scores: class indices with one dimension less, or rows of the same shape that sum to 1.
+    """Labels that fit scores of shape (N, C), or (C,) for one sample, in the machine's byte order.
 
-    Parameters
-    ----------
-    t
-        Class indices (N,), or a row for each sample (N, C): one-hot, or the probability of each class.
-    scores_shape
-        (N, C), or (C,) for one sample.
-
-    Returns
-    -------
-    Array
-        `t` itself, in the machine's byte order.
-
-    Raises
-    ------
-    ShapeError, DtypeError, LabelError
-        LabelError, for an index out of range and a row that does not sum to 1, only where `t` is a NumPy array: to look
-        at the values of another would wait for its device.
+    `t` are class indices (N,), or a row for each sample (N, C): one-hot, or the probability of each class. An index out
+    of range and a row that does not sum to 1 are a LabelError only in NumPy arrays.
     """
     if len(scores_shape) not in (1, 2):
         raise ShapeError(
@@ -278,7 +233,7 @@ def check_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
 
 
 def _check_indices(t: Array, classes: int) -> None:
-    """That class indices are in range, where they are NumPy's; else a LabelError."""
+    """Check that class indices are in range, where they are NumPy's."""
     if not isinstance(t, _ON_HOST) or (fits := valid_labels(t, (*t.shape, classes))).all():
         return
     first = int(np.argmin(fits))
@@ -296,7 +251,7 @@ def _check_indices(t: Array, classes: int) -> None:
 
 
 def _check_rows(t: Array) -> None:
-    """That rows of labels are probabilities, where they are NumPy's; else a LabelError."""
+    """Check that rows of labels are probabilities, where they are NumPy's."""
     if not isinstance(t, np.ndarray):
         return
     with np.errstate(all="ignore"):  # the sum of infinities
@@ -324,10 +279,9 @@ def _check_rows(t: Array) -> None:
 
 
 def valid_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
-    """Which labels, of a shape that `check_labels` takes, stand for a class: truth values (N,) on their own device.
+    """Whether each label is an index in range, or a row of probabilities that sum to 1: truth values (N,).
 
-    A class index does if it is in range; a row if it has no negative entry and sums to 1, to within the square root of
-    the eps of its dtype.
+    They are computed on the device of the labels, to within the square root of the eps of their dtype.
 
     Examples
     --------
@@ -346,18 +300,7 @@ def valid_labels(t: Array, scores_shape: tuple[int, ...]) -> Array:
 
 
 def check_binary(t: Array) -> Array:
-    """Targets of yes or no: truth values, or numbers from 0 to 1.
-
-    Returns
-    -------
-    Array
-        `t` itself, in the machine's byte order.
-
-    Raises
-    ------
-    DtypeError, LabelError
-        LabelError, for a number below 0 or above 1, only where `t` is a NumPy array.
-    """
+    """Binary targets, truth values or numbers from 0 to 1, in the machine's byte order; see `check_labels`."""
     t = _numbers(t, "targets of yes or no", "Make truth values of them with `t = t == {word}`.")
     if not isinstance(t, np.ndarray):
         return t
@@ -372,13 +315,7 @@ def check_binary(t: Array) -> Array:
 
 
 def check_amounts(t: Array) -> Array:
-    """Targets of a regression: floats, and finite ones where `t` is a NumPy array.
-
-    Returns
-    -------
-    Array
-        `t` itself, in the machine's byte order.
-    """
+    """Targets of a regression, finite floats, in the machine's byte order; see `check_labels`."""
     t = _numbers(t, "targets of a regression", "A regression needs an amount for each output.")
     if not dtype_name(t).startswith("float"):
         raise DtypeError(
@@ -395,7 +332,7 @@ def check_amounts(t: Array) -> Array:
 
 
 def _numbers(t: Array, what: str, remedy: str) -> Array:
-    """The array in the machine's byte order; a DtypeError where it holds words, with the remedy for a ``{word}``."""
+    """The array in the machine's byte order; a DtypeError with the remedy for a ``{word}`` if it holds words."""
     if not isinstance(t, _ON_HOST):
         return t
     if t.dtype.kind in "biuf":
@@ -433,7 +370,7 @@ def is_one_hot(t: np.ndarray) -> bool:
 
 
 def check_form(name: str, value: Any, current: Array) -> None:
-    """That a parameter's new value has its present one's library, shape and dtype; broadcasting would be silent."""
+    """Check that a new value has the library, shape and dtype of the current one; it would be broadcast silently."""
     if is_array(value):
         check_plain(value, name)
     if not is_array(value) or get_array_module(value) is not get_array_module(current):
@@ -452,7 +389,7 @@ def check_form(name: str, value: Any, current: Array) -> None:
 
 
 def check_gradient_form(layer: Any, name: str, grad: Any) -> None:
-    """That the gradient `name` of a layer has the shape of its parameter, and is of real numbers."""
+    """Check that the gradient `name` of a layer has the shape of its parameter and holds floats."""
     shape, expected = getattr(grad, "shape", ()), getattr(layer, name[1:]).shape
     if tuple(shape) != tuple(expected):
         raise ShapeError(
@@ -464,7 +401,7 @@ def check_gradient_form(layer: Any, name: str, grad: Any) -> None:
 
 
 def check_given_shape(must: str, array: Any, expected: tuple[int, ...]) -> None:
-    """That what a layer gives has the expected shape; `must` begins the message."""
+    """Check that a layer's result has the expected shape; `must` begins the message."""
     shape = getattr(array, "shape", None)
     if shape is None or tuple(shape) != expected:
         got = type(array).__name__ if shape is None else str(tuple(shape))

@@ -8,16 +8,6 @@ import numpy as np
 from xpnet.errors import ArgumentError, LabelError, ShapeError
 from xpnet.layers import LossLayer, SigmoidWithLoss
 
-__all__ = [
-    "are_words",
-    "check_class_count",
-    "check_classes",
-    "class_indices",
-    "classes_in",
-    "has_exclusive_classes",
-    "without_words",
-]
-
 
 def has_exclusive_classes(last_layer: LossLayer) -> bool:
     """Whether each output is a class, and a sample has one of them."""

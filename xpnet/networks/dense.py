@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from xpnet._core.arrays import Array
 from xpnet._core.random import random_streams
@@ -169,7 +170,7 @@ class SimpleNetwork(Network):
         layers = [affine(input_size, hidden_size), Sigmoid(), affine(hidden_size, output_size)]
         super().__init__(layers, SoftmaxWithLoss())
 
-    def compute_gradients(self, x: Array, t: Array) -> Array:
+    def compute_gradients(self, x: Array, t: Array, *_: Any) -> Array:
         """Compute numerical gradients instead of backpropagation; returns the loss."""
         self.state.grads.update(self.numerical_gradient(x, t))
         return self.loss(x, t)

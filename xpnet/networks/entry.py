@@ -1,4 +1,4 @@
-"""The entry of a network: what it is given is checked here, and the shapes between its layers are known here."""
+"""The entry of a network: checks of its inputs, and the shapes between its layers."""
 
 import contextlib
 import math
@@ -15,47 +15,24 @@ from xpnet.errors import ShapeError
 from xpnet.layers import Layer
 from xpnet.layers.base import first_trainable, largest_product
 
-__all__ = ["Entry", "Form", "operations"]
-
 _AS_IT_IS = contextlib.nullcontext()
 _MAX_KNOWN_FORMS = 1000  # of inputs that were checked
 
 
 class Form(NamedTuple):
-    """What inputs of one shape and dtype are to a network.
+    """Inputs of one shape and dtype, as a network takes them."""
 
-    Attributes
-    ----------
-    is_single
-        Whether they are one sample and no batch.
-    at_once
-        How many samples go through the layers at a time.
-    is_small
-        Whether all go through at once, and no product is so large that OpenBLAS would take several threads for it.
-    """
-
-    is_single: bool
-    at_once: int
-    is_small: bool
+    is_single: bool  # one sample and no batch
+    at_once: int  # samples that go through the layers at a time
+    is_small: bool  # all go through at once, and no product is so large that OpenBLAS would take several threads for it
 
 
 class Entry:
-    """Checks inputs and targets for some layers in order.
-
-    Parameters
-    ----------
-    layers
-        The layers by name.
-
-    Attributes
-    ----------
-    input_shape
-        The shape of one sample, where it is known.
-    """
+    """Checks the inputs of layers in order, and knows the shapes between them."""
 
     def __init__(self, layers: Mapping[str, Layer]) -> None:
         self._layers = layers
-        self.input_shape: tuple[int, ...] | None = None
+        self.input_shape: tuple[int, ...] | None = None  # of one sample, if it is known
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         self._products: dict[tuple[tuple[int, ...], int], float] = {}
         self._known_forms: dict[tuple[np.dtype, tuple[int, ...]], Form] = {}  # of NumPy arrays
@@ -101,7 +78,7 @@ class Entry:
         return min(tuning.MAX_PREDICTED_SAMPLES, max(1, numbers // widest))
 
     def threads_for(self, x: Array, at_once: int) -> contextlib.AbstractContextManager[None]:
-        """A context with as many threads as products for `x` should have, that many samples at a time."""
+        """A context that limits the threads of BLAS for small products, `at_once` samples of `x` at a time."""
         product = self._largest_product(tuple(x.shape[1:]), min(at_once, x.shape[0]))
         return blas_threads(product) if product >= tuning.MIN_OPENBLAS_THREADED_FLOPS else _AS_IT_IS
 

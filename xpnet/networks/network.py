@@ -196,8 +196,8 @@ class Network:
     def predict(self, x: Array, *, batch_size: int | None = None) -> Array:
         """The scores (before the softmax): (N, C) for a batch, (C,) for one sample.
 
-        A large `x` goes through in batches, so that 60,000 images need little more than their scores: of `batch_size`
-        samples, or of 1,000, or of so many fewer as keep the layers' outputs small, on NumPy enough for a cache.
+        A large `x` is processed in batches of `batch_size` samples; by default at most 1,000, and few enough that on
+        NumPy the layers' outputs fit into a cache.
         """
         state = self.state
         with state.lock:
@@ -214,7 +214,7 @@ class Network:
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
         if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):  # the sum of the squares
-            self._tell_of_scores(x, scores)
+            self._report_scores(x, scores)
         return scores[0, ...] if form.is_single else scores
 
     @np.errstate(all="ignore")
@@ -225,10 +225,9 @@ class Network:
         return self.last_layer.probabilities(self.predict(x, batch_size=batch_size))
 
     def predict_labels(self, x: Array, *, batch_size: int | None = None) -> Any:
-        """The class with the highest score: its name where the network has `classes`, else its index.
+        """The class with the highest score: its name if the network has `classes`, else its index.
 
-        On the host: a NumPy array (N,) of words or of int64 for a batch, a word or an int for one sample. Scores that
-        are NaN are a DataError.
+        A NumPy array (N,) of words or of int64 for a batch, a word or an int for one sample. NaN is a DataError.
 
         Examples
         --------
@@ -261,7 +260,7 @@ class Network:
     def loss(self, x: Array, t: Array, *, train: bool = False) -> Array:
         """The mean loss, a scalar of the backend (``float(...)`` fetches it), weight decay included.
 
-        `train`: as in a training step, with dropout and with the batch's own statistics, all of them left as they were.
+        `train`: as in a training step, with dropout and the statistics of the batch, none of which it changes.
         """
         with self.state.lock:
             x, t = self._enter(x, t)
@@ -288,10 +287,10 @@ class Network:
 
     @np.errstate(all="ignore")
     def accuracy(self, x: Array, t: Array, *, batch_size: int | None = None) -> float:
-        """The share of samples that are classified rightly, 0 to 1; in batches, as `predict`.
+        """The fraction of samples that are classified correctly; in batches, as `predict`.
 
-        Scores that are NaN are never right. Of rows of labels the highest entry is the class. NaN where a label in the
-        memory of a device is no class; a NumPy one is an error.
+        NaN scores are never correct. The highest entry of a row of labels is its class. The accuracy is NaN if a label
+        on a device is no class; in a NumPy array that is an error.
         """
         if not self.last_layer.classifies:
             raise ArgumentError(f"{self.last_layer} has no classes, so no accuracy. Use `network.loss(x, t)`.")
@@ -305,7 +304,7 @@ class Network:
                 for scores in _batches_of_scores(layers, x, dtype, at_once):
                     end = start + scores.shape[0]
                     if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):
-                        self._tell_of_scores(x[start:end, ...], scores, first=start)
+                        self._report_scores(x[start:end, ...], scores, first=start)
                     right = right + self.last_layer.count_correct(scores, t[start:end, ...])
                     start = end
         except MemoryError as error:
@@ -316,11 +315,10 @@ class Network:
         count = float(right)
         return count / x.shape[0] if count >= 0 else math.nan
 
-    def _tell_of_scores(self, x: np.ndarray, scores: np.ndarray, first: int = 0) -> None:
-        """Raise an error where the inputs of scores are not finite, else warn with the layer where that begins.
+    def _report_scores(self, x: np.ndarray, scores: np.ndarray, first: int = 0) -> None:
+        """Raise an error if the inputs of scores are not finite, else warn with the layer where that begins.
 
-        A score of minus infinity alone rules a class out and is meant. `first`: the place of the first of the samples
-        among all, for the message.
+        A score of minus infinity rules a class out, and is intended. `first`: the index of the first sample among all.
         """
         _check_values(x, self.dtype)
         good = (np.isfinite(scores) | np.isneginf(scores)).reshape(len(scores), -1).all(axis=1)
@@ -357,23 +355,20 @@ class Network:
                 self.compute_gradients(as_inputs(x, self.state.like.dtype), t)
             return self.state.gradients()
 
-    def compute_gradients(self, x: Array, t: Array) -> Array:
+    def compute_gradients(self, x: Array, t: Array, plan: Plan | None = None, out: Array | None = None) -> Array:
         """One forward and one backward pass: leaves the gradients in the layers and returns the loss.
 
-        For training loops: it checks nothing, and takes `x` in the network's dtype.
+        For training loops: it checks nothing, and takes `x` in the network's dtype. `plan` may be another plan of the
+        same layers, such as a fused one; the loss is written to `out`, a 0-d array, if that is possible.
         """
-        return self.compute_gradients_through(self._plan, x, t)
-
-    def compute_gradients_through(self, way: Plan, x: Array, t: Array, out: Array | None = None) -> Array:
-        """The same by another pass through the same layers, such as a fused one; the loss goes to `out` if it can."""
-        state = self.state
+        state, plan = self.state, plan or self._plan
         state.set_train(True)
         state.clear_gradients()
         out = None if self.weight_decay_lambda else out
         if x.shape in self._checked_batches:
-            loss = way.run(x, t, out)
+            loss = plan.run(x, t, out)
         else:  # the first batch of this shape: the formula of a layer is the same in the next
-            loss = way.checked().run(x, t, out)
+            loss = plan.checked().run(x, t, out)
             self._checked_batches.add(x.shape)
         state.collect_gradients()
         if not self.weight_decay_lambda:
@@ -383,10 +378,6 @@ class Network:
             dW += self.weight_decay_lambda * layer.W
             layer.dW = dW
         return self._with_penalty(loss, self._weights_that_decay())
-
-    def fused(self, *, kernels: bool = True) -> Plan:
-        """The pass through the layers with fused layers in place of neighbours, compiled ones too where `kernels`."""
-        return Plan.fused(list(self.layers.values()), self.last_layer, kernels=kernels)
 
     @np.errstate(all="ignore")
     def numerical_gradient(self, x: Array, t: Array, h: float | None = None) -> dict[str, Array]:
@@ -501,7 +492,7 @@ class Network:
         self._classes = classes
         return self
 
-    # --- telling -----------------------------------------------------------------------------------------------------
+    # --- description -------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameters, for printing."""

@@ -1,4 +1,4 @@
-"""A network's parameters by name, as a live view on its layers, and the one buffer in which they may lie."""
+"""The parameters of a network by name, as a live view on its layers, and the buffer that may hold them."""
 
 import itertools
 import math
@@ -13,8 +13,6 @@ from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
 from xpnet.layers.base import walk_layers
 
-__all__ = ["FlatBuffers", "Params", "check_untied", "lay_flat", "name_layers", "parameter_places", "put"]
-
 
 def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
     """Call the n-th layer of a class by the class's name and n: ``Affine1``, ``Relu1``, ``Affine2``."""
@@ -28,11 +26,10 @@ def name_layers(layers: Sequence[Layer]) -> dict[str, Layer]:
 
 
 def parameter_places(layers: Mapping[str, Layer], kind: str = "parameter_names") -> dict[str, tuple[Layer, str]]:
-    """Where each parameter lives: ``{"W1": (layer, "W"), ...}``, the n-th ``W`` in the order of the layers being Wn.
+    """The layer and attribute of each parameter, ``{"W1": (layer, "W"), ...}``; the n-th ``W`` is Wn.
 
-    Those of layers inside a layer come after its own.
-
-    `kind` may be another attribute of layers that names arrays of theirs, such as ``"statistic_names"``.
+    Those of layers inside a layer come after its own. `kind` may be another attribute of layers that names their
+    arrays, such as ``"statistic_names"``.
     """
     places: dict[str, tuple[Layer, str]] = {}
     counts: dict[str, int] = {}
@@ -46,19 +43,19 @@ def parameter_places(layers: Mapping[str, Layer], kind: str = "parameter_names")
 class Params(MutableMapping[str, Array]):
     """The parameters (or gradients) of a network by name: reads and writes reach the layers themselves.
 
-    The course keeps a dictionary beside the layers. On arrays that cannot be written in place, ``params[key] -= ...``
-    would then change the dictionary alone, and the network would learn nothing without a word.
+    The course keeps a dictionary next to the layers. On arrays that cannot be written in place, ``params[key] -= ...``
+    would then change the dictionary alone, and the network would silently learn nothing.
 
     Parameters
     ----------
     places
-        As from `parameter_places`.
+        From `parameter_places`.
     prefix
         ``"d"`` for the gradients.
     kind
         What they are, for messages.
     optimizer_marks
-        The marks of the optimizers that have made steps with them; None where no optimizer is to be bound to them.
+        The marks of the optimizers that have made steps with them; None if no optimizer can be bound to them.
     """
 
     def __init__(
@@ -86,11 +83,11 @@ class Params(MutableMapping[str, Array]):
         put(layer, name, value, in_place=self._kind == "statistics")
 
     def replace(self, values: Mapping[str, Any]) -> None:
-        """Give every parameter a new value, copied, converted to its dtype and moved beside it; all of them or none."""
+        """Give every parameter a new value, copied and converted to its dtype and device; all of them or none."""
         self.replacement(values)()
 
     def replacement(self, values: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and copy what `replace` is given; the function that is returned puts it in place."""
+        """Check and copy what `replace` is given; returns the function that assigns it."""
         if set(values) != set(self):
             raise ArgumentError(
                 f"Expected the {self._kind} {', '.join(self) or 'none'}, got {', '.join(map(str, values)) or 'none'}. "
@@ -131,7 +128,7 @@ class Params(MutableMapping[str, Array]):
 
 
 def check_untied(parameters: Mapping[str, Array]) -> None:
-    """That no two parameters share memory: they would learn together by hand, and each for itself in a buffer."""
+    """Check that no two parameters share memory: in a buffer each would learn for itself."""
     for (key, a), (other, b) in itertools.combinations(parameters.items(), 2):
         if _share_memory(a, b):
             raise ArgumentError(
@@ -148,7 +145,7 @@ def _share_memory(a: Array, b: Array) -> bool:
 
 
 def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None:
-    """Give an array of a layer's another value: in its place where that can be, since a recording knows the place."""
+    """Assign an array of a layer, in place if possible, because a recording refers to the array's memory."""
     current = getattr(layer, name)
     if name in layer._buffer_views or (in_place and current is not None and is_writable(current)):
         current[...] = value
@@ -158,7 +155,7 @@ def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None
 
 @dataclass
 class FlatBuffers:
-    """All parameters of a network in one array, (P,), and all gradients in another; the layers hold views of them."""
+    """All parameters of a network in one array (P,), and all gradients in another; the layers hold views."""
 
     params: Array
     grads: Array
@@ -166,20 +163,16 @@ class FlatBuffers:
     state_names: ClassVar[tuple[str, ...]] = ()  # the layers name the parameters
 
     def hold(self, places: Mapping[str, tuple[Layer, str]]) -> bool:
-        """Whether the layers hold these views still, and not those of another network that they were put into."""
+        """Whether the layers still hold these views."""
         held = (layer._buffer_views.get(name) for layer, name in places.values())
         return all(mine is view for mine, view in zip(held, self.views, strict=True))
 
 
 def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
-    """Lay all parameters into one array and all gradients into another, and make the layers' own views of them.
+    """Copy all parameters into one array and all gradients into another, and make the layers' own views of them.
 
-    An update, a norm, a sum over all processes is then one operation and not one a parameter.
-
-    Returns
-    -------
-    FlatBuffers or None
-        None, with nothing changed, where arrays cannot be written in place.
+    An update, a norm or a sum over all processes is then one operation instead of one per parameter. Returns None, with
+    nothing changed, if arrays cannot be written in place.
     """
     arrays = [getattr(layer, name) for layer, name in places.values()]
     xp = get_array_module(*arrays)

@@ -1,7 +1,7 @@
-"""The numbers of a network: where they lie, which are learned, moving, copying and sharing them."""
+"""The arrays of a network: which are learned, and moving, copying and sharing them."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,7 @@ from xpnet.layers import Layer, LossLayer
 from xpnet.layers.base import first_trainable, walk_layers
 from xpnet.layers.losses import check_loss_layer
 from xpnet.layers.nested import check_layer, inner_layer_names, layer_view
-from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places, put
-
-__all__ = ["NetworkState"]
+from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places
 
 _ANOTHER = "Make another network."
 _OTHER_VALUES = "It is a view on the layers. Use `network.state.set_weights(values)`."
@@ -353,7 +351,7 @@ class NetworkState:
         if flat:
             self.flatten()
 
-    # --- weights and snapshots ---------------------------------------------------------------------------------------
+    # --- weights -----------------------------------------------------------------------------------------------------
 
     def weights(self) -> dict[str, Array]:
         """Parameters, frozen ones too, and statistics by name, all that inference needs; arrays of the caller's own."""
@@ -372,17 +370,6 @@ class NetworkState:
         set_statistics = self.statistics.replacement(statistics)
         set_parameters()
         set_statistics()
-
-    def snapshot(self) -> Callable[[], None]:
-        """Keep all that training changes, statistics and counters too; a call of the result restores it."""
-        places = [*self._places.values(), *self._kept_places]
-        kept = [(layer, name, copied(getattr(layer, name))) for layer, name in places]
-
-        def restore() -> None:
-            for layer, name, value in kept:
-                put(layer, name, copied(value))
-
-        return restore
 
 
 def _busy() -> BusyError:

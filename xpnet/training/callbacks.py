@@ -76,7 +76,7 @@ def hook(callback: Any, name: str) -> "Callable[[Trainer], None]":
 
 
 class _Best(Callback):
-    """Follows a number on the validation set, and knows when it is better than ever before.
+    """Monitors a result on the validation set.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class _Best(Callback):
         self.best, self.best_iteration = math.nan, 0
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        """Refuse where there is nothing to follow."""
+        """Refuse if there is nothing to monitor."""
         if trainer.validation is None:
             raise ArgumentError(
                 f"{self!r} follows {self.monitor}, but there is no validation set. Give the trainer a share of "
@@ -114,7 +114,7 @@ class _Best(Callback):
             )
 
     def improved(self, trainer: "Trainer") -> bool:
-        """Whether the newest number is the best, by more than `min_delta`; takes note of it."""
+        """Whether the newest result is the best, by more than `min_delta`; it is then kept as `best`."""
         value = getattr(trainer.history, self.monitor)[-1]
         gain = _MONITORS[self.monitor] * (value - self.best)
         if not (gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value))):
@@ -131,19 +131,19 @@ class _Best(Callback):
 
 
 class EarlyStopping(_Best):
-    """Ends a training that no longer gets better, and gives the network back the weights with which it was best.
+    """Stops a training that no longer improves, and restores the best weights.
 
     Prechelt, "Early Stopping - But When?" (1998), with the criterion UP counted in evaluations. The best weights are
-    given back also where the training comes to its end by itself, or the user interrupts it.
+    also restored at the end of a whole training, and after an interrupt.
 
     Parameters
     ----------
     patience
-        How many evaluations in a row may bring nothing better.
+        The number of evaluations in a row without improvement.
     monitor
         ``"val_loss"`` or ``"val_acc"``.
     min_delta
-        By how much a number must be better to count.
+        The least improvement that counts.
 
     Examples
     --------
@@ -165,7 +165,7 @@ class EarlyStopping(_Best):
         self._followed: History | None = None
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        """Refuse where there is nothing to follow; begin to wait anew, and with another trainer altogether anew."""
+        """Refuse if there is nothing to monitor; start counting again, and with another trainer forget the best."""
         super().on_train_begin(trainer)
         self._waited = 0
         if self._followed is not trainer.history:  # the weights kept are those of another network
@@ -182,17 +182,17 @@ class EarlyStopping(_Best):
             trainer.stop()
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        """Give the best weights back."""
+        """Restore the best weights."""
         if self._weights:
             trainer.network.state.set_weights(self._weights)
             trainer.say(f"Given back: the weights after {self._where()}")
 
 
 class BestModel(_Best):
-    """Writes the weights to a file each time when they are better than ever before.
+    """Writes the weights to a file whenever they are the best so far.
 
-    Given to one trainer after the other it keeps the best of all. Where the file cannot be written, because the disk is
-    full, say, it warns and training goes on; it tries again after each evaluation and at the end.
+    Used with several trainers in turn it keeps the best of all. If the file cannot be written, for example because the
+    disk is full, it warns and training continues; it tries again after each evaluation and at the end.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class BestModel(_Best):
         self._written = False
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        """Refuse where there is nothing to follow, or the file cannot be written."""
+        """Refuse if there is nothing to monitor, or the file cannot be written."""
         super().on_train_begin(trainer)
         check_writable(self.path)
         self._written = False
@@ -227,7 +227,7 @@ class BestModel(_Best):
             self._write(self.unwritten)
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        """Tell where they are."""
+        """Report where the weights are."""
         if self.unwritten is not None:
             self._write(self.unwritten)
         if self.unwritten is not None:

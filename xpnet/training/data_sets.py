@@ -1,4 +1,4 @@
-"""The data sets of a training: checked on the host, then moved beside the network, once."""
+"""The data sets of a training: checked on the host, then moved to the network's device once."""
 
 import itertools
 import math
@@ -49,14 +49,14 @@ class Samples(NamedTuple):
         return self._replace(x=self.x[:n, ...], t=self.t[:n, ...])
 
     def beside(self, network: Network) -> Self:
-        """The same where the network is: pixels stay bytes, floats take its dtype."""
+        """The same on the network's device: pixels stay bytes, floats take its dtype."""
         # Converted on the way: the network's device may not know the dtype that they come in.
         dtype = None if dtype_name(self.x) == "uint8" else network.dtype
         return self._replace(x=network.asarray(self.x, dtype=dtype), t=network.asarray(self.t))
 
 
 def classes_for(network: Network, t_train: Any) -> tuple[str, ...] | None:
-    """The network's classes, or those of labels that are words, for it to be given; None for other targets."""
+    """The names of the classes: the network's, or those of labels that are words; None for other targets."""
     if network.classes is not None or not has_exclusive_classes(network.last_layer) or not are_words(t_train):
         return network.classes
     with _named("t_train"):
@@ -64,11 +64,9 @@ def classes_for(network: Network, t_train: Any) -> tuple[str, ...] | None:
 
 
 def checked(network: Network, name: str, x: Array, t: Array, classes: tuple[str, ...] | None = None) -> Samples:
-    """Look at everything, on the host where need be, before anything is moved or learned; `name` is for messages.
-
-    `classes` are the names of the classes, for labels that are words.
-    """
-    _check_arrays({f"x_{name}": x, f"t_{name}": t})
+    """Check a data set before anything is moved or learned; `name` is for messages, `classes` for words as labels."""
+    check_plain(x, f"x_{name}")
+    check_plain(t, f"t_{name}")
     if name == "test" and 0 in x.shape[:1]:
         raise ShapeError(f"The batch is empty: x_test has shape {tuple(x.shape)}. Use `None, None` for no test set.")
     with _named(f"x_{name}"):
@@ -96,7 +94,7 @@ def checked_sets(
     rng: np.random.Generator,
     classes: tuple[str, ...] | None,
 ) -> dict[str, Samples]:
-    """The sets ``"train"``, ``"test"`` and ``"val"`` that there are, checked, for the arguments of a `Trainer`."""
+    """The sets ``"train"``, ``"test"`` and ``"val"`` of a `Trainer`, checked, as far as there are any."""
     sets = {"train": checked(network, "train", *train, classes)}
     if test[0] is not None:
         sets["test"] = checked(network, "test", *test, classes)
@@ -117,7 +115,7 @@ def checked_sets(
 
 
 def moved_sets(sets: Mapping[str, Samples], network: Network) -> dict[str, Samples]:
-    """The same beside the network, after a look at their scales."""
+    """The same on the network's device; warns if their scales differ."""
     warn_of_scales(sets)
     with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
         return {name: samples.beside(network) for name, samples in sets.items()}
@@ -127,10 +125,7 @@ _PIXEL_LIKE = 100  # by which the larger of two maxima is at least above the sma
 
 
 def warn_of_scales(sets: Mapping[str, Samples]) -> None:
-    """Warn where uint8 inputs look like features, and where the inputs of one training differ by a factor of 255.
-
-    `sets` by their names, such as ``"train"``. Waits for the device.
-    """
+    """Warn if uint8 inputs look like features, or if sets differ by a factor of 255; waits for the device."""
     inputs = {f"x_{name}": samples.x for name, samples in sets.items()}
     pixels = {name for name, x in inputs.items() if dtype_name(x) == "uint8"}
     if not pixels and len(inputs) == 1:
@@ -168,9 +163,9 @@ def warn_of_scales(sets: Mapping[str, Samples]) -> None:
 
 
 def check_minibatches(network: Network, train: Samples, size: int, sampling: str, drop_last: bool | None) -> bool:
-    """Whether the short minibatch at the end of an epoch is left out, after `drop_last` as for `Trainer`.
+    """Whether the short minibatch at the end of an epoch is left out, given `drop_last` of `Trainer`.
 
-    An ArgumentError where a minibatch would be too small for batch normalization, or where none would be left.
+    An ArgumentError if a minibatch is too small for batch normalization, or if none is left.
     """
     samples = train.x.shape[0]
     rest = samples % size if sampling == "shuffle" else 0
@@ -199,7 +194,7 @@ def check_minibatches(network: Network, train: Samples, size: int, sampling: str
 
 
 def check_augmentation(augmentation: Any, train: Samples, network: Network) -> None:
-    """That it takes a minibatch of the training set and gives one; with that its key comes beside the network."""
+    """Check that it maps a minibatch to one; the call also moves its key to the network's device."""
     if not callable(augmentation) or isinstance(augmentation, type):
         raise ArgumentError(
             "augmentation must be a function of a minibatch's inputs, such as `Augmentation(shift=2)`, got "
@@ -217,15 +212,9 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
         )
 
 
-def _check_arrays(arrays: dict[str, Any]) -> None:
-    """That they are plain arrays; `arrays` by their names, for messages."""
-    for name, array in arrays.items():
-        check_plain(array, name)
-
-
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Say in the errors inside a ``with`` block which array they are about."""
+    """Name an array in the errors inside a ``with`` block."""
     try:
         yield
     except XpnetError as error:
@@ -240,7 +229,7 @@ def split_validation(
     seed: "int | np.random.Generator | None" = None,
     stratify: bool = False,
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Set part of the samples aside, drawn at random: to choose hyper-parameters by, since the test set must not be.
+    """Hold out a random part of the samples as a validation set, for the choice of hyperparameters.
 
     Parameters
     ----------
@@ -269,7 +258,8 @@ def split_validation(
     >>> sorted(t_val.tolist())
     ['a', 'a', 'a', 'b']
     """
-    _check_arrays({"x": x, "t": t})
+    check_plain(x, "x")
+    check_plain(t, "t")
     share = check_between("share", check_positive("share", share), 0, 1, below=True)
     counts = [a.shape[0] if a.ndim else 0 for a in (x, t)]
     n = counts[0]
@@ -292,9 +282,9 @@ def split_validation(
 
 
 def _stratified(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """The order with other samples among the first `count`: of each class its share, by the largest remainders.
+    """The order with the share of each class among the first `count`, by the largest remainders.
 
-    Each class keeps a sample among the others, unless too few would be left for that.
+    Each class keeps a sample among the others if possible.
     """
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     shares = count * sizes / labels.size

@@ -1,4 +1,4 @@
-"""Where numbers cease to be finite: the steps up to there are made again, one by one, and looked at."""
+"""Locate what first produced NaN or infinity, by making the steps of an epoch again."""
 
 import functools
 import math
@@ -15,26 +15,16 @@ from xpnet.networks.network import Network
 from xpnet.optimizers import SupportsUpdate
 from xpnet.training.step import TrainingStep
 
-__all__ = ["Break", "find_break", "probe", "snapshot"]
 
+class NonFinite(NamedTuple):
+    """The first step in which something is not finite."""
 
-class Break(NamedTuple):
-    """The step that breaks a network, and what of it is not finite.
-
-    Attributes
-    ----------
-    steps
-        How many steps were made before it.
-    what
-        Such as ``the output of Affine2``.
-    """
-
-    steps: int
-    what: str
+    steps: int  # before it
+    what: str  # such as ``the output of Affine2``
 
 
 def _all_finite(arrays: Iterable[Array]) -> bool:
-    """Whether there is no NaN and no infinity in any of them; waits for the device."""
+    """Whether no NaN and no infinity is in any of them; waits for the device."""
     return all(bool(get_array_module(a).all(get_array_module(a).isfinite(a))) for a in arrays)
 
 
@@ -56,28 +46,17 @@ def snapshot(step: TrainingStep) -> Callable[[], None]:
     return restore
 
 
-def find_break(
+def find_nonfinite(
     step: TrainingStep,
     minibatches: Iterable[tuple[Array, Array]],
     rows: Sequence[Sequence[float]],
     losses: Sequence[float],
-) -> Break:
-    """Make steps again, from the state that they began from, and find the one that breaks the network.
+) -> NonFinite:
+    """Make steps again, from the state before the first of them, and find the first that is not finite.
 
-    Parameters
-    ----------
-    step
-        The step, in the state that it had.
-    minibatches, rows
-        Those of the steps, and the optimizer's numbers for each.
-    losses
-        Their losses. The first step whose loss was not finite is looked at, and the one before, whose update may be the
-        cause; the last one, where all losses were finite. The optimizer's slots are looked at after every step.
-
-    Returns
-    -------
-    Break
-        The network and the optimizer are left as they were before that step.
+    `minibatches`, `rows` (the optimizer's scalars) and `losses` are those of the steps. Examined are the first step
+    whose loss was not finite (the last one if all were) and the one before, whose update may be the cause; and the
+    optimizer's slots after every step. It leaves the network and the optimizer as they were before the step found.
     """
     suspect = next((k for k, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     for k, ((x, t), row) in enumerate(zip(minibatches, rows, strict=False)):
@@ -89,7 +68,7 @@ def find_break(
             # A slot may overflow in any step, and stop its parameters long before a loss shows it, if ever.
             if (what := _bad_slot(step.optimizer)) is not None:
                 restore()
-                return Break(k, what)
+                return NonFinite(k, what)
             continue
         restore = snapshot(step)
         what = _first_not_finite(step.network, step.augment(x), t)
@@ -100,8 +79,8 @@ def find_break(
             if what is not None:
                 restore()
         if what is not None:
-            return Break(k, what)
-    return Break(suspect, "something, which did not happen again when the steps were repeated,")
+            return NonFinite(k, what)
+    return NonFinite(suspect, "something, which did not happen again when the steps were repeated,")
 
 
 def _take(step: TrainingStep, x: Array, t: Array, row: Sequence[float]) -> None:
@@ -111,7 +90,7 @@ def _take(step: TrainingStep, x: Array, t: Array, row: Sequence[float]) -> None:
 
 
 def _first_not_finite(network: Network, x: Array, t: Array) -> str | None:
-    """What is the first not to be finite, forward and then backward; None where all is."""
+    """What is not finite first, forward and then backward; None if all is finite."""
     if (what := _bad_parameter(network, "{} of {}")) is not None:
         return what
     network.state.set_train(True)
@@ -147,7 +126,7 @@ def _bad_parameter(network: Network, words: str) -> str | None:
 
 
 def _slots(optimizer: SupportsUpdate) -> Iterator[tuple[str, Array]]:
-    """What an optimizer keeps of each parameter, with a name such as ``Adam.v``; nothing of one of another kind."""
+    """What an optimizer keeps of each parameter, with a name such as ``Adam.v``."""
     for name in getattr(optimizer, "slots", ()):
         yield from ((f"{type(optimizer).__name__}.{name}", array) for array in getattr(optimizer, name).values())
 
@@ -157,7 +136,7 @@ def _bad_slot(optimizer: SupportsUpdate) -> str | None:
 
 
 def _learned(layers: Mapping[str, Layer], kind: str = "parameter_names") -> Iterator[tuple[str, Layer, str]]:
-    """Each parameter that is learned: the name of the network's layer that it is in, the very layer, its own name."""
+    """Each parameter that is learned: the name of the network's layer, the layer or the one inside it, its name."""
     for name, outer in layers.items():
         for layer in walk_layers([outer]):
             if not layer.frozen:

@@ -21,7 +21,7 @@ from xpnet.errors import ArgumentError
 from xpnet.layers.base import largest_product
 from xpnet.networks.entry import operations
 from xpnet.training.data_sets import Samples
-from xpnet.training.diagnosis import find_break, probe, snapshot
+from xpnet.training.diagnosis import find_nonfinite, probe, snapshot
 from xpnet.training.losses import Losses
 from xpnet.training.progress import TrainingDisplay
 from xpnet.training.step import CaptureKey, TrainingStep
@@ -29,8 +29,6 @@ from xpnet.training.step_runner import StepRunner
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
-
-__all__ = ["ANOTHER_TRAINER", "EpochRunner"]
 
 ANOTHER_TRAINER = (
     "When this training has ended make another trainer, with the new value among its arguments: "
@@ -41,31 +39,19 @@ ANOTHER_TRAINER = (
 class _BetweenSteps(NamedTuple):
     """The state of a training between two steps, to which a step that was not completed is undone."""
 
-    restore: Callable[[], None]
-    """Restores what steps change."""
+    restore: Callable[[], None]  # what steps change
     order: np.ndarray
-    """The samples that are left of the epoch."""
     left: int
-    """The steps that are left of the training."""
-    losses: int
-    """How many losses the history has."""
-    number: int
-    """The number of the next step, for the optimizer."""
-    until: float
-    """When to copy the state again, by the clock."""
+    losses: int  # the number of losses in the history
+    number: int  # of the next step, for the optimizer
+    until: float  # when to copy the state again, by the clock
 
 
 class EpochRunner:
     """Makes the steps of a trainer, and undoes what an interrupted step has begun.
 
-    Parameters
-    ----------
-    trainer
-        The trainer. Its settings are read again for each epoch, since callbacks may change them.
-    sets
-        Its data, beside the network.
-    rng
-        The generator that draws the order of the samples.
+    It reads the trainer's settings again for each epoch, since callbacks may change them. `sets` are its data on the
+    network's device; `rng` draws the order of the samples.
 
     Attributes
     ----------
@@ -243,7 +229,7 @@ class EpochRunner:
         trainer, step = self._trainer, self.step(fused=False)
         rows = step.step_scalars(between.number, len(made)).tolist()
         minibatches = step.minibatches(self._uploaded(self.order, len(made)), trainer.mini_batch_size)
-        found = find_break(step, minibatches, rows, made)
+        found = find_nonfinite(step, minibatches, rows, made)
         trainer.history.loss += made[: found.steps + 1]
         self.order = self.order[found.steps * trainer.mini_batch_size :]
         trainer.stop()

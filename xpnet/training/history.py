@@ -1,4 +1,4 @@
-"""What a training run leaves behind: losses, accuracies, times; drawn, or written as CSV or JSON."""
+"""The record of a training: losses, accuracies and times, plotted or written as CSV or JSON."""
 
 import math
 import os

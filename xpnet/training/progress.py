@@ -13,24 +13,12 @@ if TYPE_CHECKING:
 
     from xpnet.training.losses import Losses
 
-__all__ = ["TrainingDisplay"]
-
 _REFRESH_SECONDS = 0.1  # how often the progress bar fetches the loss from the device
 _COLUMNS = {"[TrainAcc]": "train_acc", "[TestAcc]": "test_acc", "[ValAcc]": "val_acc", "[ValLoss]": "val_loss"}
 
 
 class TrainingDisplay:
-    """The rows and the progress bar of a training.
-
-    Parameters
-    ----------
-    verbose
-        Whether anything is shown at all.
-    validation
-        Whether there is a validation set, which has a column then.
-    classifies
-        Whether there are accuracies; where not, that column has the loss.
-    """
+    """The rows and the progress bar of a training; nothing of them unless it is `verbose`."""
 
     def __init__(self, *, verbose: bool, validation: bool, classifies: bool) -> None:
         self.verbose = verbose

@@ -18,6 +18,7 @@ from xpnet.engine.kernels.operation import one_kernel
 from xpnet.errors import CaptureError
 from xpnet.layers.base import walk_layers
 from xpnet.networks.network import Network
+from xpnet.networks.plan import Plan
 from xpnet.optimizers import SupportsUpdate, bind
 
 
@@ -65,7 +66,9 @@ class TrainingStep:
         self.augmentation = augmentation
         self.fused = fused
         self.train_step = train_step
-        self.plan = network.fused(kernels=fused) if is_library_code(network.compute_gradients) else None
+        layers = list(network.layers.values())
+        own = not is_library_code(network.compute_gradients)
+        self.plan = None if own else Plan.fused(layers, network.last_layer, kernels=fused)
         self.takes_scalars = train_step is None and _takes_scalars(optimizer)
         self.fuses_update = fused and hasattr(optimizer, "fused_update") and is_library_code(optimizer.update)
         params, _ = network.state.optimizer_view()
@@ -113,7 +116,7 @@ class TrainingStep:
         """Leave the gradients in the layers; returns the loss."""
         if self.plan is None:
             return self.network.compute_gradients(x, t)
-        return self.network.compute_gradients_through(self.plan, x, t, out)
+        return self.network.compute_gradients(x, t, self.plan, out)
 
     def update(self, scalars: Sequence[Any]) -> None:
         """Let the optimizer change the parameters."""

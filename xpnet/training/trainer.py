@@ -39,78 +39,76 @@ Sampling = Literal["shuffle", "choice"]
 
 
 class Trainer:
-    """Trains a network on minibatches, and evaluates it before the first, after each epoch and at the end.
+    """Trains a network on minibatches, and evaluates it before the first step, after each epoch and at the end.
 
     Parameters
     ----------
     network
-        Trained where it lives: the data are moved there once, uint8 images as they are, to become floats a minibatch at
-        a time.
+        The network. It is trained where it is: the data are moved to its device once. uint8 images stay bytes there and
+        become floats one minibatch at a time.
     x_train, t_train, x_test, t_test
         Arrays of any backend: inputs (N, ...), uint8 pixels or floats; labels (N,), class indices or words, or rows
         (N, C) that sum to 1, or the targets of a regression. The different words, sorted (digits by their numbers),
-        become the network's `classes` unless it has some. The test set may be left out. All are checked before anything
-        is moved.
+        become the network's `classes` unless it has some. The test set is optional. All are checked before anything is
+        moved.
     epochs
-        How many times to go through the training set.
+        The number of passes through the training set.
     mini_batch_size
-        Samples a step.
+        Samples per step.
     optimizer, optimizer_param
-        A name and its arguments, or an optimizer that is made already. Without a rate each has its own, SGD 0.01.
+        A name and its arguments, or an optimizer. Each has a default rate, SGD 0.01.
     evaluate_sample_num_per_epoch
-        Take accuracies on the first so many samples of each set only; None for all.
+        Evaluate on this number of first samples of each set; None for all.
     verbose
-        Print the course's row at each evaluation, and show a progress bar where there is a terminal.
+        Print the course's row at each evaluation, and show a progress bar in a terminal.
     iterations
-        How many steps to make, instead of `epochs`.
+        The number of steps, instead of `epochs`.
     sampling
-        ``"shuffle"``: each epoch takes every sample once, in a new order, and its last minibatch may be short (see
-        `drop_last`).
-        ``"choice"``: each minibatch is drawn anew, with replacement, as the course draws it.
+        ``"shuffle"``: each epoch takes every sample once, in a new order, and its last minibatch may be short.
+        ``"choice"``: each minibatch is drawn with replacement, as in the course.
     seed
-        For the order; the same seed gives the same minibatches on every backend.
+        Of the order; the same seed gives the same minibatches on every backend.
     callbacks
-        Each a `Callback`, such as `EarlyStopping` and `BestModel`, or a function that is called with the trainer after
-        each evaluation; ``trainer.stop()`` ends the training there.
+        Each a `Callback`, such as `EarlyStopping` or `BestModel`, or a function of the trainer that is called after
+        each evaluation. ``trainer.stop()`` ends the training there.
     validation
-        A validation set: what share of the training set to hold out for it (see `split_validation`), of class indices
-        and words the same share of each class, or a pair ``(x_val, t_val)``; None for none.
+        The fraction of the training set to hold out as a validation set (see `split_validation`; of labels the same
+        fraction of each class), or a pair ``(x_val, t_val)``; None for none.
     augmentation
-        What changes the inputs of each minibatch of the training set at random, as an `Augmentation` does; None for
-        nothing. It is given floats. With a function of one's own steps are made one by one, unless it has an attribute
-        ``recordable = True``, which says that it makes the same array operations each time.
+        A function that changes the inputs of each minibatch at random, such as an `Augmentation`; None for none. It is
+        given floats. Steps with a function of your own are not recorded, unless it has an attribute
+        ``recordable = True``: it makes the same array operations each time.
     capture
-        ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; where a
-        step cannot be recorded, warn and make the steps one by one. True: record, or raise. False: do not. Classes of
-        layers and losses from outside the library are not recorded unless they say ``recordable = True``.
+        ``"auto"``: record a step once and replay it, on NumPy and on CuPy, which gives the same results faster; warn if
+        a step cannot be recorded. True: record, or raise. False: do not. Layers and losses of your own classes are not
+        recorded unless these declare ``recordable = True``.
     drop_last
-        Whether to leave out the last minibatch of an epoch where it is short, other samples in each epoch. None: only
-        where it has a single sample and the network normalizes over the batch, which needs at least two values.
+        Whether to leave out the last minibatch of an epoch if it is short, other samples in each epoch. None: only if
+        it has a single sample and the network normalizes over the batch, which needs two values.
 
     Attributes
     ----------
     train_loss_list, train_acc_list, test_acc_list
-        The course's lists: a float an iteration, and one an evaluation.
+        The course's lists: the loss of each step, the accuracies of each evaluation.
     history
-        The same and more, as a `History`.
+        These and more, as a `History`.
     runner
         Makes the steps.
 
     Notes
     -----
-    The attributes with the names of arguments can be set, also by a callback, and take effect with the next step or
-    evaluation: `optimizer`, `augmentation`, `callbacks`, `capture`, `evaluate_sample_num_per_epoch`, `iterations`,
-    `sampling` (with the next epoch) and `verbose`. The network, the data and `mini_batch_size` are fixed: setting
-    them is an error.
+    These attributes can be set, also by a callback, and take effect with the next step or evaluation: `optimizer`,
+    `augmentation`, `callbacks`, `capture`, `evaluate_sample_num_per_epoch`, `iterations`, `verbose`, and with the next
+    epoch `sampling`. Setting the others is an error.
 
-    A step is made whole or not at all. Ctrl-C takes effect between two steps, a second one at once; after it, and
+    A step is made whole or not at all. Ctrl-C takes effect between two steps, a second one immediately. After it, and
     after an error in a step, an augmentation or a schedule, parameters, statistics, the optimizer and `history` are
-    those of the last step that was completed. `train` then goes on with the next one, and gives the numbers that it
-    would have given without the interruption. (After an error the steps of the last tenth of a second may be made
-    again. So random numbers should come from generators that the augmentation or the layer keeps as attributes.)
+    those of the last complete step, and `train` continues with the next one, to the same numbers as without the
+    interruption. (After an error the steps of the last tenth of a second may be made again, so random numbers should
+    come from generators that the augmentation or the layer keeps as attributes.)
 
-    Where the loss ceases to be finite, training ends with a warning that names the layer where that began, and the
-    network has the weights from before that step.
+    If the loss stops being finite, training ends with a warning that names the layer where that began, and the network
+    has the weights from before that step.
 
     Examples
     --------
@@ -345,7 +343,11 @@ class Trainer:
                 results = {f"{name}_acc": network.accuracy(*samples) for name, samples in sets.items()}
             if "val" in sets:
                 results["val_loss"] = float(network.loss(*sets["val"]))
-            loss = history.loss[-1] if history.loss else self._first_loss()
+            if not history.loss:
+                with self.runner.memory_for_minibatch():
+                    loss = float(network.loss(*self._sets["train"].first(self.mini_batch_size)))
+            else:
+                loss = history.loss[-1]
         now = time.perf_counter()
         self._due += [(callback, "on_evaluation") for callback in self.callbacks]
         all_taken = most is None or all(samples.x.shape[0] <= most for samples in self._sets.values())
@@ -372,10 +374,6 @@ class Trainer:
         else:
             self._unfinished = False
         return count
-
-    def _first_loss(self) -> float:
-        with self.runner.memory_for_minibatch():
-            return float(self.network.loss(*self._sets["train"].first(self.mini_batch_size)))
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar, from a callback; nothing where `verbose` is not set."""
