@@ -34,5 +34,5 @@ for gate, axes in zip(GATES, grid, strict=True):
     axes.set(title=gate.__name__, xlabel="x1", xticks=(0, 1), yticks=(0, 1), aspect="equal")
 grid[0].set_ylabel("x2")
 figure.legend(*grid[0].get_legend_handles_labels(), title="output", loc="outside right center")
-figure.suptitle("Where each gate says 1 (blue): one straight line is enough for each, but not for XOR")
+figure.suptitle("Output 1 of each gate (blue): one straight line is enough for each, but not for XOR")
 print("Written:", save_figure(figure, "output/course/01_gates.png"))

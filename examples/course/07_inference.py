@@ -56,8 +56,8 @@ print(f"batches of 100 are {slow / fast:.0f} times as fast as one image at a tim
 
 # %% Correct predictions, and one example of every kind of error
 images, right = to_numpy(x), np.flatnonzero(digits == t)[:20]
-figure = plot_images(images[right], digits[right], title="Twenty test images, and what the network read, rightly")
+figure = plot_images(images[right], digits[right], title="Twenty test images that are classified correctly")
 print("Written:", save_figure(figure, "output/course/07_right.png"))
-title = f"Of {len(t):,} test images {np.sum(digits != t):,} are read wrongly"
+title = f"Of {len(t):,} test images, {np.sum(digits != t):,} are misclassified"
 figure = plot_confusion_grid(images, t, digits, title=title)
 print("Written:", save_figure(figure, "output/course/07_confusions.png"))

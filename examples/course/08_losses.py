@@ -29,9 +29,7 @@ axes = figure.subplots()
 rows = [np.where(np.arange(10) == 3, share, (1 - share) / 9) for share in shares]
 axes.plot(shares, [float(cross_entropy_error(asarray(row), t)) for row in rows], label="cross entropy")
 axes.plot(shares, [float(mean_squared_error(asarray(row), t)) for row in rows], "--", label="mean squared error")
-axes.set(
-    title="The surer of a wrong answer, the higher the loss", xlabel="probability of the right class", ylabel="loss"
-)
+axes.set(title="The loss of an answer", xlabel="probability of the correct class", ylabel="loss")
 axes.legend()
 axes.grid(alpha=0.3)
 print("Written:", save_figure(figure, "output/course/08_losses.png"))

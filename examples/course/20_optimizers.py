@@ -34,8 +34,8 @@ for name, optimizer in optimizers.items():
         path.append(to_numpy(params["point"]).copy())
     paths[f"{name}, lr {optimizer.lr}"] = np.stack(path)
     length, left = np.linalg.norm(np.diff(path, axis=0), axis=1).sum(), np.linalg.norm(path[-1])
-    print(f"{name} at lr {optimizer.lr}: goes {length:.1f} far, and ends {left:.2f} from the lowest point")
-print(f"The straight way is {np.linalg.norm(path[0]):.1f} long.")
+    print(f"{name} at lr {optimizer.lr}: path of length {length:.1f}, ends {left:.2f} from the minimum")
+print(f"The straight path has length {np.linalg.norm(path[0]):.1f}.")
 figure = plot_paths(valley, paths, xlim=(-8, 4), ylim=(-3, 3), minimum=(0, 0), columns=3, title="x² / 20 + y²")
 print("Written:", save_figure(figure, "output/course/20_paths.png"))
 

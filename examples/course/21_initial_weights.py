@@ -58,5 +58,5 @@ for how in (0.01, "xavier", "he"):
     losses[names[how]] = trainer.train().loss
     mean, last, accuracy = np.mean(trainer.train_loss_list), trainer.train_loss_list[-100:], trainer.test_acc_list[-1]
     print(f"{names[how]}: mean loss {mean:.3f}, of the last 100 {np.mean(last):.3f}, test accuracy {accuracy:.3f}")
-figure = plot_runs(losses, smooth=51, ylim=(0, 3), title="The same minibatches, three ways to begin")
+figure = plot_runs(losses, smooth=51, ylim=(0, 3), title="The same minibatches, three initializations")
 print("Written:", save_figure(figure, "output/course/21_mnist.png"))

@@ -34,15 +34,15 @@ def train(std, use_batchnorm):
 # %% Standard deviations from 1 down to 0.0001, evenly spaced on a logarithmic axis
 stds = np.logspace(0, -4, count)
 panels = {}
-print("standard deviation   without     with batch normalisation: accuracy after 20 epochs")
+print("standard deviation   without     with batch normalization: accuracy after 20 epochs")
 for std in stds:
     without, with_it = train(std, False), train(std, True)
-    panels[f"std {std:.5f}"] = {"without": without, "with batch normalisation": with_it}
+    panels[f"std {std:.5f}"] = {"without": without, "with batch normalization": with_it}
     print(f"{std:18.5f} {without[-1]:9.3f} {with_it[-1]:8.3f}")
 
 # %% How many learn; a guess is correct once in ten
-for name in ("without", "with batch normalisation"):
+for name in ("without", "with batch normalization"):
     last = np.array([runs[name][-1] for runs in panels.values()])
-    print(f"{name}: {np.count_nonzero(last > 0.3)} of {count} learn (are right more than 3 times in 10)")
-figure = plot_run_grid(panels, title="Accuracy in training, by the standard deviation of the initial weights")
+    print(f"{name}: {np.count_nonzero(last > 0.3)} of {count} learn (accuracy above 0.3)")
+figure = plot_run_grid(panels, title="Training accuracy by the standard deviation of the initial weights")
 print("Written:", save_figure(figure, "output/course/22_batch_normalization.png"))

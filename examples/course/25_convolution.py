@@ -25,19 +25,19 @@ trainer = Trainer(
 )  # fmt: skip
 history = trainer.train()
 wrong = round((1 - network.accuracy(trainer.x_test, trainer.t_test)) * len(t_test))
-print(f"test accuracy {1 - wrong / len(t_test):.4f}: wrong are {wrong:,} of {len(t_test):,} images")
+print(f"test accuracy {1 - wrong / len(t_test):.4f}: {wrong:,} of {len(t_test):,} images are misclassified")
 print("Written:", save_figure(history.plot(), "output/course/25_learning_curves.png"))
 
 
 # %% The filters: noise before training; edges and blobs after it
-def neighbours(filters):
+def correlation(filters):
     """The correlation of each weight with the one to its right."""
     filters = to_numpy(filters)
     return np.corrcoef(filters[..., :-1].ravel(), filters[..., 1:].ravel())[0, 1]
 
 
 after = network.params["W1"]
-print(f"correlation of neighbouring weights: {neighbours(before):.2f} before training, {neighbours(after):.2f} after")
+print(f"correlation of neighboring weights: {correlation(before):.2f} before, {correlation(after):.2f} after")
 figure = plot_filters(before, after, title="The thirty filters of 5 x 5")
 print("Written:", save_figure(figure, "output/course/25_filters.png"))
 

@@ -38,7 +38,7 @@ else:
 
 # %% All ten thousand test images
 right = round(network.accuracy(trainer.x_test, trainer.t_test) * len(t_test))
-print(f"test accuracy {right / len(t_test):.4f}: {right:,} of {len(t_test):,} images are read rightly")
+print(f"test accuracy {right / len(t_test):.4f}: {right:,} of {len(t_test):,} images are classified correctly")
 
 # %% The misclassified images; many are hard for people as well
 figure = plot_misclassified(network, trainer.x_test, trainer.t_test, title="What DeepConvNet gets wrong")

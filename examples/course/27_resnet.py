@@ -24,7 +24,7 @@ by_chance = Augmentation(shift=2, rotate=10, noise=0.1, seed=0)
 for number in range(1, 16):
     changed[f"chance {number}"] = by_chance(digit)
 same = sum(np.array_equal(to_numpy(image), x_train[:1]) for image in changed.values())
-print(f"{len(changed)} images of a {t_train[0]}; as it was is {same} of them")
+print(f"{len(changed)} images of a {t_train[0]}; {same} of them is unchanged")
 images = np.concatenate([to_numpy(image) for image in changed.values()])
 figure = plot_images(images, list(changed), columns=5, title="One image, changed on purpose and by chance")
 print("Written:", save_figure(figure, "output/course/27_augmented.png"))
@@ -43,10 +43,10 @@ for name, augmentation in (("without", None), ("with augmentation", Augmentation
     dashed.append(f"{name}, in the test (1,000 images)")
     curves |= {f"{name}, in training": history.train_acc, dashed[-1]: history.test_acc}
     accuracies[name] = network.accuracy(trainer.x_test, trainer.t_test)
-    print(f"{name}: {history.train_acc[-1]:.4f} in training, {accuracies[name]:.4f} in the test")
+    print(f"{name}: training accuracy {history.train_acc[-1]:.4f}, test accuracy {accuracies[name]:.4f}")
 print(network)
 less = (1 - accuracies["without"]) / (1 - accuracies["with augmentation"])
-print(f"without augmentation there are {less:.1f} times as many errors in the test")
+print(f"without augmentation there are {less:.1f} times as many errors on the test set")
 
 # %% By epoch
 figure = plot_runs(curves, quantity="accuracy", dashed=dashed, ylim=(0.8, 1.005), title="ResNet, a thousand images")

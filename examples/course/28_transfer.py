@@ -35,7 +35,7 @@ low, others = t_train < 5, np.random.default_rng(seed).permutation(np.flatnonzer
 few = np.concatenate([others[t_train[others] == digit][:50] for digit in range(5, 10)])
 x_few, t_few = x_train[few], t_train[few] - 5
 x_test, t_test = x_test[t_test >= 5], t_test[t_test >= 5] - 5
-print(f"{low.sum():,} images of 0 to 4; of 5 to 9 {len(few)} to learn from and {len(t_test):,} to test by")
+print(f"{low.sum():,} images of 0 to 4; of 5 to 9, {len(few)} for training and {len(t_test):,} for testing")
 
 # %% The book's deep network with half of its filters learns 0 to 4
 sizes = ((8, 1), (8, 1), (16, 1), (16, 2), (32, 1), (32, 1))

@@ -63,7 +63,7 @@ if argument.isdigit():
 with warnings.catch_warnings(action="ignore"):  # the problems are printed below
     data = load_image_folder(folder, size=(32, 32), split=0.2, seed=0)
 names = data.class_names
-print(f"{len(data.train[1])} photographs to learn from, {len(data.test[1])} to test by: {', '.join(names)}")
+print(f"{len(data.train[1])} photographs for training, {len(data.test[1])} for testing: {', '.join(names)}")
 for name, problem in data.problems.items():
     print(f"Left out: {name} {problem}")
 
@@ -76,7 +76,7 @@ trainer = Trainer(
     augmentation=Augmentation(shift=2, rotate=10, flip=True, seed=0), seed=0,
 )  # fmt: skip
 history = trainer.train()
-print(f"test accuracy {history.test_acc[-1]:.4f}; a guess is right once in {len(names)}")
+print(f"test accuracy {history.test_acc[-1]:.4f}; a guess is correct once in {len(names)}")
 figure = history.plot()
 figure.suptitle(f"ResNet, {len(data.train[1])} photographs, augmented")
 print("Written:", save_figure(figure, "output/course/29_learning_curves.png"))

@@ -73,10 +73,10 @@ def convolution(output):
     first, *_, last = losses(output)
     assert first == pytest.approx(np.log(10), abs=0.01)  # a guess among ten
     assert last < 0.8
-    accuracy, wrong, of = found(r"test accuracy #: wrong are # of # images$", output)
+    accuracy, wrong, of = found("test accuracy #: # of # images are misclassified$", output)
     assert accuracy > 0.88
     assert wrong == pytest.approx(of * (1 - accuracy), abs=0.51)
-    before, after = found(r"correlation of neighbouring weights: # before training, # after$", output)
+    before, after = found("correlation of neighboring weights: # before, # after$", output)
     assert abs(before) < 0.1  # 600 pairs of independent numbers: the standard deviation is 0.04
     assert after > 0.5
 
@@ -85,25 +85,25 @@ def deep_convnet(output):
     [layers, parameters] = found("# layers, and fewer parameters than one wide affine layer: #$", output)
     assert (layers, parameters) == (20, 123_552)
     assert losses(output)[-1] < 2.1  # a guess has log(10), and dropped scores keep it from falling fast
-    accuracy, right, of = found("test accuracy #: # of # images are read rightly$", output)
+    accuracy, right, of = found("test accuracy #: # of # images are classified correctly$", output)
     assert accuracy > 0.7
     assert right == pytest.approx(of * accuracy, abs=0.51)
 
 
 def resnet(output):
     """Every changed image is another; and of the two trainings augmentation knows its images less well by heart."""
-    assert "20 images of a 5; as it was is 1 of them\n" in output
-    train, test = found("without: # in training, # in the test$", output)
-    train_with, test_with = found("with augmentation: # in training, # in the test$", output)
+    assert "20 images of a 5; 1 of them is unchanged\n" in output
+    train, test = found("without: training accuracy #, test accuracy #$", output)
+    train_with, test_with = found("with augmentation: training accuracy #, test accuracy #$", output)
     assert train_with < train
     assert min(test, test_with) > 0.7
-    [times] = found("without augmentation there are # times as many errors in the test$", output)
+    [times] = found("without augmentation there are # times as many errors on the test set$", output)
     assert times == pytest.approx((1 - test) / (1 - test_with), abs=0.06)
 
 
 def transfer(output):
     """The convolutions that are kept learn nothing, so a step is shorter; what they know is a lead, no hindrance."""
-    assert "30,596 images of 0 to 4; of 5 to 9 250 to learn from and 4,861 to test by\n" in output
+    assert "30,596 images of 0 to 4; of 5 to 9, 250 for training and 4,861 for testing\n" in output
     assert "103,605 parameters, 18,040 frozen" in output
     assert "121,645 parameters, float" in output
     runs = {
@@ -123,9 +123,9 @@ def transfer(output):
 
 
 def photographs(output):
-    assert "480 photographs to learn from, 120 to test by: gneiss, granite, marble, sandstone\n" in output
+    assert "480 photographs for training, 120 for testing: gneiss, granite, marble, sandstone\n" in output
     assert re.search(r"^Left out: marble/cut_short.jpg cannot be decoded \(.+\)$", output, re.MULTILINE)
-    accuracy, classes = found("test accuracy #; a guess is right once in #$", output)
+    accuracy, classes = found("test accuracy #; a guess is correct once in #$", output)
     assert classes == 4
     assert accuracy > 0.6
     assert re.search(
@@ -155,7 +155,7 @@ def test_the_deep_network_takes_parameters_from_a_file_in_place_of_training(run_
     assert losses(output) == []
     x_test, t_test = mnist[1][0].reshape(-1, 1, 28, 28), mnist[1][1]
     expected = round(network.accuracy(x_test, t_test) * 10_000)
-    assert found("test accuracy #: # of # images are read rightly$", output)[1] == expected
+    assert found("test accuracy #: # of # images are classified correctly$", output)[1] == expected
     check_output("26_deep_convnet", output, ["misclassified"], tmp_path)
 
 
@@ -178,9 +178,9 @@ def test_photographs_of_ones_own_are_learned(run_on_numpy, tmp_path):
             Image.fromarray(pixels).save(tmp_path / "mine" / name / f"{i}.png")
     (tmp_path / "mine" / "day" / "0.png").write_bytes(b"")
     output = run_on_numpy("29_photographs", str(tmp_path / "mine"))
-    assert "16 photographs to learn from, 3 to test by: day, night\n" in output
+    assert "16 photographs for training, 3 for testing: day, night\n" in output
     assert "Left out: day/0.png " in output
-    assert found("test accuracy #; a guess is right once in #$", output) == [1, 2]
+    assert found("test accuracy #; a guess is correct once in #$", output) == [1, 2]
     assert found(r"day/1.png: day, with a probability of #$", output)[0] > 0.5
     check_output("29_photographs", output, PICTURES["29_photographs"], tmp_path)
 

@@ -149,10 +149,10 @@ def one_prediction(output):
 def optimizers(output):
     """SGD zigzags down the valley where the others go almost straight; on MNIST it is by far the slowest."""
     ways = re.findall(
-        r"^(\w+) at lr \S+: goes ([\d.]+) far, and ends ([\d.]+) from the lowest point$", output, re.MULTILINE
+        r"^(\w+) at lr \S+: path of length ([\d.]+), ends ([\d.]+) from the minimum$", output, re.MULTILINE
     )
     far = {name: float(length) for name, length, _ in ways}
-    straight = float(re.search(r"straight way is ([\d.]+) long", output)[1])
+    straight = float(re.search(r"straight path has length ([\d.]+)\.", output)[1])
     assert list(far) == ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
     assert far.pop("SGD") > 4 * straight
     assert straight <= max(far.values()) < 2 * straight
