@@ -125,7 +125,7 @@ def test_a_trainer_moves_data_and_says_what_is_no_array():
         ({"evaluate_sample_num_per_epoch": -5}, "evaluate_sample_num_per_epoch must be"),
         ({"evaluate_sample_num_per_epoch": 0}, "evaluate_sample_num_per_epoch must be .*, got 0"),
         ({"sampling": "random"}, "sampling must be 'shuffle' or 'choice', got 'random'"),
-        ({"optimizer": "sdg"}, "no optimizer 'sdg'; there is 'SGD'"),
+        ({"optimizer": "sdg"}, "no optimizer 'sdg'. Use one of 'SGD'"),
         ({"optimizer": object()}, "An optimizer has a method"),
         ({"optimizer_param": {"lr": 0}}, "lr must be a finite number above 0, got 0"),
         ({"optimizer_param": {"lr": float("nan")}}, "lr must be"),

@@ -132,8 +132,8 @@ def test_words_in_place_of_a_network_or_a_loss(network: Any, last_layer: Any, sa
 @pytest.mark.parametrize(
     ("layers", "keep", "error", "says"),
     [
-        (head(), "Pool9", ArgumentError, "keep must be .* a layer, got 'Pool9'; there are Conv1, Relu1, Pool1"),
-        (head(), 2, ArgumentError, "keep must be the name of a layer, got 2"),
+        (head(), "Pool9", ArgumentError, "keep must be .* a layer, one of Conv1, Relu1, Pool1, .* got 'Pool9'"),
+        (head(), 2, ArgumentError, "keep must be the name of a layer, one of Conv1, .* got 2"),
         ({"Relu1": Relu(), "Affine1": head()[0]}, "Pool1", ArgumentError, "has a layer 'Relu1', .*another name"),
         ([], "Pool1", ArgumentError, "nothing to learn"),
         ([Relu()], "Pool1", ArgumentError, "nothing to learn"),

@@ -13,7 +13,7 @@ from xpnet.search import LogUniform
     ("options", "says"),
     [
         ({"optimizer": SGD}, r"got the class. Use `SGD\(lr=0.01\)`"),
-        ({"optimizer": SGD(), "optimizer_param": {"lr": 1.0}}, r"\{'lr': 1.0\} .* SGD\(lr=0.01\) is made"),
+        ({"optimizer": SGD(), "optimizer_param": {"lr": 1.0}}, r"\{'lr': 1.0\} .* SGD\(lr=0.01\) is already made"),
         ({"callbacks": [EarlyStopping]}, r"callbacks must be functions .* Use `EarlyStopping\(\)`"),
         ({"callbacks": EarlyStopping()}, r"Put it into one with `callbacks=\[callback\]`"),
         ({"callbacks": ["stop"]}, "callbacks must be functions of the trainer, got 'stop'"),
@@ -33,7 +33,7 @@ def test_a_rate_that_is_no_function_of_the_step(rate):
 
 def test_a_gradient_that_is_missing_changes_nothing():
     params = {"W": np.ones(2), "b": np.ones(2)}
-    with pytest.raises(ArgumentError, match="no gradient for b; there are those of W"):
+    with pytest.raises(ArgumentError, match="no gradient for b; gradients were given for W"):
         SGD().update(params, {"W": np.ones(2)})
     assert params["W"].tolist() == [1, 1]
 

@@ -55,7 +55,7 @@ def with_new_head(
         check_loss_layer("last_layer", last_layer)
     names = list(network.layers)
     if keep not in names:
-        raise ArgumentError(f"keep must be the name of a layer, got {keep!r}; there are {', '.join(names)}.")
+        raise ArgumentError(f"keep must be the name of a layer, one of {', '.join(names)}, got {keep!r}.")
     kept = copy.deepcopy(dict(list(network.layers.items())[: names.index(keep) + 1]))
     new = list(head.values()) if isinstance(head, Mapping) else head
     if not isinstance(new, Sequence) or not all(isinstance(layer, Layer) for layer in new):

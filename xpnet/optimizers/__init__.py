@@ -42,7 +42,7 @@ def make_optimizer(optimizer: str | SupportsUpdate, options: Mapping[str, Any]) 
         return optimizer
     if optimizer.lower() not in _BY_NAME:
         names = ", ".join(repr(cls.__name__) for cls in _BY_NAME.values())
-        raise ArgumentError(f"There is no optimizer {optimizer!r}; there is {names}, or an optimizer of your own.")
+        raise ArgumentError(f"There is no optimizer {optimizer!r}. Use one of {names}, or an optimizer object.")
     kind = _BY_NAME[optimizer.lower()]
     known = inspect.signature(kind).parameters
     if unknown := [name for name in options if name not in known]:

@@ -252,7 +252,7 @@ class Optimizer(ABC):
     ) -> None:
         if missing := [key for key in params if key not in grads]:
             there = ", ".join(grads) or "none"
-            raise ArgumentError(f"There is no gradient for {', '.join(missing)}; there are those of {there}.")
+            raise ArgumentError(f"There is no gradient for {', '.join(missing)}; gradients were given for {there}.")
         row = self.step_scalars(self.iter, 1)[0].tolist() if step_scalars is None else step_scalars
         if self.weight_decay:
             *row, decay = row
