@@ -57,7 +57,7 @@ def best_model(path):
     Trainer(net, x, t, None, None, epochs=1, validation=0.2, callbacks=[BestModel(path)], verbose=False).train()
 
 
-HISTORY = History(loss=[1.0], iterations=[0, 1], time=[0.0, 0.1], train_acc=[0.1, 0.2])
+HISTORY = History(loss=[1.0], evaluated_at=[0, 1], elapsed_seconds=[0.0, 0.1], train_acc=[0.1, 0.2])
 RESULT = SearchResult([Trial({"lr": 0.1}, 0.5, None, 1.0)], {"lr": Uniform(0, 1)}, 0)
 WRITERS = {
     "save": (lambda path: network().save(path), "f.safetensors"),

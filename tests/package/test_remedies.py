@@ -857,6 +857,12 @@ ADVICE = [
     ),
     (" Draw among values with `", {}, lambda n: search(space={"lr": [0.1, 0.2]}), lambda n: search(space=n.result)),
     (" Draw among values with `", {}, lambda n: search(space={"lr": 0.1}), lambda n: search(space=n.result)),
+    (
+        "It is a view on the layers",
+        lambda: {"network": net(), "values": net().state.weights()},
+        lambda n: setattr(n.network.state, "params", n.values),
+        lambda n: None,
+    ),
     # --- drawing ---
     (
         "Those of a network's first convolution are",
