@@ -70,7 +70,9 @@ class TrainingStep:
         own = not is_library_code(network.compute_gradients)
         self.plan = None if own else Plan.fused(layers, network.last_layer, kernels=fused)
         self.takes_scalars = train_step is None and _takes_scalars(optimizer)
-        self.fuses_update = fused and hasattr(optimizer, "fused_update") and is_library_code(optimizer.update)
+        declares = "fused_update" in vars(type(optimizer))  # what it inherits may be another update than its own
+        inherits = hasattr(optimizer, "fused_update") and is_library_code(optimizer.update)
+        self.fuses_update = fused and (declares or inherits)
         params, _ = network.state.optimizer_view()
         bind(optimizer, params)
         if hasattr(optimizer, "prepare"):
