@@ -6,6 +6,7 @@ in the step is a constant of the tape; what may change must be an array.
 """
 
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -87,16 +88,6 @@ def python_calls(operations: Iterable[Operation]) -> list[Callable[[], Any]]:
     return [call for operation in operations for call in operation.python_calls()]
 
 
-class Memory:
-    """A block for one result after another, free once no `RecordedArray` keeps it: few blocks stay in the caches."""
-
-    def __init__(self, block: np.ndarray, free: list[np.ndarray]) -> None:
-        self._block, self._free = block, free
-
-    def __del__(self) -> None:
-        self._free.append(self._block)
-
-
 class Tape:
     """The operations of a recording, in order."""
 
@@ -104,52 +95,48 @@ class Tape:
         self.operations: list[Operation] = []
         self.wrapped: dict[int, RecordedArray] = {}  # by the id of the array in it
         self.used: set[int] = set()  # the ids of arrays
-        self._constants: list[Operation] = []
-        self._written: set[int] = set()  # the buffers that are written in place
+        self._constants: dict[int, tuple[int, Operation]] = {}  # how they are created and where, by their buffers
         self._free: dict[int, list[np.ndarray]] = {}  # blocks of memory by their size
 
     def reads(self, array: np.ndarray) -> bool:
         """Whether anything was made of this array, which was `wrapped`."""
         return id(array) in self.wrapped and id(array) in self.used
 
-    def place(self, result: np.ndarray) -> tuple[np.ndarray, Memory | None]:
-        """The result of an operation in memory of the tape, and what keeps that memory from being used again."""
+    def place(self, result: np.ndarray) -> "RecordedArray":
+        """The result of an operation, in memory of the tape that is used again once no recorded array looks into it."""
         axes = sorted(range(result.ndim), key=lambda axis: -result.strides[axis])
         if not result.transpose(axes).flags.c_contiguous or not result.nbytes:
-            return result, None
+            return RecordedArray(result)
         free = self._free.setdefault(result.nbytes, [])
         block = free.pop() if free else _aligned(result.nbytes)
         # Its elements keep their order: in another one its sums could have other last bits.
         array = np.ndarray(result.shape, result.dtype, block, strides=result.strides)
         array[...] = result
-        return array, Memory(block, free)
+        traced = RecordedArray(array)
+        weakref.finalize(traced, free.append, block).atexit = False
+        return traced
 
-    def add(self, operation: Operation, *, constant: bool) -> tuple[np.ndarray, Memory | None]:
-        """Add an operation that has been made, a `constant` if it depends on no array. Returns the output's `place`."""
+    def add(self, operation: Operation, *, constant: bool) -> "RecordedArray":
+        """Add an operation that has been made; its output, a `constant` if it depends on no array."""
         function, result = operation.function, operation.output
         if constant and function is not np.empty:
             first = result.flat[0] if result.size else 0
             value = first if (result == first).all() else result.copy()
-            self._constants.append(Operation(np.copyto, (value,), result))
-            self.operations.append(self._constants[-1])
-            return result, None
-        array, memory = self.place(result)
+            self._constants[id(buffer_of(result))] = len(self.operations), Operation(np.copyto, (value,), result)
+            return RecordedArray(result)
+        traced = self.place(result)
         if function not in (np.empty, np.empty_like):
-            self.operations.append(operation._replace(output=array).simplified())
-        return array, memory
+            self.operations.append(operation._replace(output=traced.array).simplified())
+        return traced
 
     def write(self, operation: Operation) -> None:
         """Make an operation whose output is an array that was there before, and add it."""
         operation = operation.simplified()
         for call in operation.python_calls():
             call()
+        if creation := self._constants.pop(id(buffer_of(operation.output)), None):
+            self.operations.insert(*creation)  # each replay begins with the constant
         self.operations.append(operation)
-        self._written.add(id(buffer_of(operation.output)))
-
-    def finish(self) -> None:
-        """Drop the creation of constants that nothing is written into."""
-        constants = {id(each) for each in self._constants if id(buffer_of(each.output)) not in self._written}
-        self.operations = [operation for operation in self.operations if id(operation) not in constants]
 
 
 _current: ContextVar[Tape] = ContextVar("xpnet_tape")
@@ -175,7 +162,6 @@ def recording() -> Iterator[Tape]:
     token = _current.set(Tape())
     try:
         yield _current.get()
-        _current.get().finish()
     finally:
         _current.reset(token)
 
@@ -214,7 +200,7 @@ class RecordingTracer(Tracer):
         array = np.asarray(result)
         if any(np.may_share_memory(array, traced.array) for traced in found):
             return RecordedArray(array, found)
-        return RecordedArray(*tape.add(Operation(function, inputs, array, options), constant=not found))
+        return tape.add(Operation(function, inputs, array, options), constant=not found)
 
     def host_read(self, name: str, read: Callable[[], Any]) -> Any:  # noqa: ARG002
         """Refuse: a replay does not return to the host."""
@@ -234,9 +220,9 @@ class RecordingTracer(Tracer):
 
 
 class RecordedArray(TracedArray, tracer=RecordingTracer()):
-    """An array whose operations are recorded, and what keeps the memory that it looks into."""
+    """An array whose operations are recorded. A view keeps the arrays that it was made of, and so their memory."""
 
-    __slots__ = ("keeps",)
+    __slots__ = ("__weakref__", "keeps")
 
     def __init__(self, array: np.ndarray, keeps: Any = None) -> None:
         super().__init__(array)
