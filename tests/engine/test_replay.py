@@ -10,7 +10,6 @@ from recorded import assert_same, network_of, recordings, trained  # noqa: F401 
 from small_training import make
 
 from xpnet import Layer, Relu, Sigmoid, get_array_module
-from xpnet.training.losses import Losses
 
 
 class Previous(Layer):
@@ -79,23 +78,3 @@ def test_a_recording_is_given_back_with_the_training(recordings):
     gc.collect()
     assert gone() is None
     assert all(type(value) is np.ndarray for value in trainer.network.params.values())
-
-
-def test_losses_come_in_the_order_of_their_steps(be):
-    losses = Losses()
-    assert losses.fetch() == []
-    for _ in range(2):  # the second time after everything was taken away
-        losses.add(be.put(np.array(1.5)))
-        assert (losses.count, losses.last()) == (1, 1.5)
-        losses.add(be.put(np.array(2.5)))
-        assert (losses.count, losses.last()) == (2, 2.5)
-        losses.add_block(be.put(np.array([3.5, 4.5, 5.5])))
-        assert (losses.count, losses.last()) == (5, 5.5)
-        losses.add_block(be.put(np.array([6.5, 7.5])))
-        assert (losses.count, losses.last()) == (7, 7.5)
-        losses.add(be.put(np.array(8.5)))
-        assert (losses.count, losses.last()) == (8, 8.5)
-        assert losses.fetch(be.put(np.array(9.0))) == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.0]
-        assert losses.count == 0
-    assert losses.fetch() == []
-    assert losses.fetch(be.put(np.array(9.0)), be.put(np.array(10.0))) == [9.0, 10.0]

@@ -1,45 +1,11 @@
 """The training loop: what it samples, what it computes, and that it learns."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from cases import numbers, two_layer
 from small_training import LABELS, PIXELS, batches, make
 
 from xpnet import SGD, IdentityWithLoss, Sigmoid, SimpleNetwork, Trainer, TwoLayerNet, asarray, load_digits, to_numpy
-
-
-def test_shuffle_takes_each_sample_once_an_epoch_and_keeps_the_short_last_batch():
-    seen = batches(make(epochs=3))
-    assert [len(batch) for batch in seen] == [10, 10, 5] * 3
-    epochs = [sum(seen[i : i + 3], []) for i in (0, 3, 6)]
-    assert all(sorted(epoch) == list(range(25)) for epoch in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_choice_draws_whole_batches_with_replacement():
-    seen = batches(make(epochs=40, sampling="choice"))
-    assert [len(batch) for batch in seen] == [10] * 120
-    assert any(len(set(batch)) < 10 for batch in seen)
-    counts = Counter(sum(seen, []))
-    assert set(counts) == set(range(25))
-    assert max(counts.values()) < 90  # 48 expected, with a deviation of 7
-
-
-def test_iterations_win_over_epochs_and_may_end_within_an_epoch():
-    trainer = make(epochs=9, iterations=4)
-    history = trainer.train()
-    assert len(history.loss) == 4
-    assert history.evaluated_at == [0, 3, 4]
-    assert len(make(epochs=2).train().loss) == 6
-
-
-@pytest.mark.parametrize("batch", [1, 7, 25, 100])
-def test_any_batch_size(batch):
-    history = make(mini_batch_size=batch, epochs=2).train()
-    assert len(history.loss) == 2 * -(-25 // batch)
-    assert np.isfinite(history.loss).all()
 
 
 def test_the_same_seed_gives_the_same_batches_on_every_backend(be):
@@ -118,17 +84,6 @@ def test_images_stay_bytes_until_a_minibatch_is_made():
     assert trainer.x_train.dtype == np.uint8
     assert trainer.x_train is PIXELS
     assert make(x=PIXELS.astype("float64")).x_train.dtype == np.float32
-
-
-@pytest.mark.bits
-def test_train_again_goes_on():
-    twice = make(epochs=2)
-    twice.train()
-    twice.train()
-    once = make(epochs=4).train()
-    assert twice.train_loss_list == once.loss
-    assert twice.history.evaluated_at == once.evaluated_at == [0, 3, 6, 9, 12]
-    assert twice.history.elapsed_seconds == sorted(twice.history.elapsed_seconds)
 
 
 def test_simple_network_trains_by_numerical_gradient():
@@ -303,17 +258,6 @@ def test_ten_thousand_iterations_on_mnist(mnist):
         reached.append(network.accuracy(x_test, t_test))
     assert min(reached) >= 0.964, reached
     assert np.mean(reached) >= 0.968, reached
-
-
-@pytest.mark.bits
-@pytest.mark.parametrize("at_once", [1, 12 * 10, 12 * 30, 2**18])
-def test_how_many_minibatches_are_gathered_at_once_changes_nothing(monkeypatch, at_once):
-    monkeypatch.setattr("xpnet._core.tuning.MAX_CPU_GATHERED_NUMBERS", at_once)
-    trainer = make(epochs=3, iterations=8)
-    assert [len(batch) for batch in batches(trainer)] == [10, 10, 5, 10, 10, 5, 10, 10]
-    expected = make(epochs=3, iterations=8)
-    monkeypatch.setattr("xpnet._core.tuning.MAX_CPU_GATHERED_NUMBERS", 1)
-    assert trainer.train_loss_list == expected.train().loss
 
 
 def test_without_a_rate_each_optimizer_has_its_own():
