@@ -11,7 +11,6 @@ import numpy as np
 from xpnet._core.checks import check_count
 from xpnet._core.files import write_whole
 from xpnet.errors import ArgumentError
-from xpnet.plotting import plot_search, plot_search_curves
 from xpnet.search.space import Distribution, LogUniform
 from xpnet.training.history import History
 
@@ -99,6 +98,8 @@ class SearchResult:
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the scores by each parameter; see `xpnet.plotting.plot_search`."""
+        from xpnet.plotting import plot_search
+
         return plot_search(
             {name: [trial.params[name] for trial in self.trials] for name in self.space},
             [trial.score for trial in self.trials],
@@ -109,6 +110,8 @@ class SearchResult:
 
     def plot_curves(self, n: int = 20, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the accuracies of the `n` best trials; see `xpnet.plotting.plot_search_curves`."""
+        from xpnet.plotting import plot_search_curves
+
         best = [trial for trial in self.ranked if trial.history and trial.history.val_acc][: check_count("n", n)]
         if not best:
             raise ArgumentError("No trial has a history to draw. Let `train` end with `return trainer.train()`.")
