@@ -4,26 +4,14 @@ A network learns 0 to 4. Its convolutions are kept and frozen, and a new head on
 comparison, the same network learns 5 to 9 from scratch: its steps take longer and it starts later, but in the end its
 accuracy is as good or better. The settings were chosen with training images that are not among these 250.
 
-Pass a whole number after the program's name to train the network for 0 to 4 for that many iterations instead of 600. A
-second number is the seed (default 0), for other images, other weights and another order.
+Optional arguments: the iterations for 0 to 4 (default 600), and the seed (default 0) of images, weights and order.
 """
 
 import sys
 
 import numpy as np
 
-from xpnet import (
-    Adam,
-    Affine,
-    Augmentation,
-    CosineDecay,
-    DeepConvNet,
-    Dropout,
-    Relu,
-    Trainer,
-    load_mnist,
-    with_new_head,
-)
+from xpnet import Affine, Augmentation, CosineDecay, DeepConvNet, Dropout, Relu, Trainer, load_mnist, with_new_head
 from xpnet.plotting import plot_runs, save_figure
 
 numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
@@ -52,17 +40,16 @@ def with_head(network):
     """The network up to its last pooling, with a new head; both heads start with the same weights."""
     rng, _, noise = np.random.default_rng(seed).spawn(3)
     first, last = Affine.create(32 * 4 * 4, 200, "he", rng=rng), Affine.create(200, 5, "he", rng=rng)
-    head = [first, Relu(), Dropout(0.5, seed=noise), last]
-    return with_new_head(network, head, keep="MaxPooling3")
+    return with_new_head(network, [first, Relu(), Dropout(0.5, seed=noise), last], keep="MaxPooling3")
 
 
 curves, falling = {}, CosineDecay(0.003, steps=200)  # forty epochs of five steps
 for images in ("as they are", "augmented"):
     for how, network in (("transfer", with_head(trained)), ("from nothing", with_head(untrained).unfreeze())):
-        changes = Augmentation(shift=2, rotate=10, seed=seed) if images == "augmented" else None
         trainer = Trainer(
-            network, x_few, t_few, x_test, t_test, epochs=40, mini_batch_size=50, optimizer=Adam(lr=falling),
-            augmentation=changes, evaluate_sample_num_per_epoch=500, verbose=False, seed=seed,
+            network, x_few, t_few, x_test, t_test, epochs=40, mini_batch_size=50, optimizer="Adam",
+            augmentation=Augmentation(shift=2, rotate=10, seed=seed) if images == "augmented" else None,
+            optimizer_param={"lr": falling}, evaluate_sample_num_per_epoch=500, verbose=False, seed=seed,
         )  # fmt: skip
         history = trainer.train()
         curves[f"{how}, {images}"] = history.test_acc

@@ -182,11 +182,12 @@ def test_everything_that_it_writes_can_be_read(program, tmp_path):
     assert network.accuracy(x_test, t_test) == report["test_accuracy"]
 
     history = json.loads((folder / "history.json").read_text())
-    assert history["iterations"] == [0, 72, 144]
+    assert history["evaluated_at"] == [0, 72, 144]
     assert len(history["loss"]) == report["iterations"] == 144
     assert history["test_acc"][-1] == report["test_accuracy"]
     assert history["train_acc"][-1] == report["train_accuracy"]
-    assert (history["seconds"], history["evaluation_seconds"]) == (report["seconds"], report["evaluation_seconds"])
+    assert history["training_seconds"] == report["seconds"]
+    assert history["evaluation_seconds"] == report["evaluation_seconds"]
 
     with (folder / "history.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
