@@ -41,7 +41,7 @@ def verdicts(runs: Runs) -> list[Verdict]:
 
 BENCHMARK = Benchmark(
     "multi_layer",
-    "784-256-256-10, batch 128, batch normalisation, dropout 0.5, Adam, 2,000 steps on MNIST, loss included",
+    "784-256-256-10, batch 128, batch normalization, dropout 0.5, Adam, 2,000 steps on MNIST, loss included",
     entrants,
     verdicts,
 )
