@@ -35,7 +35,7 @@ class Job:
         Steps.
     dataset
         ``"mnist"``; ``"digits"``, which come with the package; ``"synthetic"``, images of ten patterns under noise,
-        for a machine without MNIST; or ``"xor"``, points in a square, labelled by their quadrant.
+        for a machine without MNIST; or ``"xor"``, points in a square, labeled by their quadrant.
     lr, weight_std
         Learning rate, and standard deviation of the first weights.
     optimizer

@@ -32,7 +32,7 @@ def verdicts(runs: Runs) -> list[Verdict]:
         (SOAK, "grew_bytes", 1e-6, "memory that came into use after the first 1,000", 0.0, "MB"),
         (TURNS, "differ", 1.0, "weights that differ in any bit from those of each alone", 0.0, ""),
         (TOO_LARGE, "unnamed", 1.0, "what the error does not name, of the minibatch's size and the bytes", 0.0, ""),
-        (TOO_LARGE, "missed", 1.0, "test images that are not recognised after 2,000 steps with 100", MISSED, ""),
+        (TOO_LARGE, "missed", 1.0, "test images that are not recognized after 2,000 steps with 100", MISSED, ""),
     )
     said = []
     for name, field, scale, what, at_most, unit in asked:

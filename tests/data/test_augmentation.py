@@ -332,8 +332,8 @@ def test_noise_is_normal(key):
 
 def test_noise_on_pixels_is_in_their_own_units(be):
     key = be.put(key_of(1))
-    grey = np.full((100, 100), 128, np.uint8)
-    noisy = to_numpy(add_noise(be.put(grey), 0.1, key)).astype(float)
+    gray = np.full((100, 100), 128, np.uint8)
+    noisy = to_numpy(add_noise(be.put(gray), 0.1, key)).astype(float)
     assert abs(noisy.mean() - 128) < 1
     assert abs(noisy.std() - 25.5) < 0.8
     ends = to_numpy(add_noise(be.put(np.tile(np.array([0, 255], np.uint8), (100, 1))), 1.0, key))

@@ -44,7 +44,7 @@ def test_digits_with_each_combination_of_the_switches(normalize, flatten, one_ho
         assert t.tolist() == (np.eye(10)[t_raw] if one_hot_label else t_raw).tolist()
 
 
-def test_the_digits_licence_is_beside_them():
+def test_the_digits_license_is_beside_them():
     text = (Path(xpnet.__file__).parent / "data" / "LICENSE-digits.txt").read_text(encoding="utf-8")
     for part in ("E. Alpaydin and C. Kaynak", "https://doi.org/10.24432/C50P49", "CC BY 4.0", "scaled"):
         assert part in text

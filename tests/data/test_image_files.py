@@ -32,8 +32,8 @@ def test_every_kind_and_depth_of_png(tmp_path, kind, depth, interlaced, transpar
     expected = on_white(samples, kind, depth, palette, transparency)
     found = one(tmp_path / "a.png", (9, 8)).transpose(1, 2, 0)
     assert np.abs(found - expected).max() <= 0.51
-    grey = one(tmp_path / "a.png", (9, 8), color=False)[0]
-    assert np.abs(grey - expected @ [0.299, 0.587, 0.114]).max() <= 1.01
+    gray = one(tmp_path / "a.png", (9, 8), color=False)[0]
+    assert np.abs(gray - expected @ [0.299, 0.587, 0.114]).max() <= 1.01
 
 
 @pytest.mark.parametrize(("kind", "depth"), [(0, 8), (0, 16), (2, 16), (3, 8), (4, 16), (6, 8)])
@@ -51,7 +51,7 @@ def test_photographs_of_every_depth_stand_upright(tmp_path, kind, depth):
 
 
 JPEGS = {
-    "grey": (Image.new("L", (16, 16), 90), (90, 90, 90)),
+    "gray": (Image.new("L", (16, 16), 90), (90, 90, 90)),
     "YCbCr": (Image.new("RGB", (16, 16), (200, 100, 50)), (200, 100, 50)),
     "RGB without a transform": (Image.new("RGB", (16, 16), (200, 100, 50)), (200, 100, 50)),
     "four inks": (Image.new("CMYK", (16, 16), (0, 255, 255, 0)), RED),
@@ -66,8 +66,8 @@ def test_every_mode_of_jpeg(tmp_path, mode, progressive):
     options = {"keep_rgb": True} if mode == "RGB without a transform" else {}
     path = save(tmp_path / "a.jpg", image, quality=95, progressive=progressive, **options)
     assert np.abs(one(path).astype(int) - np.array(color)[:, None, None]).max() <= 4
-    grey = float(np.dot(color, [0.299, 0.587, 0.114]))
-    assert np.abs(one(path, color=False) - grey).max() <= 4
+    gray = float(np.dot(color, [0.299, 0.587, 0.114]))
+    assert np.abs(one(path, color=False) - gray).max() <= 4
 
 
 # How a camera stores an image that stands upright, by its note in the file (EXIF 2.3, tag 0x0112).

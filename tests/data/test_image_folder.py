@@ -26,7 +26,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's nam
 
 
 def folder_of(root, **counts):
-    """A folder of grey images, each of another brightness; the classes in the order in which they are given."""
+    """A folder of gray images, each of another brightness; the classes in the order in which they are given."""
     brightness = 0
     for name, count in counts.items():
         for i in range(count):
@@ -161,13 +161,13 @@ def test_the_files_of_systems_are_passed_over(tmp_path):
     assert len(data.train[0]) + len(data.test[0]) == 2
 
 
-def test_colour_and_brightness(tmp_path):
+def test_color_and_brightness(tmp_path):
     root = tmp_path / "data"
     save(root / "ant" / "a.png", (200, 100, 50))
     assert load(root).train[0][0, :, 0, 0].tolist() == [200, 100, 50]
-    grey = load(root, color=False).train[0]
-    assert grey.shape == (1, 1, 8, 8)
-    assert grey[0, 0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    gray = load(root, color=False).train[0]
+    assert gray.shape == (1, 1, 8, 8)
+    assert gray[0, 0, 0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
     save(root / "ant" / "a.png", 77)
     assert load(root).train[0][0, :, 0, 0].tolist() == [77, 77, 77]
 
@@ -477,7 +477,7 @@ def test_folders_that_are_none(tmp_path):
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": "a"}, "seed must be a whole number of at least 0, got 'a'"),
         ({"max_pixels": 0}, "max_pixels must be"),
-        ({"color": "grey"}, "color must be True or False, got 'grey'"),
+        ({"color": "gray"}, "color must be True or False, got 'gray'"),
         ({"crop": "no"}, "crop must be True or False, got 'no'"),
         ({"strict": 0}, "strict must be True or False, got 0"),
         ({"cache": ""}, "cache must be a path, such as .*, got ''"),

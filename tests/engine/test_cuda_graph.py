@@ -35,7 +35,7 @@ ORDERS = [RNG.permutation(SAMPLES)[: STEPS * BATCH].reshape(STEPS, BATCH) for _ 
 RATES = [np.float32([[0.5], [0.4], [0.3]]) / (1 + k) for k in range(3)]
 
 
-class Centre:
+class Center:
     """Subtracts a running mean, which it binds anew at each step."""
 
     def __init__(self, mean):
@@ -66,7 +66,7 @@ class Training:
         weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((5, 6), 6, (6, 3), 3)]
         W1, b1, W2, b2 = map(put, weights)
         self.x, self.t = put(X), put(T)
-        self.layers = [Centre(put(np.zeros(5, np.float32))), Affine(W1, b1), Relu(), Affine(W2, b2)]
+        self.layers = [Center(put(np.zeros(5, np.float32))), Affine(W1, b1), Relu(), Affine(W2, b2)]
         self.loss = SoftmaxWithLoss()
         self.params = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
         self.optimizer = Momentum(self.params)
@@ -156,7 +156,7 @@ def test_blocks_equal_plain_steps_to_the_bit_and_numpy_closely():
     runner.close()
 
 
-class Previous(Centre):
+class Previous(Center):
     """Subtracts the mean of the minibatch before."""
 
     def forward(self, x):

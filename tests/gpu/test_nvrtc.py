@@ -16,7 +16,7 @@ from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import C_TYPES, OPTIONS, ElementKernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
-"""Turing, Ampere (data centre, then desktop), Ada, Hopper, Blackwell (data centre, then desktop)."""
+"""Turing, Ampere (data center, then desktop), Ada, Hopper, Blackwell (data center, then desktop)."""
 
 TYPES: dict[str, list[dict[str, str]]] = {
     "gather": [

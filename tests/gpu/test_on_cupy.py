@@ -43,14 +43,14 @@ SIZE = 10  # samples a minibatch: two whole ones an epoch, and a short one that 
 
 
 def everything(**options: Any) -> Network:
-    """Dropout, batch normalisation, weight decay."""
+    """Dropout, batch normalization, weight decay."""
     return MultiLayerNet(
         64, [9, 8], 10, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, **options
     )  # fmt: skip
 
 
 def smooth(*, backend: Any, dtype: str = "float32", seed: int = 0) -> Network:
-    """The other activations, and layer normalisation."""
+    """The other activations, and layer normalization."""
     rng = np.random.default_rng(seed)
 
     def affine(rows: int, columns: int) -> Affine:
@@ -93,7 +93,7 @@ def trainer_of(
     """One whose steps are fused or not, whether captured or plain."""
     network = NETWORKS[name](seed=0, backend=backend, dtype=dtype)
     x = PIXELS if name in CONVOLUTIONAL else PIXELS.reshape(25, 64)
-    # Not Adam: of a gradient that is 0 but for rounding, as a bias's before a normalisation, it makes a whole step.
+    # Not Adam: of a gradient that is 0 but for rounding, as a bias's before a normalization, it makes a whole step.
     options = {"optimizer": SGD(0.1), "iterations": 18} | options
     trainer = Trainer(
         network, x, LABELS, x[:5], LABELS[:5], mini_batch_size=SIZE, seed=0, verbose=False, capture=capture,

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation: what is kept for inference, where it lies, how it is saved, moved and demanded."""
+"""Batch and layer normalization: what is kept for inference, where it lies, how it is saved, moved and demanded."""
 
 import pickle
 

@@ -21,7 +21,7 @@ FIRST = ("Affine1", "BatchNormalization1", "Relu1", "Dropout1")
 
 
 def deep(**options: Any) -> MultiLayerNet:
-    """Affine, normalisation, ReLU, dropout twice, and a last affine layer."""
+    """Affine, normalization, ReLU, dropout twice, and a last affine layer."""
     options = {"seed": 0, "dtype": "float64", "backend": "numpy", "weight_decay_lambda": 0.1} | options
     network = MultiLayerNet(12, [6, 5], 7, use_batchnorm=True, use_dropout=True, dropout_ratio=0.3, **options)
     x, t = asarray(X, like=network.state.like, dtype=network.dtype), network.asarray(T)
@@ -166,7 +166,7 @@ def test_weight_decay_is_of_what_is_learned() -> None:
 
 
 @pytest.mark.bits
-def test_normalisation_and_dropout_work_as_at_inference(be: Place) -> None:
+def test_normalization_and_dropout_work_as_at_inference(be: Place) -> None:
     network = deep(dtype=be.dtype, backend=be.backend).freeze(*FIRST)
     x, t = be.put(X), be.put(T)
     key = to_numpy(network.layers["Dropout1"].key).tolist()
@@ -253,7 +253,7 @@ def test_nothing_goes_back_through_frozen_residual_layers(monkeypatch: pytest.Mo
     assert counts == {"Affine1": 1, "GlobalAveragePooling1": 1, "Relu3": 1, "inside": 1 + 7}
     counts.clear()
     network.gradient(IMAGES, LABELS)
-    # Of the second: two convolutions, two normalisations and a ReLU, and a convolution and a normalisation beside.
+    # Of the second: two convolutions, two normalizations and a ReLU, and a convolution and a normalization beside.
     assert counts == {"Affine1": 1, "GlobalAveragePooling1": 1, "Relu3": 1, "Residual2": 1, "inside": 7}
     first = network.layers["Residual2"].branch[0]
     assert not first.needs_input_gradient

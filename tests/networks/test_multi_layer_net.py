@@ -46,7 +46,7 @@ def state(network):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_layers_are_affine_normalisation_activation_dropout_in_this_order(name):
+def test_layers_are_affine_normalization_activation_dropout_in_this_order(name):
     kind = ACTIVATIONS[name].__name__
     assert list(everything(name).layers) == [
         *("Affine1", "BatchNormalization1", f"{kind}1", "Dropout1"),

@@ -109,7 +109,7 @@ class Here:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_neighbours_are_fused(name):
+def test_neighbors_are_fused(name):
     network = Network(NETWORKS[name](Here))
     fused = fused_plan(network)
     assert kinds(*fused.forward, fused.last_layer) == FORMS[name]

@@ -74,7 +74,7 @@ def test_a_hundred_steps_on_mnist(strict: str, mnist: Any) -> None:
 
 
 def trained_with_everything(backend: str, *, capture: bool, steps: int = 50) -> dict[str, bytes]:
-    """All that fifty steps leave of a network with dropout, batch normalisation and weight decay, and its losses."""
+    """All that fifty steps leave of a network with dropout, batch normalization and weight decay, and its losses."""
     images, labels = random_images()
     network = MultiLayerNet(
         784, [50, 30], 10, weight_decay_lambda=0.01, use_dropout=True, use_batchnorm=True, seed=0,

@@ -79,7 +79,7 @@ def test_of_several_channels_one_is_shown_and_named(channels, channel, shown, to
     assert figure.get_supxlabel() == told
 
 
-def test_three_channels_are_colours_about_grey(tmp_path):
+def test_three_channels_are_colors_about_grey(tmp_path):
     filters = np.zeros((2, 3, 2, 2))
     filters[0, 0, 0, 0], filters[1, 2, 1, 1] = 2.0, -1.0
     first, second = (image.get_array() for image in pictures(plot_filters(filters, path=tmp_path / "f.png")))
@@ -196,7 +196,7 @@ def test_activations_are_what_each_layer_gives_out_in_inference(be, tmp_path):
         expected = expected[:3] if expected.ndim == 3 else expected[np.newaxis, np.newaxis]
         shown = np.stack([image.get_array() for image in pictures(axes)])
         np.testing.assert_allclose(shown, expected, rtol=tolerance, atol=tolerance, err_msg=layer_name)
-        assert len(axes) == len(expected) + 1  # the colour bar
+        assert len(axes) == len(expected) + 1  # the color bar
     probabilities = to_numpy(network.last_layer.probabilities(y))[0]
     np.testing.assert_allclose([bar.get_height() for bar in bars.patches], probabilities, rtol=tolerance)
     assert (name, below) == ("probability", "of 10 classes")
@@ -258,7 +258,7 @@ def test_rows_with_negative_numbers_have_a_scale_about_0_and_others_begin_there(
         assert bar.get_yticks().tolist() == [low, bound]
 
 
-def test_an_image_in_colour_is_shown_in_its_colours(tmp_path):
+def test_an_image_in_color_is_shown_in_its_colors(tmp_path):
     options = {"rng": np.random.default_rng(0)}
     network = Network(
         [Convolution.create(3, 2, 3, **options), Affine.create(2 * 2 * 3, 3, **options)], input_shape=(3, 4, 5)
@@ -268,8 +268,8 @@ def test_an_image_in_colour_is_shown_in_its_colours(tmp_path):
     assert below == "3 × 4 × 5"
     np.testing.assert_allclose(pictures([axes])[0].get_array(), np.moveaxis(x, 0, -1) / 255, rtol=1e-6)
     assert not bar.axison
-    normalised = x.astype("float32") / 64 - 1
-    image = pictures(plot_activations(network, normalised, path=tmp_path / "a.png"))[0].get_array()
+    normalized = x.astype("float32") / 64 - 1
+    image = pictures(plot_activations(network, normalized, path=tmp_path / "a.png"))[0].get_array()
     assert (image.min(), image.max()) == (0, 1)
 
 

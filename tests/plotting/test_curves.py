@@ -90,7 +90,7 @@ def test_what_are_no_runs_is_an_error(runs, options, error, message, tmp_path):
             draw()
 
 
-def test_a_grid_of_runs_has_one_legend_and_one_colour_a_name(tmp_path):
+def test_a_grid_of_runs_has_one_legend_and_one_color_a_name(tmp_path):
     panels = {f"W: {i}": {"with": [0.1, i / 5], "without": [0.1, i / 10]} for i in range(1, 4)}
     panels["W: 4"] = {"without": [0.1, 0.4]}
     panels["W: 5"] = {"without": [0.1, 0.5], "with": [0.1, 1.0]}

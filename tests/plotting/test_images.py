@@ -257,7 +257,7 @@ def test_arrays_of_another_backend_than_the_network_are_taken(be, tmp_path):
     assert pictures(plot_activations(mirror(), be.put(X[0]), path=tmp_path / "a.png"))[0].get_array().shape == (2, 2)
 
 
-def test_misclassified_images_in_colour(tmp_path):
+def test_misclassified_images_in_color(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 2), dtype=np.uint8)
     network = mirror(input_shape=(3, 2, 2), classes=12)
     t = (x.reshape(2, 12).argmax(axis=1) + 1) % 12

@@ -1,4 +1,4 @@
-"""Rows of the matrix: convolution, pooling, batch normalisation of images, and a small network of all of them."""
+"""Rows of the matrix: convolution, pooling, batch normalization of images, and a small network of all of them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -111,7 +111,7 @@ CONV_NET_INPUT = (2, 6, 5)
 
 
 def conv_net(put: Put) -> Network:
-    """A network for images of 2 x 6 x 5 with a residual branch, whose layers have a normalisation among them."""
+    """A network for images of 2 x 6 x 5 with a residual branch, whose layers have a normalization among them."""
     p = {key: put(numbers(i, *shape)) for i, (key, shape) in enumerate(CONV_NET.items(), 5)}
     branch = [
         Convolution(p["W2"], p["b2"], stride=(2, 1), pad=1), BatchNormalization(p["gamma1"], p["beta1"]), Relu(),
@@ -123,7 +123,7 @@ def conv_net(put: Put) -> Network:
 
 
 def seen(gradients: Results) -> Results:
-    """The gradients, 1 added to that which is 0 but for rounding: of a bias that the normalisation takes away."""
+    """The gradients, 1 added to that which is 0 but for rounding: of a bias that the normalization takes away."""
     return {key: grad + 1 if key == "b2" else grad for key, grad in gradients.items()}
 
 

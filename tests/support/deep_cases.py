@@ -1,4 +1,4 @@
-"""Rows of the matrix: normalisation, dropout, and the network of many layers with everything that there is for it."""
+"""Rows of the matrix: normalization, dropout, and the network of many layers with everything that there is for it."""
 
 from typing import Any
 
@@ -102,7 +102,7 @@ def multi_layer(put: Put, activation: str) -> MultiLayerNet:
 
 
 def seen(gradients: Results) -> Results:
-    """The gradients, 1 added to those that are 0 but for rounding: of a bias that the normalisation takes away."""
+    """The gradients, 1 added to those that are 0 but for rounding: of a bias that the normalization takes away."""
     return {key: grad + 1 if key in ("b1", "b2") else grad for key, grad in gradients.items()}
 
 

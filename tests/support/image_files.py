@@ -12,7 +12,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def save(path, image, **options):
-    """An image, an array, or a colour that fills 8 x 8 pixels, as a file."""
+    """An image, an array, or a color that fills 8 x 8 pixels, as a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, tuple | int):
         image = Image.new("L" if isinstance(image, int) else "RGB", (8, 8), image)

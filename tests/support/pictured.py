@@ -7,7 +7,7 @@ from xpnet.layers import LossLayer
 
 
 def pictures(figure_or_axes):
-    """What is shown, axes by axes; colour bars are no images."""
+    """What is shown, axes by axes; color bars are no images."""
     axes = getattr(figure_or_axes, "axes", figure_or_axes)
     return [a.get_images()[0] for a in axes if a.get_images()]
 

@@ -17,7 +17,7 @@ def make(network=None, x=PIXELS, t=LABELS, **options):
 
 
 def batches(trainer):
-    """The indices of the samples of each step that a trainer makes, recognised by their pixels."""
+    """The indices of the samples of each step that a trainer makes, recognized by their pixels."""
     seen, step = [], trainer.train_step
     index_of = {row.tobytes(): i for i, row in enumerate(PIXELS)}
 

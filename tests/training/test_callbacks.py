@@ -59,7 +59,7 @@ def told(monkeypatch, losses, name="val_loss"):
     monkeypatch.setattr("xpnet.training.history.History.record", recorded)
 
 
-def with_normalisation(be=None):
+def with_normalization(be=None):
     options = {"dtype": be.dtype, "backend": be.backend} if be else {}
     return MultiLayerNet(12, [8], 7, use_batchnorm=True, seed=0, **options)
 
@@ -122,7 +122,7 @@ def test_the_best_weights_are_given_back_at_the_natural_end(capture):
 
 def test_statistics_are_given_back_too_on_every_backend(be, monkeypatch):
     told(monkeypatch, [3, 1, 2, 2])
-    network, remember = with_normalisation(be), Remember()
+    network, remember = with_normalization(be), Remember()
     trainer = make(network, epochs=9, validation=VALIDATION, callbacks=[remember, EarlyStopping(2)])
     trainer.train()
     best, last = remember.weights[1], remember.weights[3]
@@ -140,7 +140,7 @@ def test_statistics_are_given_back_too_on_every_backend(be, monkeypatch):
 def test_training_goes_on_from_the_weights_given_back(monkeypatch):
     told(monkeypatch, [3, 1, 2, 2, 2, 2])
     stopping, remember = EarlyStopping(2), Remember()
-    trainer = make(with_normalisation(), epochs=5, validation=VALIDATION, callbacks=[remember, stopping])
+    trainer = make(with_normalization(), epochs=5, validation=VALIDATION, callbacks=[remember, stopping])
     history = trainer.train()
     assert history.evaluated_at == [0, 3, 6, 9]
     trainer.train()
@@ -259,10 +259,10 @@ def test_the_file_has_the_best_weights_at_each_moment(tmp_path, monkeypatch):
     in_file = []
 
     def read(trainer):
-        in_file.append(weights(with_normalisation().load(path)))
+        in_file.append(weights(with_normalization().load(path)))
         assert [p.name for p in path.parent.iterdir()] == ["best.safetensors"]
 
-    trainer = make(with_normalisation(), epochs=4, validation=VALIDATION, callbacks=[remember, model, read])
+    trainer = make(with_normalization(), epochs=4, validation=VALIDATION, callbacks=[remember, model, read])
     trainer.train()
     for i, content in zip(expected, in_file, strict=True):
         assert_equal(content, remember.weights[i])

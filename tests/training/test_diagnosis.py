@@ -133,7 +133,7 @@ def test_on_every_backend(be, name):
 
 @pytest.mark.bits
 @pytest.mark.parametrize("capture", [True, False])
-def test_batch_normalisation_has_its_statistics_from_before(capture):
+def test_batch_normalization_has_its_statistics_from_before(capture):
     def made(**options):
         network = MultiLayerNet(12, [8, 8], 7, use_batchnorm=True, use_dropout=True, seed=0)
         return make(network, optimizer="Adam", optimizer_param={"lr": speeding(5)}, capture=capture, **options)

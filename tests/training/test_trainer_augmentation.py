@@ -442,7 +442,7 @@ def test_not_a_number_out_of_the_augmentation_itself(capture: bool, at: int) -> 
 
 
 @pytest.mark.bits
-def test_dropout_and_normalisation_beside_it() -> None:
+def test_dropout_and_normalization_beside_it() -> None:
     """All that is drawn and kept in a step at once, up to a break."""
 
     def made(**options: Any) -> Trainer:

@@ -57,7 +57,7 @@ def assert_is(
         expected = F.cross_entropy(model(p, torch.tensor(x)), torch.tensor(t))
         expected.backward()
         assert_close(np.asarray(loss), expected, scale=1.0)
-        # The bias before a normalisation has no gradient but rounding: each is measured against the largest of all.
+        # The bias before a normalization has no gradient but rounding: each is measured against the largest of all.
         largest = max(float(parameter.grad.abs().max()) for parameter in p.parameters.values())
         assert list(grads) == list(p.parameters)
         for key, parameter in p.parameters.items():

@@ -1,4 +1,4 @@
-"""PyTorch itself, asked now, of what is computed with images: convolution, pooling, normalisation of channels."""
+"""PyTorch itself, asked now, of what is computed with images: convolution, pooling, normalization of channels."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""PyTorch itself, asked now, of the layers for deep networks: activations, normalisation, dropout, and their losses."""
+"""PyTorch itself, asked now, of the layers for deep networks: activations, normalization, dropout, and their losses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -112,17 +112,17 @@ def test_dropout(given_arrays: InputAndDout, ratio: float, inverted: bool, seed:
     assert_close(layer.backward(dout), torch.tensor(dout) * factor)
 
 
-# --- normalisation --------------------------------------------------------------------------------------------------
+# --- normalization --------------------------------------------------------------------------------------------------
 
 
-def normalised(layer: Any, x: np.ndarray, dout: np.ndarray, formula: Callable[..., Any]) -> None:
+def normalized(layer: Any, x: np.ndarray, dout: np.ndarray, formula: Callable[..., Any]) -> None:
     """Compare forward and backward with the formula's, a function of x, gamma and beta."""
     x_torch, gamma, beta = tensor(x), tensor(layer.gamma), tensor(layer.beta)
     y = formula(x_torch, gamma, beta)
     y.backward(torch.tensor(dout))
     given_y = layer.forward(x)
     # Where x is far from 0 and varies little, x less its mean has lost digits, in PyTorch as here: it is right to 1e-15
-    # of x. And of two numbers alone the normalised ones are always -1 and 1: of the gradient nearly everything cancels,
+    # of x. And of two numbers alone the normalized ones are always -1 and 1: of the gradient nearly everything cancels,
     # and it is as exact as what cancels is.
     lost = max(1.0, 1e-5 * np.max(np.abs(x)) * np.max(layer.scale))
     largest_gamma, largest_dout = np.max(np.abs(layer.gamma)), np.max(np.abs(dout))
@@ -154,7 +154,7 @@ def test_layer_normalization(
     shape = (*rows, width)
     x, dout, gamma, beta = drawn(seed, shape, scales, offset)
     layer = LayerNormalization(gamma, beta, eps=eps)
-    normalised(layer, x, dout, lambda x, gamma, beta: F.layer_norm(x, shape[-1:], gamma, beta, eps))
+    normalized(layer, x, dout, lambda x, gamma, beta: F.layer_norm(x, shape[-1:], gamma, beta, eps))
 
 
 # PyTorch is told 1 minus them, which is exact of these: a tiny one would lose its digits there.
@@ -182,7 +182,7 @@ def test_batch_normalization_of_some_batches_and_then_at_inference(
         def trained(x: Any, gamma: Any, beta: Any) -> Any:
             return torch.func.functional_call(module, {"weight": gamma, "bias": beta}, (x,))
 
-        normalised(layer, x, dout, trained)
+        normalized(layer, x, dout, trained)
         largest = max(scales[0] * 31, 1.0)  # a mean of numbers that cancel is as exact as they are
         assert_close(layer.running_mean, module.running_mean, scale=largest)
         assert_close(layer.running_var, module.running_var)
@@ -191,7 +191,7 @@ def test_batch_normalization_of_some_batches_and_then_at_inference(
     x, dout, _, _ = drawn(seed + 99, (batches[0] - 1, width), scales, offset)
     before = layer.running_mean.copy(), layer.running_var.copy()
     # The running means differ in the last bits, and what is divided by their root with them.
-    normalised(layer, x, dout, lambda x, gamma, beta: F.batch_norm(x, *map(torch.tensor, before), gamma, beta, eps=eps))
+    normalized(layer, x, dout, lambda x, gamma, beta: F.batch_norm(x, *map(torch.tensor, before), gamma, beta, eps=eps))
     assert np.array_equal(layer.running_mean, before[0])
     assert np.array_equal(layer.running_var, before[1])
 

@@ -1,4 +1,4 @@
-"""PyTorch itself, asked now, of whole networks: every activation, batch normalisation, dropout and weight decay."""
+"""PyTorch itself, asked now, of whole networks: every activation, batch normalization, dropout and weight decay."""
 
 from typing import Any
 
@@ -90,7 +90,7 @@ last_layers = st.sampled_from(
 
 
 def assert_gradients(network: MultiLayerNet, grads: Any, model: Any) -> None:
-    # The bias before a batch normalisation has no gradient but rounding: each is measured against the largest of all.
+    # The bias before a batch normalization has no gradient but rounding: each is measured against the largest of all.
     largest = max(float(np.max(np.abs(grad))) for grad in grads.values())
     parameters = dict(zip(network.params, model.parameters(), strict=True))
     for key, parameter in parameters.items():

@@ -1,4 +1,4 @@
-"""The matrix in PyTorch: convolution, pooling, and normalisation of images; see `torch_cases`."""
+"""The matrix in PyTorch: convolution, pooling, and normalization of images; see `torch_cases`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -130,7 +130,7 @@ def _conv_net_inference() -> Results:
 def _shapes(
     filters: Sequence[tuple[int, ...]], affine: Sequence[tuple[int, int]], *, normalized: bool = False
 ) -> dict[str, tuple[int, ...]]:
-    """The parameters by name, in the networks' order: after filters their biases, and what normalises their images."""
+    """The parameters by name, in the networks' order: after filters their biases, and what normalizes their images."""
     found: dict[str, tuple[int, ...]] = {}
     for i, shape in enumerate((*filters, *affine), 1):
         width = shape[0] if len(shape) == 4 else shape[1]

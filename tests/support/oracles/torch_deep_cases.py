@@ -1,4 +1,4 @@
-"""The matrix in PyTorch: normalisation, dropout, and the network of many layers; see `torch_cases`."""
+"""The matrix in PyTorch: normalization, dropout, and the network of many layers; see `torch_cases`."""
 
 from contextlib import suppress
 
