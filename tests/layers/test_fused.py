@@ -150,4 +150,4 @@ def test_it_uses_the_networks_own_layers() -> None:
     both = fused_plan(network, kernels=False).forward[3]
     assert (both.relu, both.pooling) == (network.layers["Relu2"], network.layers["MaxPooling1"])
     assert repr(both) == "ReluPooling(MaxPooling(2x2))"
-    assert both.state.parameter_count == 0
+    assert both.parameter_count == 0
