@@ -19,7 +19,11 @@ def is_library_class(kind: type) -> bool:
 
 def is_library_code(method: Any) -> bool:
     """Whether a function or method is code of this library; `functools.wraps` does not make it so."""
-    return getattr(method, "__globals__", {}).get("__name__", "").startswith("xpnet.")
+    try:
+        module: str = method.__globals__["__name__"]
+    except (AttributeError, KeyError):
+        return False
+    return module.startswith("xpnet.")
 
 
 def has_replaced_method(part: object) -> bool:
