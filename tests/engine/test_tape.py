@@ -5,8 +5,9 @@ import pytest
 
 from xpnet import get_array_module, sigmoid, softmax
 from xpnet.engine import tape
-from xpnet.engine.tape import RecordedArray, python_calls, recording, wrapped
+from xpnet.engine.tape import RecordedArray, buffer_of, python_calls, recording, wrapped
 from xpnet.errors import CaptureError
+from xpnet.layers.fused import bias_relu
 
 rng = np.random.default_rng(0)
 
@@ -304,3 +305,35 @@ def test_functions_taken_from_numpy_itself_are_recorded_too():
         call()
     expected = 2 * ((np.exp(other) * np.float32(2)).sum(axis=0) + np.sum(other) + np.where(other > 0, other, 0)[0])
     assert result.array.tobytes() == expected.tobytes()
+
+
+def test_results_lie_as_numpys_do():
+    """In another order their sums could have other last bits."""
+    a = np.arange(24.0).reshape(2, 3, 4)
+    with recording():
+        for axes in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+            view = np.permute_dims(a, axes)
+            assert (np.permute_dims(wrapped(a), axes) * 2).array.strides == (view * 2).strides
+
+
+def test_the_tape_holds_operations_as_data():
+    a, out = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
+    with recording() as tape:
+        x, y = wrapped(a), wrapped(out)
+        xp = get_array_module(x)
+        total = xp.sum(x * 2, axis=0)
+        y[1, ...] = total
+        y += xp.zeros_like(x)
+        xp.astype(x.T, xp.float64)
+        bias_relu(y, total)
+    double, summed, row, zeros, added, converted, *relu = tape.operations
+    assert double[:2] == (np.multiply, (a, 2))
+    assert summed == (np.add.reduce, (double.output,), total.array, {"axis": 0})
+    assert (row.function, row.inputs, row.options) == (np.copyto, (total.array,), {})
+    assert buffer_of(row.output) is out
+    assert row.output.ctypes.data == out[1].ctypes.data
+    assert (zeros.function, zeros.inputs) == (np.copyto, (np.float32(0),))
+    assert added == (np.add, (out, zeros.output), out, {})
+    assert (converted.function, converted.output.dtype, converted.output.shape) == (np.copyto, np.float64, (3, 2))
+    assert [operation.function for operation in relu] == [np.add, np.maximum]
+    assert all(operation.output is out for operation in relu)
