@@ -1,12 +1,11 @@
 """Where the memory of a device runs out: what it was for, and that a smaller minibatch goes on."""
 
-import gc
-
 import numpy as np
 import pytest
 from cuda_device import memory_left, needs_stand_in
 
 from xpnet import Trainer, TwoLayerNet, to_numpy
+from xpnet._core.cupy import cupy_namespace
 from xpnet.engine import cublas
 from xpnet.errors import CaptureError, OutOfMemoryError
 
@@ -17,19 +16,15 @@ def small_gpu(monkeypatch):
 
     And for two workspaces of cuBLAS, since a small array may lie in the memory of the first and keep it.
     """
-    workspace = 2**22
-    monkeypatch.setattr(cublas, "workspace_size", lambda capability: workspace)
-    network = TwoLayerNet(500, 6, 7, 0.1, seed=0, backend="cupy")
-    free_blocks()
-    with memory_left(2 * workspace + 10_000 * (500 + 8) + 4_000_000):
-        yield network
-
-
-def free_blocks():
     import cupy
 
-    gc.collect()
-    cupy.get_default_memory_pool().free_all_blocks()
+    workspace, pool = 2**22, cupy.cuda.MemoryPool()  # a pool of its own: others may have any blocks in reserve
+    monkeypatch.setattr(cublas, "workspace_size", lambda capability: workspace)
+    monkeypatch.setattr(cupy_namespace().cupy, "get_default_memory_pool", lambda: pool)
+    with cupy.cuda.using_allocator(pool.malloc):
+        network = TwoLayerNet(500, 6, 7, 0.1, seed=0, backend="cupy")
+        with memory_left(2 * workspace + 10_000 * (500 + 8) + 4_000_000):
+            yield network
 
 
 def of_size(network, size, capture):
@@ -48,7 +43,6 @@ def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goe
         of_size(small_gpu, 10_000, "auto").train()
     for key, value in small_gpu.state.weights().items():
         assert to_numpy(value).tobytes() == before[key].tobytes()
-    free_blocks()
     goes_on = of_size(small_gpu, 10, True).train().loss
     expected = of_size(TwoLayerNet(500, 6, 7, 0.1, seed=0, backend="numpy"), 10, False).train().loss
     np.testing.assert_allclose(goes_on, expected, rtol=1e-4)
