@@ -5,12 +5,7 @@ from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer
 from xpnet.layers.convolution import Convolution
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.losses import (
-    IdentityWithLoss,
-    LossLayer,
-    SigmoidWithLoss,
-    SoftmaxWithLoss,
-)
+from xpnet.layers.losses import IdentityWithLoss, LossLayer, SigmoidWithLoss, SoftmaxWithLoss
 from xpnet.layers.normalization import BatchNormalization, LayerNormalization
 from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, MaxPooling, Pooling
 from xpnet.layers.structure import Flatten, Residual

@@ -6,6 +6,7 @@ layer is a view of that in the course's order, (N, C, H, W); elementwise operati
 next layer of this kind finds its images as it needs them.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,8 @@ def check_pair(name: str, value: Any, least: int) -> Pair:
     return int(pair[0]), int(pair[1])
 
 
-def check_stride(name: str, value: Any) -> Pair:
-    """A stride or a size: a pair of numbers of at least 1."""
-    return check_pair(name, value, 1)
-
-
-def check_pad(name: str, value: Any) -> Pair:
-    """The padding on each side: a pair of numbers of at least 0."""
-    return check_pair(name, value, 0)
+check_stride = partial(check_pair, least=1)  # also for sizes
+check_pad = partial(check_pair, least=0)
 
 
 def window_counts(owner: str, image: tuple[int, ...], size: Pair, stride: Pair, pad: Pair) -> Pair:
@@ -90,20 +85,9 @@ def unpad_images(x: Array, pad: Pair) -> Array:
 
 
 def add_at(total: Array, part: Array, at: Pair, stride: Pair, *, alone: bool = False) -> Array:
-    """`total` with `part` added to every `stride`-th element, starting at `at`.
+    """`total` (C, H, W, N) with `part` (C, OH, OW, N) added to every `stride`-th element, from row and column `at` on.
 
-    Parameters
-    ----------
-    total
-        (C, H, W, N); changed in place if the library allows it.
-    part
-        (C, OH, OW, N).
-    at
-        The row and the column in `total` of its first element.
-    stride
-        The distances of its rows and of its columns in `total`.
-    alone
-        Whether `total` is still 0 there.
+    `total` is changed in place if the library allows it. `alone`: whether it is still 0 there.
     """
     if accepts_out(get_array_module(total)):
         (row, column), (down, right), (_, h, w, _) = at, stride, part.shape

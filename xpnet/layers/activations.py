@@ -36,8 +36,7 @@ class Relu(Layer):
 
     def forward(self, x: Array) -> Array:
         """max(x, 0); any shape, the dtype of `x`."""
-        y = get_array_module(x).maximum(x, 0)
-        self.y = y
+        y = self.y = get_array_module(x).maximum(x, 0)
         return y
 
     def backward(self, dout: Array) -> Array:
@@ -70,8 +69,7 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array) -> Array:
         """1 / (1 + exp(-x)); any shape, the dtype of `x`."""
-        y = sigmoid(x)
-        self.y = y
+        y = self.y = sigmoid(x)
         return y
 
     def backward(self, dout: Array) -> Array:
@@ -95,8 +93,7 @@ class Tanh(Layer):
 
     def forward(self, x: Array) -> Array:
         """tanh(x); any shape, the dtype of `x`."""
-        y = get_array_module(x).tanh(x)
-        self.y = y
+        y = self.y = get_array_module(x).tanh(x)
         return y
 
     def backward(self, dout: Array) -> Array:

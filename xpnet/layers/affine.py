@@ -44,11 +44,6 @@ class Affine(Layer):
     parameter_names: ClassVar[tuple[str, ...]] = ("W", "b")
     fusable: ClassVar[bool] = True
 
-    W: Array
-    b: Array
-    dW: Array
-    db: Array
-
     def __init__(self, W: Array, b: Array) -> None:
         self.W = W
         self.b = b

@@ -72,10 +72,6 @@ class Convolution(Layer):
     parameter_names: ClassVar[tuple[str, ...]] = ("W", "b")
     fusable: ClassVar[bool] = True
 
-    W: Array
-    b: Array
-    dW: Array
-    db: Array
     stride: Pair = checked(check_stride, fixed=True)
     pad: Pair = checked(check_pad, fixed=True)
 
@@ -113,20 +109,16 @@ class Convolution(Layer):
         init
             The standard deviation of the weights, or a name such as ``"he"``: see `initial_weights`. A filter has
             channels * height * width inputs, and filters * height * width outputs for ``"glorot"``.
-        stride, pad
-            As for `Convolution`.
-        rng, dtype, backend
-            As for `Affine.create`.
+        stride, pad, rng, dtype, backend
+            As for `Convolution` and for `Affine.create`.
 
         Examples
         --------
         >>> Convolution.create(1, 30, 5, "he", rng=0)
         Convolution(1 -> 30, 5x5)
         """
-        channels, filters = (
-            check_count("the number of channels", channels),
-            check_count("the number of filters", filters),
-        )
+        channels = check_count("the number of channels", channels)
+        filters = check_count("the number of filters", filters)
         fh, fw = check_pair("a filter's size", size, 1)
         W = initial_weights(rng, channels * fh * fw, filters, init, fan_out=filters * fh * fw)
         W = parameter(W.T.reshape(filters, channels, fh, fw), dtype, backend)

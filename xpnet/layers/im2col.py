@@ -5,21 +5,16 @@ import math
 from xpnet._core.arrays import Array, creation_device, sliding_windows
 from xpnet.errors import ShapeError
 from xpnet.functions import as_floating
-from xpnet.layers._windows import (
-    Pair,
-    add_windows,
-    check_pad,
-    check_stride,
-    pad_images,
-    unpad_images,
-    window_counts,
-)
+from xpnet.layers._windows import Pair, add_windows, check_pad, check_stride, pad_images, unpad_images, window_counts
 
 __all__ = ["col2im", "im2col"]
 
 
 def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int | Pair = 1, pad: int | Pair = 0) -> Array:
     """The windows of images as the rows of a matrix: convolution is then one product of matrices (the book, chapter 7).
+
+    The matrix has the shape (N * OH * OW, C * filter_h * filter_w), with OH = (H + 2 pad - filter_h) / stride + 1,
+    rounded down.
 
     Note: the book returns float64; here the result has the dtype of floating images.
 
@@ -31,11 +26,6 @@ def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int | Pair =
         The height and width of a window.
     stride, pad
         As for `Convolution`.
-
-    Returns
-    -------
-    Array
-        Shape (N * OH * OW, C * filter_h * filter_w), with OH = (H + 2 pad - filter_h) / stride + 1, rounded down.
 
     Examples
     --------
@@ -65,11 +55,6 @@ def col2im(
         The shape of the images, (N, C, H, W).
     filter_h, filter_w, stride, pad
         As for `im2col`.
-
-    Returns
-    -------
-    Array
-        Shape (N, C, H, W).
 
     Examples
     --------

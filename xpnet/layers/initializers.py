@@ -62,9 +62,8 @@ def initial_weights(rng: Random, n_in: int, n_out: int, init: float | str, *, fa
     if not isinstance(rng, np.random.Generator):
         rng = random_streams(rng).weights
     if not isinstance(init, str):
-        return check_not_negative("The standard deviation of initial weights", init) * rng.standard_normal(
-            (n_in, n_out)
-        )
+        std = check_not_negative("The standard deviation of initial weights", init)
+        return std * rng.standard_normal((n_in, n_out))
     name, separator, spread = init.lower().partition("_")
     if name not in _VARIANCES or (separator and spread not in ("normal", "uniform")):
         raise ArgumentError(

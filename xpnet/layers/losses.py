@@ -38,10 +38,8 @@ class LossLayer:
     """The attributes whose arrays the layer keeps from one training step to the next."""
 
     recordable: ClassVar[bool] = True
-    """As for `Layer`."""
-
     fusable: ClassVar[bool] = False
-    """As for `Layer`."""
+    """Both as for `Layer`."""
 
     def forward(self, x: Array, t: Array) -> Array:
         """The loss of the scores `x` for the targets `t`, which are checked: a 0-d array."""
@@ -140,7 +138,18 @@ def weighted(losses: Array, t: Array) -> Array:
     return t * get_array_module(t).where(t == 0, t, losses)
 
 
-class SoftmaxWithLoss(LossLayer):
+class _ActivationWithLoss(LossLayer):
+    """An activation and the loss whose gradient by the scores is the same simple one for each of these pairs."""
+
+    y: Array
+    t: Array
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """(y - t) / N, times `dout`."""
+        return (self.y - self.t) * (dout / sample_count(self.y))
+
+
+class SoftmaxWithLoss(_ActivationWithLoss):
     """Softmax and cross entropy, averaged over the batch (``CrossEntropyLoss``).
 
     Note: the course takes the logarithm of the probabilities plus 1e-7; here the loss is computed from the scores
@@ -154,12 +163,8 @@ class SoftmaxWithLoss(LossLayer):
 
     Attributes
     ----------
-    y
-        The probabilities of the last ``forward``, (N, C).
-    t
-        Its labels as rows, smoothed.
-    loss
-        Its loss.
+    y, t, loss
+        The probabilities (N, C) of the last ``forward``, its labels as rows, smoothed, and its loss.
 
     Examples
     --------
@@ -196,10 +201,6 @@ class SoftmaxWithLoss(LossLayer):
             return rows
         return (1 - self.label_smoothing) * rows + self.label_smoothing / rows.shape[-1]
 
-    def backward(self, dout: float = 1.0) -> Array:
-        """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / sample_count(self.y))
-
     def probabilities(self, x: Array) -> Array:
         """Softmax of the scores."""
         return softmax(x)
@@ -221,7 +222,7 @@ class SoftmaxWithLoss(LossLayer):
         return f"SoftmaxWithLoss({f'label_smoothing={self.label_smoothing:g}' if self.label_smoothing else ''})"
 
 
-class SigmoidWithLoss(LossLayer):
+class SigmoidWithLoss(_ActivationWithLoss):
     """Sigmoid and binary cross entropy, summed over the outputs and averaged over the batch (``BCEWithLogitsLoss``).
 
     For yes-or-no outputs that do not exclude each other. Computed from the scores, so that the loss is exact also for
@@ -231,12 +232,8 @@ class SigmoidWithLoss(LossLayer):
 
     Attributes
     ----------
-    y
-        The probabilities of the last ``forward``, (N, D).
-    t
-        Its targets, from 0 to 1.
-    loss
-        Its loss.
+    y, t, loss
+        The probabilities (N, D) of the last ``forward``, its targets, from 0 to 1, and its loss.
 
     Examples
     --------
@@ -259,10 +256,6 @@ class SigmoidWithLoss(LossLayer):
         # -t log y - (1 - t) log(1 - y) = max(x, 0) - x t + log(1 + exp(-|x|)), in which nothing overflows.
         self.loss = xp.sum(xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))) / sample_count(x)
         return self.loss
-
-    def backward(self, dout: float = 1.0) -> Array:
-        """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / sample_count(self.y))
 
     def probabilities(self, x: Array) -> Array:
         """The sigmoid of the scores."""
@@ -287,7 +280,7 @@ class SigmoidWithLoss(LossLayer):
         return xp.sum(xp.astype(right, scores.dtype)) / math.prod(scores.shape[1:])
 
 
-class IdentityWithLoss(LossLayer):
+class IdentityWithLoss(_ActivationWithLoss):
     """Identity and half the squared error, averaged over the batch: for regression (``MSELoss``).
 
     Examples
@@ -308,10 +301,6 @@ class IdentityWithLoss(LossLayer):
         self.t = t
         self.loss = xp.sum((x - t) ** 2) / (2 * sample_count(x))
         return self.loss
-
-    def backward(self, dout: float = 1.0) -> Array:
-        """(y - t) / N, times `dout`."""
-        return (self.y - self.t) * (dout / sample_count(self.y))
 
     def check_targets(self, t: Array, scores_shape: tuple[int, ...]) -> Array:
         """Floats in the shape of the outputs (N, D); (N,) is accepted if D is 1."""

@@ -33,7 +33,8 @@ def check_layer(name: str, layer: Any) -> None:
                 f"{type(inner).__name__} keeps layers in {hidden[0]!r}, where the network does not find them. Keep "
                 "each in an attribute of the object, or all in one list."
             )
-        bound = [key for key, value in vars(inner).items() if key not in _METHODS and _holds_on_to(inner, value)]
+        others = {key: value for key, value in vars(inner).items() if key not in _METHODS}
+        bound = [key for key, value in others.items() if not _is_bound(value, inner) and _refers_to_layers(value)]
         if bound:
             raise ArgumentError(
                 f"{type(inner).__name__} keeps a function in {bound[0]!r} that refers to a layer, and copies of the "
@@ -61,14 +62,9 @@ def _hides_layers(value: Any, *, inside: bool = False) -> bool:
     return any(_hides_layers(part, inside=True) for part in parts)
 
 
-def _holds_on_to(layer: Layer, value: Any) -> bool:
-    """Whether a value is or contains a function that refers to a layer; a copy would go on using that layer.
-
-    A method of the layer itself is bound to the copy (see `layer_view`).
-    """
-    if isinstance(value, MethodType):
-        return value.__self__ is not layer and _refers_to_layers(value)
-    return _refers_to_layers(value)
+def _is_bound(value: Any, layer: Layer) -> bool:
+    """Whether a value is a method of this layer, which `layer_view` binds to the copy."""
+    return isinstance(value, MethodType) and value.__self__ is layer
 
 
 def _refers_to_layers(value: Any) -> bool:
@@ -99,8 +95,7 @@ def inner_layer_names(layer: Layer) -> tuple[str, ...]:
     return tuple(
         name
         for name, value in vars(layer).items()
-        if next(walk_layers([value]), None) is not None
-        or (isinstance(value, MethodType) and value.__self__ is layer and name not in _METHODS)
+        if next(walk_layers([value]), None) is not None or (_is_bound(value, layer) and name not in _METHODS)
     )
 
 
@@ -108,14 +103,8 @@ def layer_view(layer: Layer, inner_names: Mapping[int, Sequence[str]], *, train:
     """A shallow copy of a layer with the same parameters and its own `train` flag and intermediate results.
 
     So several threads can call ``forward`` at once. Arrays that are written in place are shared. A ``forward`` that was
-    assigned to the layer is called with the layer itself.
-
-    Parameters
-    ----------
-    inner_names
-        The `inner_layer_names` of each layer that contains layers, by its ``id``; these are copied as well.
-    train
-        The flag of the copy; always False for frozen layers.
+    assigned to the layer is called with the layer itself. The flag is always False for frozen layers. `inner_names` are
+    the `inner_layer_names` of each layer that contains layers, by its ``id``; these are copied as well.
     """
     view: Layer = object.__new__(type(layer))
     attributes = layer.__dict__.copy()

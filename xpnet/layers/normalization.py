@@ -20,10 +20,6 @@ class _Normalization(Layer):
 
     parameter_names: ClassVar[tuple[str, ...]] = ("gamma", "beta")
 
-    gamma: Array
-    beta: Array
-    dgamma: Array
-    dbeta: Array
     eps: float = checked(check_positive)
 
     def __init__(self, gamma: Array, beta: Array, eps: float) -> None:

@@ -102,16 +102,13 @@ class MaxPooling(_WindowPooling):
         """`dout` at the first largest number of each window, summed if windows overlap, and 0 elsewhere."""
         xp = get_array_module(dout)
         windows = sliding_windows(self.x, self.size, self.stride)
-        dx = xp.empty_like(self.x) if self._tiles() and accepts_out(xp) else xp.zeros_like(self.x)
+        fits = self.x.shape[1] % self.size[0] == 0 and self.x.shape[2] % self.size[1] == 0
+        tiled = fits and self.stride == self.size  # each number is in exactly one window
+        dx = xp.empty_like(self.x) if tiled and accepts_out(xp) else xp.zeros_like(self.x)
         numbers = (windows[:, i, j, ...] for i, j in self.places()[:-1])
         for place, part in zip(self.places(), route_gradient(batch_innermost(dout), numbers, self.y), strict=True):
             dx = add_at(dx, part, place, self.stride, alone=self.apart)
         return unpad_images(dx, self.pad)
-
-    def _tiles(self) -> bool:
-        """Whether each number is in exactly one window."""
-        fits = self.x.shape[1] % self.size[0] == 0 and self.x.shape[2] % self.size[1] == 0
-        return fits and self.stride == self.size
 
     @property
     def apart(self) -> bool:

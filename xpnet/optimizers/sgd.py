@@ -59,12 +59,7 @@ class Momentum(Optimizer):
     v: dict[str, Array]
 
     def __init__(
-        self,
-        lr: Rate = 0.01,
-        momentum: float = 0.9,
-        *,
-        weight_decay: float = 0.0,
-        max_norm: float | None = None,
+        self, lr: Rate = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0, max_norm: float | None = None
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, max_norm=max_norm)
         self.momentum = momentum
