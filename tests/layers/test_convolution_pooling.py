@@ -176,7 +176,7 @@ def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     assert both.relu is network.layers["Relu1"]
     assert both.pooling.convolution is network.layers["Convolution1"]
     assert repr(both) == "ReluPooling(ConvolutionPooling(Convolution(2 -> 4, 3x2, pad=1), MaxPooling(2x2)))"
-    assert both.state.parameter_count == 4 * 2 * 3 * 2 + 4
+    assert both.parameter_count == 4 * 2 * 3 * 2 + 4
     before = np.array(network.params["W1"])
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
     TrainingStep(network, SGD(0.1), x, t)(np.arange(3))
