@@ -179,6 +179,6 @@ def test_the_layers_are_those_of_the_network_and_learn_in_it() -> None:
     assert both.parameter_count == 4 * 2 * 3 * 2 + 4
     before = np.array(network.params["W1"])
     x, t = np.random.default_rng(2).standard_normal(SHAPE), np.array([0, 4, 2])
-    TrainingStep(network, SGD(0.1), x, t)(np.arange(3))
+    TrainingStep(network, SGD(0.1), x, t).run(np.arange(3))
     np.testing.assert_array_equal(network.params["W1"], before - 0.1 * network.state.grads["W1"])
     assert np.abs(network.state.grads["W1"]).max() > 0

@@ -24,12 +24,12 @@ def test_wide_products(shape: tuple[int, int, int]) -> None:
 def test_windows_are_counted_as_numpy_slides_them(stride: Pair, pad: Pair) -> None:
     image = np.pad(np.zeros((7, 6)), [(n, n) for n in pad])
     slid = np.lib.stride_tricks.sliding_window_view(image, (3, 2))[:: stride[0], :: stride[1]]
-    assert windows.window_counts((7, 6), (3, 2), stride, pad) == slid.shape[:2]
+    assert windows.window_counts("MaxPooling", (7, 6), (3, 2), stride, pad) == slid.shape[:2]
 
 
 def test_a_window_that_is_larger_than_the_image_is_an_error() -> None:
-    with pytest.raises(ShapeError, match=r"windows of 3 x 9.*the 7 x 8 numbers.*pad=\(0, 1\)"):
-        windows.window_counts((7, 6), (3, 9), (1, 1), (0, 1))
+    with pytest.raises(ShapeError, match=r"MaxPooling has windows of 3 x 9.*the 7 x 8 numbers.*pad=\(0, 1\)"):
+        windows.window_counts("MaxPooling", (7, 6), (3, 9), (1, 1), (0, 1))
 
 
 @pytest.mark.parametrize("pad", [(0, 0), (1, 2), (3, 0)])
