@@ -6,7 +6,6 @@ On a GPU, or on CuPy's own code on a CPU (``nox -s cuda``).
 import copy
 import gc
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,11 @@ def trainer_of(
         augmentation=augmentation, **options,
     )  # fmt: skip
     made = (trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train)
-    trainer.__dict__["step"] = partial(TrainingStep, *made, augmentation=augmentation, fused=fused)
+
+    def step(**_: Any) -> TrainingStep:
+        return TrainingStep(*made, augmentation=augmentation, fused=fused)
+
+    vars(trainer.runner)["step"] = step
     return trainer
 
 
@@ -188,7 +191,7 @@ def test_no_step_waits_for_the_device(name, fused):
         warnings.simplefilter("ignore")  # of the detector: it will go
         for _ in range(2):
             with cupyx.allow_synchronize(False):
-                loss = step(order, (0.01,) * step.step_scalars(0, 1).shape[1])
+                loss = step.run(order, (0.01,) * step.step_scalars(0, 1).shape[1])
         with cupyx.allow_synchronize(False), pytest.raises(cupyx.DeviceSynchronized):
             float(loss)
 
