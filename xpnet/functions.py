@@ -144,7 +144,7 @@ def softmax(x: Array) -> Array:
 
 
 def one_hot(t: Array, classes: int, dtype: Any = "float32") -> Array:
-    """One-hot rows of class indices: a single 1 at each index.
+    """One-hot rows (..., C) of class indices: a single 1 at each index.
 
     Computed by comparison, which needs no scatter on a GPU; a label out of range gives a row of zeros.
 
@@ -156,11 +156,6 @@ def one_hot(t: Array, classes: int, dtype: Any = "float32") -> Array:
         The number of classes C.
     dtype
         The dtype of the result, by name or as the array module has it (``scores.dtype``).
-
-    Returns
-    -------
-    Array
-        Shape (..., C).
 
     Examples
     --------
@@ -175,21 +170,9 @@ def one_hot(t: Array, classes: int, dtype: Any = "float32") -> Array:
 
 
 def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
-    """Labels as rows, NaN if invalid, which needs no synchronization with a device.
+    """Labels, class indices or rows as for `check_labels`, as rows of the shape of the scores, (N, C) or (C,).
 
-    Parameters
-    ----------
-    t
-        Class indices (N,) or rows (N, C), as for `check_labels`.
-    scores_shape
-        (N, C), or (C,) for one sample.
-    dtype
-        The dtype of the result, as the array module has it (``scores.dtype``).
-
-    Returns
-    -------
-    Array
-        Of the shape of the scores. A row is NaN if its index is out of range or it does not sum to 1.
+    A row is NaN if its index is out of range or it does not sum to 1: this needs no synchronization with a device.
 
     Examples
     --------
@@ -204,17 +187,12 @@ def label_rows(t: Array, scores_shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def mean_squared_error(y: Array, t: Array) -> Array:
-    """0.5 * sum((y - t)**2), averaged over the rows of a batch (course row 8).
+    """0.5 * sum((y - t)**2), averaged over the rows of a batch: a scalar of the dtype of `y` (course row 8).
 
     Parameters
     ----------
     y, t
         Outputs and targets of one shape, (D,) or (N, D).
-
-    Returns
-    -------
-    Array
-        A scalar of the dtype of `y`.
 
     Examples
     --------
@@ -232,7 +210,7 @@ def mean_squared_error(y: Array, t: Array) -> Array:
 
 
 def cross_entropy_error(y: Array, t: Array) -> Array:
-    """-sum(t * log(y + 1e-7)), averaged over the rows of a batch (course row 8).
+    """-sum(t * log(y + 1e-7)), averaged over the rows of a batch: a scalar of the dtype of `y` (course row 8).
 
     The course's formula for probabilities, with 1e-7 against log(0). Networks compute the exact loss from scores: see
     `SoftmaxWithLoss`.
@@ -245,15 +223,11 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
         Rows of the shape of `y` that sum to 1, one-hot or probabilities, or class indices with one dimension less.
         (Note: the course compares sizes, which fails for a single column.)
 
-    Returns
-    -------
-    Array
-        A scalar of the dtype of `y`; NaN for an invalid label on a device other than the host.
-
     Raises
     ------
     LabelError
         For a class index out of range or a row that does not sum to 1, where `t` is a NumPy array, a list or a number.
+        On a device other than the host the result is NaN instead.
 
     Examples
     --------
@@ -272,19 +246,10 @@ def sample_count(y: Array) -> int:
 
 
 def perceptron(x1: Array, x2: Array, w: tuple[float, float], theta: float) -> Any:
-    """1 where w1 x1 + w2 x2 exceeds the threshold theta, else 0.
+    """1 where w1 x1 + w2 x2 exceeds the threshold theta, else 0; an int for two numbers.
 
-    Parameters
-    ----------
-    x1, x2
-        Numbers, lists, or arrays of any backend, of shapes that broadcast.
-    w, theta
-        The two weights, and the threshold.
-
-    Returns
-    -------
-    int or Array
-        0 or 1 for two numbers; for arrays, 0 and 1 in their floating dtype, as input of the next gate.
+    Arrays of any backend and lists, of shapes that broadcast, give 0 and 1 in their floating dtype, as input of the
+    next gate.
     """
     # A Python number stays one, since it has no backend of its own.
     x1, x2 = (x if isinstance(x, int | float) else as_floating(x)[1] for x in (x1, x2))

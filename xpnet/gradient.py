@@ -18,6 +18,8 @@ _STEP = 1e-4  # the course's; enough where numbers have the size of 1 and are fl
 def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = None) -> Array:
     """The gradient of `f` at `x` by central differences, (f(x + h) - f(x - h)) / 2h for each element (course row 9).
 
+    It has the shape, dtype and device of `x`, and is NaN where `x` or `f` is not finite.
+
     Parameters
     ----------
     f
@@ -31,11 +33,6 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float | None = No
         The step. By default the course's 1e-4, or the cube root of the dtype's eps times max(1, abs(x)) if that is
         larger, since a smaller step would be lost in rounding. The difference is divided by the rounded step. Use
         float64 for more than two or three digits.
-
-    Returns
-    -------
-    Array
-        Of the shape, dtype and device of `x`. NaN where `x` or `f` is not finite.
 
     Raises
     ------

@@ -46,7 +46,8 @@ def test_parameters_inside_are_the_networks() -> None:
 @pytest.mark.bits
 def test_copies_moves_and_files_have_what_is_inside(tmp_path: Path) -> None:
     x, t = samples(8)
-    network = deep().state.flatten()
+    network = deep()
+    network.state.flatten()
     network.gradient(x, t)
     other = network.copy()
     assert same_bits(network.state.weights(), other.state.weights())

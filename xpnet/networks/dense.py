@@ -1,9 +1,9 @@
 """The dense networks of the course, each as a list of layers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet._core.arrays import Array
 from xpnet._core.random import random_streams
@@ -26,23 +26,39 @@ from xpnet.networks.network import Network
 
 __all__ = ["MultiLayerNet", "SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
 
-_ACTIVATIONS: Mapping[str, Callable[[], Layer]] = {
-    "relu": Relu,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "leaky_relu": LeakyRelu,
-    "gelu": Gelu,
-}
+_ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "leaky_relu": LeakyRelu, "gelu": Gelu}
 
 
-def _activation(name: str) -> Callable[[], Layer]:
+def _activation(name: str) -> type[Layer]:
     """The class of the activation layer of that name."""
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise ArgumentError(f"activation must be one of {', '.join(map(repr, _ACTIVATIONS))}, got {name!r}.")
     return _ACTIVATIONS[name]
 
 
-class TwoLayerNet(Network):
+class _OneHiddenLayer(Network):
+    """Affine, an activation, affine, softmax with loss."""
+
+    activation: ClassVar[type[Layer]]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float | str = 0.01,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
+        layers = [affine(input_size, hidden_size), self.activation(), affine(hidden_size, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
+
+
+class TwoLayerNet(_OneHiddenLayer):
     """Affine, ReLU, affine, softmax with loss (course row 15).
 
     Parameters
@@ -67,21 +83,7 @@ class TwoLayerNet(Network):
     (['W1', 'b1', 'W2', 'b2'], ['Affine1', 'Relu1', 'Affine2'])
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        weight_init_std: float | str = 0.01,
-        *,
-        seed: int | None = None,
-        dtype: str = "float32",
-        backend: str | Backend | None = None,
-    ) -> None:
-        rng = random_streams(seed).weights
-        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        layers = [affine(input_size, hidden_size), Relu(), affine(hidden_size, output_size)]
-        super().__init__(layers, SoftmaxWithLoss())
+    activation = Relu
 
 
 class ThreeLayerNet(Network):
@@ -138,7 +140,7 @@ class ThreeLayerNet(Network):
         super().__init__(layers, SoftmaxWithLoss())
 
 
-class SimpleNetwork(Network):
+class SimpleNetwork(_OneHiddenLayer):
     """Affine, sigmoid, affine, trained without backpropagation (course row 14).
 
     Its `gradient` is the numerical one, two forward passes for each parameter: a step of a 784-50-10 network takes
@@ -152,23 +154,8 @@ class SimpleNetwork(Network):
     SimpleNetwork(784-50-10, 39,760 parameters, float32 on numpy)
     """
 
+    activation = Sigmoid
     recordable = False  # the numerical gradient reads each loss
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        weight_init_std: float | str = 0.01,
-        *,
-        seed: int | None = None,
-        dtype: str = "float32",
-        backend: str | Backend | None = None,
-    ) -> None:
-        rng = random_streams(seed).weights
-        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        layers = [affine(input_size, hidden_size), Sigmoid(), affine(hidden_size, output_size)]
-        super().__init__(layers, SoftmaxWithLoss())
 
     def compute_gradients(self, x: Array, t: Array, *_: Any) -> Array:
         """Compute numerical gradients instead of backpropagation; returns the loss."""

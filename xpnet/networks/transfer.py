@@ -22,6 +22,9 @@ def with_new_head(
 ) -> Network:
     """A network of copied, frozen layers of a trained network and a new head.
 
+    Training it takes no backward pass in the frozen layers. To train these too, at a low rate, call ``unfreeze()`` and
+    use a new optimizer.
+
     Parameters
     ----------
     network
@@ -33,12 +36,6 @@ def with_new_head(
         The last layer to keep, by name: ``"Pool1"`` of a `SimpleConvNet`, ``"GlobalAveragePooling1"`` of a `ResNet`.
     last_layer, weight_decay_lambda
         As for `Network`; those of the trained network are not used.
-
-    Returns
-    -------
-    Network
-        Training it takes no backward pass in the frozen layers. To train these too, at a low rate, call ``unfreeze()``
-        and use a new optimizer.
 
     Examples
     --------

@@ -136,9 +136,7 @@ class Adam(Optimizer):
         correction = math.sqrt(1 - self.beta2**t)
         return lr * correction / (1 - self.beta1**t), self.eps * correction
 
-    def update_one(
-        self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
-    ) -> tuple[Array, Array, Array]:
+    def update_one(self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float) -> tuple[Array, ...]:
         """m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW^2 - v); W -= rate * m / (sqrt(v) + eps)."""
         # One array at a time is made and changed in place: memory that a processor's cache holds.
         change = dW - m
@@ -155,9 +153,7 @@ class Adam(Optimizer):
         W -= change
         return W, m, v
 
-    def fused_update_one(
-        self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float
-    ) -> tuple[Array, Array, Array]:
+    def fused_update_one(self, W: Array, dW: Array, m: Array, v: Array, rate: float, eps: float) -> tuple[Array, ...]:
         """The same in one kernel."""
         fused = FusedOperation(self.update_one, kernels.adam_update, beta1=self.beta1, beta2=self.beta2)
         return fused(W, dW, m, v, rate, eps)

@@ -136,23 +136,13 @@ class Optimizer(ABC):
         check = self.checks.get(name)
         super().__setattr__(name, value if check is None else check(name, value))
 
-    # --- implemented by subclasses ------------------------------------------------------------------------------------
-
     @abstractmethod
     def update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
-        """The formula for one parameter array.
+        """The formula for one parameter array; returns W and the slots.
 
-        Parameters
-        ----------
-        W, dW
-            The parameters, changed in place, and their gradient, which is only read.
-        *slots_and_scalars
-            Their arrays in the order of `slots`, also changed in place; then the `update_scalars`.
-
-        Returns
-        -------
-        tuple of arrays
-            W and the slots: on immutable arrays ``W -= ...`` makes a new array.
+        `slots_and_scalars` are the arrays kept for W in the order of `slots`, then the `update_scalars`. W and these
+        arrays are changed in place, and returned because ``W -= ...`` makes a new array where arrays are immutable. The
+        gradient dW is only read.
         """
 
     def fused_update_one(self, W: Array, dW: Array, *slots_and_scalars: Any) -> tuple[Array, ...]:
@@ -162,8 +152,6 @@ class Optimizer(ABC):
     def update_scalars(self, lr: float, t: int) -> tuple[float, ...]:  # noqa: ARG002
         """The scalars that `update_one` takes in step `t` = 1, 2, ... with the rate `lr`; by default the rate alone."""
         return (lr,)
-
-    # --- provided -----------------------------------------------------------------------------------------------------
 
     def rate(self, step: int) -> float:
         """The learning rate of a step; the first is 0."""
@@ -347,7 +335,8 @@ def check_bound(optimizer: Any, params: Mapping[str, Array]) -> None:
     """Raise an ArgumentError if an optimizer has made steps for a network other than that of these parameters."""
     mark, _ = getattr(optimizer, "network_mark", (None, None))
     marks = getattr(params, "optimizer_marks", None)
-    if mark is None or marks is None or mark in marks or _is_unused(optimizer):
+    unused = getattr(optimizer, "iter", None) == 0 and not getattr(optimizer, "slots", ())
+    if mark is None or marks is None or mark in marks or unused:
         return
     steps = f" of {optimizer.iter:,} steps" if isinstance(getattr(optimizer, "iter", None), int) else ""
     raise ArgumentError(
@@ -361,11 +350,6 @@ def check_bound(optimizer: Any, params: Mapping[str, Array]) -> None:
 def _call_that_makes(optimizer: Any) -> str:
     """The call that creates an optimizer with the same arguments, for messages; ``...`` if one cannot be written."""
     return f"{type(optimizer).__name__}(...)" if "<" in repr(optimizer) else repr(optimizer)
-
-
-def _is_unused(optimizer: Any) -> bool:
-    """Whether an optimizer has made no step."""
-    return getattr(optimizer, "iter", None) == 0 and not getattr(optimizer, "slots", ())
 
 
 _HEADROOM = 40  # a power of 2: gradients of up to 2e31 times max_norm have a norm in float32
