@@ -182,9 +182,9 @@ def test_two_wheels_are_warned_of_with_the_commands_that_mend_it(tmp_path):
     assert result.returncode == 0
     assert rows(result.stdout)["CuPy wheels"] == "cupy-cuda12x 14.0.1, cupy-cuda13x 14.0.1"
     warning = result.stdout.partition("\n\n")[2]
-    assert warning.startswith("Warning: 2 CuPy wheels are installed")
-    assert "python -m pip uninstall cupy-cuda12x cupy-cuda13x\n" in warning
-    assert "python -m pip install '.[cuda12]'" in warning
+    assert warning.startswith("Warning: Two CuPy wheels are installed (cupy-cuda12x 14.0.1, cupy-cuda13x 14.0.1)")
+    assert "`python -m pip uninstall cupy-cuda12x cupy-cuda13x`" in warning
+    assert "`pip install '.[cuda12]'`" in warning
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 
 import xpnet
 from xpnet._core.checks import check_positive
-from xpnet._core.cupy import INSTALL_CUPY, cupy_namespace, installed_cupy_wheels
+from xpnet._core.cupy import INSTALL_CUPY, cupy_namespace, installed_cupy_wheels, two_wheels_warning
 from xpnet._core.files import check_path
 from xpnet._core.terminal import run_program
 from xpnet.backend import chosen_backend, get_backend
@@ -55,7 +55,10 @@ def _info(_: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     wheels = installed_cupy_wheels()
-    rows = [*_software_rows(), *_cupy_rows(wheels), ("GPU support", "not yet run on a GPU")]
+    python = f"{platform.python_version()} ({platform.python_implementation()}), {platform.platform()}"
+    rows = [("xpnet", xpnet.__version__), ("Python", python), ("NumPy", np.__version__), *_blas_rows()]
+    rows += [("processor", get_backend("numpy").describe_device()), *_cupy_rows(wheels)]
+    rows.append(("GPU support", "not yet run on a GPU"))
     choice, who = chosen_backend()
     asked = getattr(choice, "name", choice)
     try:
@@ -66,21 +69,11 @@ def _info(_: argparse.Namespace) -> int:
     rows.append(("backend", f"{asked} ({who}){outcome}"))
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
     if len(wheels) > 1:
-        print(f"\n{_two_wheels_warning(wheels)}")
+        print(f"\nWarning: {two_wheels_warning(wheels)}")
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     return 0
-
-
-def _software_rows() -> Rows:
-    return [
-        ("xpnet", xpnet.__version__),
-        ("Python", f"{platform.python_version()} ({platform.python_implementation()}), {platform.platform()}"),
-        ("NumPy", np.__version__),
-        *_blas_rows(),
-        ("processor", get_backend("numpy").describe_device()),
-    ]
 
 
 def _blas_rows() -> Rows:
@@ -148,15 +141,6 @@ def _answer(question: Callable[[], str]) -> str:
 
 def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _two_wheels_warning(wheels: list[str]) -> str:
-    names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
-    return (
-        f"Warning: {len(wheels)} CuPy wheels are installed, which break each other. Remove them all and install one:\n"
-        f"  python -m pip uninstall {names}\n"
-        "  python -m pip install '.[cuda12]'    # or cuda13, matching your CUDA driver"
-    )
 
 
 # --- bench ----------------------------------------------------------------------------------------------------------

@@ -1044,9 +1044,8 @@ ELSEWHERE = {
 # What is executed nowhere, and why.
 INSTALLS, COUNTING = "installs a package", "is told to the tests that count launches, and to no user"
 NOT_RUN = {
-    "CuPy wheels are installed, which break each other.": INSTALLS,
     "`pip install '.[cuda12]'` (or cuda13": INSTALLS,
-    "which break each other: remove them all with": INSTALLS,
+    "which break each other. Remove them all with": INSTALLS,
     "needs matplotlib.": INSTALLS,
     "Plots need matplotlib.": INSTALLS,
     "needs Pillow.": INSTALLS,

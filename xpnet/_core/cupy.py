@@ -24,13 +24,6 @@ class CupyNamespace:
     CuPy refuses its own matrix product during capture, so layers write ``xp.matmul(a, b)`` and not ``a @ b``. CuPy
     itself refuses most calls that cannot be captured; this class refuses those that would silently become constants of
     the graph.
-
-    Attributes
-    ----------
-    cupy
-        The module itself.
-    idle_pools
-        Memory pools of closed CUDA graphs, to be reused.
     """
 
     accepts_out = True
@@ -38,7 +31,7 @@ class CupyNamespace:
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
         self._capture = _Capture()
-        self.idle_pools: list[Any] = []
+        self.idle_pools: list[Any] = []  # memory pools of closed CUDA graphs, to be reused
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.cupy, name)
@@ -50,12 +43,7 @@ class CupyNamespace:
         """Let `products` compute the matrix products inside a ``with`` block, in this thread.
 
         Used for the capture of a stream and for the warm-up steps before it, because libraries cannot be loaded during
-        capture.
-
-        Parameters
-        ----------
-        products
-            A `xpnet.engine.cublas.Cublas` on the stream.
+        capture. `products` is a `Cublas` on the stream.
         """
         outer, self._capture.products = self._capture.products, products
         try:
@@ -135,16 +123,19 @@ def installed_cupy_wheels() -> list[str]:
     return sorted(wheels)
 
 
+def two_wheels_warning(wheels: list[str]) -> str:
+    """What to do about more than one of the `installed_cupy_wheels`."""
+    names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
+    return (
+        f"Two CuPy wheels are installed ({', '.join(wheels)}), which break each other. Remove them all with "
+        f"`python -m pip uninstall {names}`, and install one with {INSTALL_CUPY}."
+    )
+
+
 def load_cupy() -> CupyNamespace:
     """The namespace over CuPy; a BackendError if it is not installed, broken, installed twice, or no device answers."""
     wheels = installed_cupy_wheels()
-    names = " ".join(wheel.partition(" ")[0] for wheel in wheels)
-    two = (
-        f" Two CuPy wheels are installed ({', '.join(wheels)}), which break each other: "
-        f"remove them all with `python -m pip uninstall {names}` and install one."
-        if len(wheels) > 1
-        else ""
-    )
+    two = f" {two_wheels_warning(wheels)}" if len(wheels) > 1 else ""
     try:
         xp = cupy_namespace()
     except Exception as error:  # an ImportError, or an OSError if a CUDA library is missing

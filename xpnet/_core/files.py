@@ -34,13 +34,8 @@ def check_path(name: str, value: Any) -> Path:
     """Return `value` as a path, with ``~`` replaced by the home folder.
 
     Every function that reads or writes files checks its paths here. The function is idempotent; so ``./~``, which
-    `Path` would shorten to ``~``, becomes absolute.
-
-    Raises
-    ------
-    ArgumentError
-        If `value` is neither a string nor an `os.PathLike` of one, is empty, contains a null character, or begins with
-        the home folder of an unknown user.
+    `Path` would shorten to ``~``, becomes absolute. An ArgumentError is raised if `value` is neither a string nor an
+    `os.PathLike` of one, is empty, contains a null character, or begins with the home folder of an unknown user.
     """
     try:
         text = os.fspath(value)

@@ -23,25 +23,23 @@ _REPEATS = 3
 def measure_peak(
     backend: Backend,
     clock: Callable[[], float],
-    check: Callable[[], None] = lambda: None,
     *,
     sizes: tuple[int, ...] = _PRODUCT_SIZES,
     copied: int = _COPIED_FLOATS,
 ) -> Peak:
     """Measure the peak throughput of a backend's device in float32, the best of three.
 
-    A product of two n x n matrices makes 2*n**3 operations; a copy reads and writes each byte once. `check` is called
-    before each measurement, and may raise an error to end them.
+    A product of two n x n matrices makes 2*n**3 operations; a copy reads and writes each byte once.
     """
     xp, flops_per_second = backend.xp, 0.0
     for n in sizes:
         a = asarray(np.full((n, n), 0.5, dtype=np.float32), backend=backend)
-        seconds = _best_seconds(lambda a=a: xp.matmul(a, a), a, clock, check)  # type: ignore[misc]
+        seconds = _best_seconds(lambda a=a: xp.matmul(a, a), a, clock)  # type: ignore[misc]
         flops_per_second = max(flops_per_second, 2 * n**3 / seconds)
         if seconds > _MAX_PRODUCT_SECONDS:
             break
     source = asarray(np.ones(copied, dtype=np.float32), backend=backend)
-    seconds = _best_seconds(_copier(source), source, clock, check)
+    seconds = _best_seconds(_copier(source), source, clock)
     return Peak(flops_per_second, 2 * 4 * copied / seconds)
 
 
@@ -59,14 +57,9 @@ def _copier(source: Array) -> Callable[[], Array]:
     return copy
 
 
-def _best_seconds(
-    work: Callable[[], Array], like: Array, clock: Callable[[], float], check: Callable[[], None]
-) -> float:
+def _best_seconds(work: Callable[[], Array], like: Array, clock: Callable[[], float]) -> float:
     waiting = WaitingClock(like, clock)
-    times = []
-    for _ in range(1 + _REPEATS):
-        check()
-        times.append(waiting.seconds(work))
+    times = [waiting.seconds(work) for _ in range(1 + _REPEATS)]
     return max(min(times[1:]), 1e-9)  # without the first; 1e-9 for a clock too coarse for a small product
 
 

@@ -49,12 +49,8 @@ class Options:
         for name in ("networks", "widths", "batches"):
             if not getattr(self, name):
                 raise ArgumentError(f"Nothing to time: --{name} is empty. Name at least one.")
-        for name, values in (
-            ("width", self.widths),
-            ("batch", self.batches),
-            ("repeats", [self.repeats]),
-            ("threads", [self.threads]),
-        ):
+        counts = {"width": self.widths, "batch": self.batches, "repeats": [self.repeats], "threads": [self.threads]}
+        for name, values in counts.items():
             for value in values:
                 check_count(name, value)
         if self.budget is not None:
@@ -84,18 +80,10 @@ def run(
 ) -> Report:
     """Measure until everything is measured, the budget is spent, or the user interrupts.
 
-    Parameters
-    ----------
-    options
-        What to compare. A BackendError is raised if a backend is not available.
-    rivals
-        Given a device kind of the backends (``"CPU"``, ``"GPU"``), returns more candidates to time on it.
-    clock
-        Seconds, for the budget.
-    announce
-        Called with a line for each device, and for each finished case unless a progress bar is shown.
-    start
-        Starts a candidate with a number of threads.
+    Raises a BackendError if a backend is not available. `rivals` returns more candidates to time on a device kind of
+    the backends (``"CPU"``, ``"GPU"``), `clock` the seconds for the budget. `announce` is called with a line for each
+    device, and for each finished case unless a progress bar is shown. `start` starts a candidate with a number of
+    threads.
 
     Examples
     --------

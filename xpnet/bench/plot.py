@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xpnet.bench.report import MODES, Report, Row
+import numpy as np
+
+from xpnet.bench.report import MODES, Report, Row, Timing
 from xpnet.errors import ArgumentError
 from xpnet.plotting import new_figure, save_figure
 
@@ -45,9 +47,11 @@ def crossovers(rows: Sequence[Row], mode: str) -> list[tuple[str, str, float, fl
             batches = sorted(set(slow) & set(fast))
             if (kind, other_kind) != ("CPU", "GPU") or not batches:
                 continue
-            at = crossover(batches, [slow[n] for n in batches], [fast[n] for n in batches])
+            speeds = ([line[n].samples_per_second for n in batches] for line in (slow, fast))
+            at = crossover(batches, *speeds)
             if at is not None:
-                met.append((on_cpu, on_gpu, at, _on_line(slow, at)))
+                points = sorted((math.log(n), math.log(timing.samples_per_second)) for n, timing in slow.items())
+                met.append((on_cpu, on_gpu, at, math.exp(np.interp(math.log(at), *np.transpose(points)))))
     return met
 
 
@@ -99,21 +103,18 @@ def check_plot(path: str | os.PathLike[str]) -> None:
 def _draw_panel(axes: Any, rows: Sequence[Row], mode: str, styles: dict[str, tuple[str, str]]) -> None:
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-    for (name, kind), line in _lines(rows, mode).items():
+    for (name, _), line in _lines(rows, mode).items():
         batches = sorted(line)
-        of = {
-            row.case.batch: row.timings[mode]
-            for row in rows
-            if (row.backend, row.device_kind) == (name, kind) and row.timings
-        }
         color, marker = styles[name]
-        axes.plot(batches, [line[n] for n in batches], marker=marker, color=color, label=name)
+        axes.plot(batches, [line[n].samples_per_second for n in batches], marker=marker, color=color, label=name)
         for n in batches:
-            timing = of[n]
+            timing = line[n]
             speeds = [1e6 * n / timing.max_us, 1e6 * n / timing.min_us]
             axes.plot([n, n], speeds, color=color, linewidth=3, alpha=0.35)
             if timing.disturbed:
-                axes.plot([n], [line[n]], marker=marker, color=color, markerfacecolor="white", linestyle="")
+                axes.plot(
+                    [n], [timing.samples_per_second], marker=marker, color=color, markerfacecolor="white", linestyle=""
+                )
     for on_cpu, on_gpu, at, speed in crossovers(rows, mode):
         axes.plot(at, speed, "*", color="black", markersize=11)
         axes.annotate(f"{on_gpu} meets {on_cpu}\nat batch {at:,.0f}", (at, speed), fontsize=7)
@@ -126,20 +127,11 @@ def _draw_panel(axes: Any, rows: Sequence[Row], mode: str, styles: dict[str, tup
     axes.grid(alpha=0.3)
 
 
-def _lines(rows: Sequence[Row], mode: str) -> dict[tuple[str, str], dict[int, float]]:
-    """Samples per second by batch, for each candidate and its device kind."""
-    lines: dict[tuple[str, str], dict[int, float]] = {}
+def _lines(rows: Sequence[Row], mode: str) -> dict[tuple[str, str], dict[int, Timing]]:
+    """The timings by batch, for each candidate and its device kind."""
+    lines: dict[tuple[str, str], dict[int, Timing]] = {}
     for row in rows:
         timing = row.timings.get(mode)
         if timing is not None and timing.seconds and not row.error:
-            lines.setdefault((row.backend, row.device_kind), {})[row.case.batch] = timing.samples_per_second
+            lines.setdefault((row.backend, row.device_kind), {})[row.case.batch] = timing
     return lines
-
-
-def _on_line(line: dict[int, float], at: float) -> float:
-    """Height of a line at a batch, interpolated linearly in a log-log plot."""
-    below, above = max(n for n in line if n <= at * (1 + 1e-9)), min(n for n in line if n >= at * (1 - 1e-9))
-    if below == above:
-        return line[below]
-    part = math.log(at / below) / math.log(above / below)
-    return line[below] ** (1 - part) * line[above] ** part

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +170,7 @@ class SafetensorsHeader:
     metadata: dict[str, str]
 
     def dtype(self, name: str) -> np.dtype:
-        """The dtype returned by `read_tensors`: float32 for bfloat16, which NumPy lacks."""
+        """The dtype returned by `read_tensor`: float32 for bfloat16, which NumPy lacks."""
         kind = self.dtypes[name]
         if kind == "BF16":
             return np.dtype(np.float32)
@@ -232,12 +231,8 @@ def _check_entries(entries: list[tuple[str, Any]], size: int) -> None:
         raise ValueError(f"{position:,} bytes of arrays were expected, there are {size:,}")
 
 
-def read_tensors(file: io.BufferedReader, header: SafetensorsHeader, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Read some of the arrays, as new arrays in this machine's byte order."""
-    return {name: _read_tensor(file, header, name) for name in names}
-
-
-def _read_tensor(file: io.BufferedReader, header: SafetensorsHeader, name: str) -> np.ndarray:
+def read_tensor(file: io.BufferedReader, header: SafetensorsHeader, name: str) -> np.ndarray:
+    """Read one of the arrays, as a new array in this machine's byte order."""
     kind = header.dtypes[name]
     array = np.empty(header.shapes[name], "<u2" if kind == "BF16" else _DTYPES[kind])
     file.seek(header.offsets[name])

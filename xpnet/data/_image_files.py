@@ -115,19 +115,17 @@ def _files_of_class(name: str, folder: Path, label: int, problems: dict[str, str
 def _entries(folder: Path, prefix: str, problems: dict[str, str]) -> Iterator[tuple[str, Path, os.stat_result]]:
     """The sorted visible contents of a folder; unreadable entries, such as loops of links, become problems."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not _is_hidden(name))
+        names = sorted(os.listdir(folder))
     except OSError as error:
         problems[prefix.rstrip("/")] = f"cannot be read ({error.strerror})"
         return
     for name in names:
+        if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+            continue
         try:
             yield prefix + name, folder / name, os.stat(folder / name)
         except OSError as error:
             problems[prefix + name] = f"cannot be read ({error.strerror})"
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
 def differing_neighbors(folder: Path, class_names: Sequence[str]) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from xpnet._core.files import check_path
+from xpnet.data._download import discard, download
 from xpnet.data.weights import content_sha256, read_arrays
 from xpnet.errors import DataError, DatasetUnavailableError
 
@@ -92,8 +94,6 @@ def _from_cache() -> dict[str, np.ndarray]:
     """Read the weights from the user's cache, downloading a missing or wrong file first."""
     import pooch
 
-    from xpnet.data._download import discard, download
-
     cache = Path(pooch.os_cache("xpnet")) / "book"
     cached = cache / _NAME
     if cached.exists():
@@ -103,10 +103,8 @@ def _from_cache() -> dict[str, np.ndarray]:
             _log.warning("%s It will be downloaded again.", error)
             discard(cached, "the book's file")
     try:
-        path = download(
-            _NAME, cache, list(_MIRRORS), max_bytes=_MAX_BYTES, verify=lambda part: _read(part, verify=True)
-        )
-        return _read(path, verify=True)
+        verify = partial(_read, verify=True)
+        return verify(download(_NAME, cache, list(_MIRRORS), max_bytes=_MAX_BYTES, verify=verify))
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
         raise DatasetUnavailableError(

@@ -139,10 +139,8 @@ def load_idx(
             f"{x_test.shape[1:]} {x_test.dtype}. Expected were images of one form: take both files from one set."
         )
     classes = int(max(t_train.max(), t_test.max())) + 1
-    return (
-        transform(x_train, t_train, normalize, flatten, classes if one_hot_label else None),
-        transform(x_test, t_test, normalize, flatten, classes if one_hot_label else None),
-    )
+    halves = (x_train, t_train), (x_test, t_test)
+    return transform(halves, normalize, flatten, classes if one_hot_label else None)
 
 
 def check_switches(normalize: Any, flatten: Any, one_hot_label: Any) -> None:
@@ -151,14 +149,16 @@ def check_switches(normalize: Any, flatten: Any, one_hot_label: Any) -> None:
         check_flag(name, value)
 
 
-def transform(
-    images: Images, labels: Labels, normalize: bool, flatten: bool, classes: int | None
-) -> tuple[Images, Labels]:
+def transform(halves: Dataset, normalize: bool, flatten: bool, classes: int | None) -> Dataset:
     """Apply the switches of a loader to images and labels, in new arrays; one-hot labels for `classes`."""
-    channels = images.reshape(len(images), -1, *images.shape[-2:])
-    x: Images = channels.reshape(len(images), -1) if flatten else channels
-    x = as_inputs(x, np.dtype(np.float32)) if normalize else x.copy()
-    return x, labels.astype(np.int64) if classes is None else one_hot(labels, classes, np.float32)
+
+    def transformed(images: Images, labels: Labels) -> tuple[Images, Labels]:
+        x = images.reshape(len(images), *([-1] if flatten else [-1, *images.shape[-2:]]))
+        x = as_inputs(x, np.dtype(np.float32)) if normalize else x.copy()
+        return x, labels.astype(np.int64) if classes is None else one_hot(labels, classes, np.float32)
+
+    train, test = halves
+    return transformed(*train), transformed(*test)
 
 
 def _read(path: Path) -> NDArray[Any]:
@@ -311,9 +311,8 @@ def _read_array(file: BinaryIO, max_bytes: int, shape: tuple[int, ...] | None) -
     known = len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES and 0 < head[3] <= _MAX_DIMENSIONS
     if not known or (shape is not None and head[2] != 0x08):
         expected = "00 00, a dtype and the number of dimensions" if shape is None else f"00 00 08 {len(shape):02x}"
-        raise DataError(
-            f"is not an IDX file{' of bytes' if shape else ''}: it {_beginning(head)}, expected was {expected}"
-        )
+        begins = f"begins with {head.hex(' ')}" if len(head) == 4 else f"has {len(head)} bytes"
+        raise DataError(f"is not an IDX file{' of bytes' if shape else ''}: it {begins}, expected was {expected}")
     sizes = file.read(4 * head[3])
     if len(sizes) < 4 * head[3]:
         raise DataError(
@@ -339,7 +338,3 @@ def idx_sha256(array: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _beginning(head: bytes) -> str:
-    return f"begins with {head.hex(' ')}" if len(head) == 4 else f"has {len(head)} bytes"

@@ -5,12 +5,14 @@ import logging
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._core.files import check_path, open_regular
+from xpnet.data._download import discard, download
 from xpnet.data.idx import (
     Dataset,
     check_switches,
@@ -163,11 +165,7 @@ def load_mnist(
     own = _own_files(published, data_dir)
     arrays = [_read(own, name, published) for name in published.files] if own else _from_cache(published, dataset)
     train_x, train_t, test_x, test_t = arrays
-    classes = 10 if one_hot_label else None
-    return (
-        transform(train_x, train_t, normalize, flatten, classes),
-        transform(test_x, test_t, normalize, flatten, classes),
-    )
+    return transform(((train_x, train_t), (test_x, test_t)), normalize, flatten, 10 if one_hot_label else None)
 
 
 def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: bool = False) -> Dataset:
@@ -178,17 +176,8 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
 
     Parameters
     ----------
-    normalize
-        True: pixels as float32 from 0 to 1 (each times 1/255); False: uint8 from 0 to 255.
-    flatten
-        True: images of shape (N, 64); False: (N, 1, 8, 8).
-    one_hot_label
-        True: labels as float32 of shape (N, 10); False: int64 of shape (N,).
-
-    Returns
-    -------
-    (x_train, t_train), (x_test, t_test)
-        New NumPy arrays.
+    normalize, flatten, one_hot_label
+        See `load_mnist`, also for the result; the images have shape (N, 64) or (N, 1, 8, 8).
 
     Note
     ----
@@ -213,20 +202,11 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
         np.load(file, allow_pickle=False) as arrays,
     ):
         images, labels = arrays["images"], arrays["labels"]
-    classes = 10 if one_hot_label else None
-    return (
-        transform(images[:1437], labels[:1437], normalize, flatten, classes),
-        transform(images[1437:], labels[1437:], normalize, flatten, classes),
-    )
+    halves = (images[:1437], labels[:1437]), (images[1437:], labels[1437:])
+    return transform(halves, normalize, flatten, 10 if one_hot_label else None)
 
 
 # --- finding the files ----------------------------------------------------------------------------------------------
-
-
-def _find(folder: Path, published: _Published) -> dict[str, Path]:
-    """The files of the set in `folder`, or in the sub-folder that holds most of them."""
-    found = [_find_in(place, published) for place in _places(folder, published)]
-    return max(found, key=len)
 
 
 def _places(folder: Path, published: _Published) -> list[Path]:
@@ -250,7 +230,7 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
         return {}
     named_by = "data_dir" if data_dir is not None else "XPNET_DATA_DIR"
     path = check_path(named_by, folder)
-    found = _find(path, published)
+    found = max((_find_in(place, published) for place in _places(path, published)), key=len)
     if data_dir is None and published is not _SETS["mnist"] and _is_mnist(found):
         found = {}  # all sets have the same file names
     missing = [name for name in published.files if name not in found]
@@ -326,8 +306,6 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
     """Read the four arrays from the user's cache, downloading missing and wrong files first."""
     import pooch
 
-    from xpnet.data._download import discard
-
     cache = Path(pooch.os_cache("xpnet")) / dataset
     found, mirrors, arrays = _find_in(cache, published), list(published.mirrors), []
     if len(found) < len(published.files):
@@ -340,25 +318,16 @@ def _from_cache(published: _Published, dataset: str) -> list[NDArray[np.uint8]]:
             except DataError as error:
                 _log.warning("%s %s. It will be downloaded again.", found[name], error)
                 discard(found[name], f"a file of {published.title}")
-        arrays.append(
-            _read({name: _download(name, cache, mirrors, published, dataset)}, name, published, downloaded=True)
-        )
+        downloaded = {name: _download(name, cache, mirrors, published, dataset)}
+        arrays.append(_read(downloaded, name, published, downloaded=True))
     return arrays
 
 
 def _download(name: str, cache: Path, mirrors: list[str], published: _Published, dataset: str) -> Path:
-    from xpnet.data._download import download
-
-    shape, _ = published.files[name]
-    max_bytes = math.prod(shape) + 2**16  # gzip adds less than this even to random data
+    max_bytes = math.prod(published.files[name][0]) + 2**16  # gzip adds less than this even to random data
+    verify = partial(_verified, name=name, published=published, downloaded=True)
     try:
-        return download(
-            f"{name}.gz",
-            cache,
-            mirrors,
-            max_bytes=max_bytes,
-            verify=lambda part: _verified(part, name, published, downloaded=True),
-        )
+        return download(f"{name}.gz", cache, mirrors, max_bytes=max_bytes, verify=verify)
     except DataError as error:
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
         own = os.environ.get("XPNET_DATA_DIR")

@@ -18,7 +18,7 @@ from xpnet.data._formats import (
     is_pytorch_counter,
     read_header,
     read_npz,
-    read_tensors,
+    read_tensor,
 )
 from xpnet.data._pickle import read_pickled_arrays
 from xpnet.errors import DamagedFileError, DataError
@@ -221,7 +221,7 @@ def _file_sha256(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
 
 def _read_verified(file: io.BufferedReader, header: SafetensorsHeader, names: list[str]) -> dict[str, np.ndarray]:
     """Read arrays of a safetensors file, and verify the checksum if it has one."""
-    arrays = read_tensors(file, header, names)
+    arrays = {name: read_tensor(file, header, name) for name in names}
     if "sha256" in header.metadata and header.metadata.get("format") == "xpnet":
         found, expected = _file_sha256(arrays, header.metadata), header.metadata["sha256"]
         if found != expected:

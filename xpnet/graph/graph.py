@@ -228,15 +228,12 @@ class Graph:
         return f"Graph({self.title!r}, {len(self._steps)} nodes)"
 
     def _add(self, value: Value) -> Value:
-        self._check_name(value.name)
+        if value.name and any(other.name == value.name for other in self._values):
+            raise ArgumentError(
+                f"There is a value called {value.name!r} in this graph already. Give the new one another name."
+            )
         self._values.append(value)
         return value
-
-    def _check_name(self, name: str) -> None:
-        if name and any(value.name == name for value in self._values):
-            raise ArgumentError(
-                f"There is a value called {name!r} in this graph already. Give the new one another name."
-            )
 
     def _own(self, value: Value) -> Value:
         if not any(value is mine for mine in self._values):

@@ -4,7 +4,7 @@ import math
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,8 @@ from xpnet._core.arrays import Array, as_inputs, get_array_module, to_numpy
 from xpnet._core.checks import check_count, check_labels
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.networks.network import Network
-from xpnet.plotting.figures import finished, new_figure
+from xpnet.plotting.figures import Figure, finished, new_figure
 from xpnet.plotting.images import add_score_bars, as_color_or_gray, can_reshape, class_labels
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["plot_activations", "plot_filters"]
 
@@ -36,7 +33,7 @@ def plot_filters(
     columns: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the filters of a convolution as small images; with `after`, before and after training.
 
     Each side has its own scale, symmetric about 0 (mid-gray); dark is high, like ink. Three channels are red, green and
@@ -79,8 +76,7 @@ def plot_filters(
     elif channels > 1:
         notes.append(f"channel {channel or 0} of {channels} (from 0)")
     figure.supxlabel(textwrap.fill(", ".join(notes), int(14 * figsize[0])), fontsize=9)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _filters(name: str, given: Array) -> np.ndarray:
@@ -154,7 +150,7 @@ def plot_activations(
     channels: int = 8,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the output of each layer for one image: maps of an image, a strip of a vector.
 
     Each row has one scale: white at 0 to black if nothing is negative, else blue below 0, red above. The last row has
@@ -203,8 +199,7 @@ def plot_activations(
         if len(class_names) and len(names) <= _MAX_NAMED:
             long = sum(map(len, names)) > 10 * columns
             axes.set_xticks(range(len(names)), names, rotation=90 if long else 0)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _activations(network: Network, x: Array, channels: int) -> tuple[list[_Row], dict[str, np.ndarray]]:

@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.plotting.figures import finished, new_figure, panel_grid
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnet.plotting.figures import Figure, finished, new_figure, panel_grid
 
 __all__ = ["plot_learning_curves", "plot_run_grid", "plot_runs", "smooth_curve"]
+
+Runs: TypeAlias = Mapping[str, Sequence[float]]  # curves by name
 
 _MARKERS = "osD^vXP*"
 _MARKERS_PER_LINE = 15
@@ -49,7 +48,7 @@ def plot_learning_curves(
     evaluated_samples: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the loss by iteration and the accuracies by epoch; test dashed, validation dash-dotted (course row 18).
 
     Parameters
@@ -64,8 +63,6 @@ def plot_learning_curves(
         Loss on the validation set, and the iterations after which it was computed.
     evaluated_samples
         Maximum number of samples of each set used for the accuracies, shown in the figure; None for all.
-    path
-        File to write; None for a pyplot figure, to be shown with ``plt.show()``.
     """
     accuracies = {"train_acc": train_acc, "test_acc": test_acc, "val_acc": val_acc}
     _check_lengths("epochs", epochs, accuracies)
@@ -98,9 +95,7 @@ def plot_learning_curves(
             right.set_title(f"Accuracy on up to {evaluated_samples:,} samples of each set")
     for axes in (left, *others):
         axes.grid(alpha=0.3)
-    if title:
-        figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title or None)
 
 
 def _check_lengths(name: str, places: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
@@ -116,7 +111,7 @@ def _not_finite(values: Sequence[float]) -> str:
 
 
 def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
-    """Smooth a curve by a moving average under a Kaiser window (beta = 2), mirrored at both ends.
+    """Smooth a curve by a moving average under a Kaiser window (beta = 2), mirrored at both ends; (N,) again.
 
     Parameters
     ----------
@@ -124,11 +119,6 @@ def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
         The curve, shape (N,).
     window
         Odd width of the window; 1 leaves the curve as it is. Non-finite values spread over a window.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (N,).
 
     Examples
     --------
@@ -147,7 +137,7 @@ def smooth_curve(y: Sequence[float], window: int = 11) -> np.ndarray:
 
 
 def plot_runs(
-    runs: Mapping[str, Sequence[float]],
+    runs: Runs,
     *,
     x: Sequence[float] | None = None,
     quantity: str = "loss",
@@ -158,7 +148,7 @@ def plot_runs(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot several curves over one axis, such as the losses of several optimizers.
 
     Parameters
@@ -192,7 +182,7 @@ def plot_runs(
 
 
 def plot_run_grid(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    panels: Mapping[str, Runs],
     *,
     columns: int = 4,
     x: Sequence[float] | None = None,
@@ -204,7 +194,7 @@ def plot_run_grid(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot a grid of small panels with the same curves in each, such as with and without batch normalization.
 
     Parameters
@@ -238,16 +228,10 @@ def plot_run_grid(
         figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(named) // legend["ncols"]))
     heading = f"the first {_MAX_NAMED_RUNS} of {len(names):,}" if len(names) > len(named) else None
     figure.legend([lines[name] for name in named], named, loc="outside lower center", title=heading, **legend)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
-def _check_runs(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
-    quantity: str,
-    x: Sequence[float] | None,
-    dashed: Collection[str],
-) -> None:
+def _check_runs(panels: Mapping[str, Runs], quantity: str, x: Sequence[float] | None, dashed: Collection[str]) -> None:
     if quantity not in _QUANTITIES:
         names = " or ".join(map(repr, _QUANTITIES))
         raise ArgumentError(
@@ -268,7 +252,7 @@ def _check_runs(
 
 def _draw_runs(
     axes: Any,
-    runs: Mapping[str, Sequence[float]],
+    runs: Runs,
     quantity: str,
     x: Sequence[float] | None,
     smooth: int,

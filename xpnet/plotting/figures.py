@@ -6,9 +6,14 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xpnet._core.files import check_path, write_whole
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+Figure: TypeAlias = "matplotlib.figure.Figure"
 
 __all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
 
@@ -79,8 +84,10 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     return write_whole(target, picture.getvalue())
 
 
-def finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
-    """Write the figure if there is a path, and return it."""
+def finished(figure: Any, path: str | os.PathLike[str] | None, title: str | None = None) -> Any:
+    """Set the title, write the figure if there is a path, and return it."""
+    if title is not None:
+        figure.suptitle(title)
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -2,17 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xpnet._core.arrays import Array, to_numpy
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError
-from xpnet.plotting.figures import finished, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnet.plotting.figures import Figure, finished, new_figure
 
 __all__ = ["plot_histograms"]
 
@@ -27,7 +24,7 @@ def plot_histograms(
     ylim: tuple[float | None, float | None] | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot a row of histograms, one per array, or several rows, such as one per initializer.
 
     The panels of a row share their vertical axis. Each panel states how many values lie outside the range.
@@ -65,8 +62,7 @@ def plot_histograms(
             panels[0].set_ylim(*ylim)
         panels[0].set_ylabel(f"{row}\n{ylabel}" if row else ylabel)
     figure.supxlabel(xlabel, fontsize=10)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _as_rows(given: Mapping[str, Any]) -> dict[str, dict[str, Array]]:

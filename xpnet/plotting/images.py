@@ -5,7 +5,7 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +15,7 @@ from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import SigmoidWithLoss
 from xpnet.networks.network import Network
-from xpnet.plotting.figures import finished, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnet.plotting.figures import Figure, finished, new_figure
 
 __all__ = [
     "add_score_bars",
@@ -46,7 +43,7 @@ def plot_images(
     columns: int = 10,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot a grid of grayscale images with captions (course row 6).
 
     Parameters
@@ -69,8 +66,7 @@ def plot_images(
         if i < len(pictures):
             axes.imshow(pictures[i], cmap="gray_r")
             axes.set_title(str(captions[i]) if i < len(captions) else "", fontsize=11)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def plot_scores(
@@ -81,7 +77,7 @@ def plot_scores(
     name: str = "score",
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot an image and its scores as bars; the highest bar is green if it is the label's, else red (course row 19).
 
     Parameters
@@ -103,8 +99,7 @@ def plot_scores(
     highest = add_score_bars(right, np.ravel(to_numpy(scores)), label)
     result = f"no highest {name}: not all are numbers" if highest is None else f"highest {name}: {highest}"
     right.set(title=result, xlabel="class", ylabel=name)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def add_score_bars(axes: Any, values: np.ndarray, label: int | None = None) -> int | None:
@@ -143,7 +138,7 @@ def plot_confusion_grid(
     classes: int | None = None,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot a confusion matrix with an example image and the count in each cell (course row 7).
 
     Rows are the true classes, columns the predictions; correct cells (the diagonal) are green, errors red. Of more than
@@ -199,8 +194,7 @@ def plot_confusion_grid(
         note += f" Shown are the {len(shown)} of {classes:,} classes with the most frequent errors;"
         note += f" {hidden:,} of {sum(errors.values()):,} errors have other classes."
     figure.supxlabel(textwrap.fill(note, int(14 * width)), fontsize=9)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _most_confused(cells: Mapping[tuple[int, int], tuple[int, int]], classes: int) -> list[int]:
@@ -235,7 +229,7 @@ def plot_misclassified(
     class_names: Sequence[str] = (),
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the images that a network classifies wrongly, ordered by its confidence, with the class probabilities.
 
     The bar of the label is green, that of the prediction red; of many classes the highest bars are shown. See
@@ -299,8 +293,7 @@ def plot_misclassified(
     note = f"Wrong: {wrong.size:,} of {len(labels):,} images, {first}. "
     note += f"Bars: {name}; the true class in green, the predicted class in red."
     figure.supxlabel(textwrap.fill(note, 38 * columns), fontsize=9)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _values_by_class(network: Network, x: Array) -> tuple[str, np.ndarray]:
@@ -370,8 +363,8 @@ def as_color_or_gray(images: np.ndarray) -> np.ndarray:
     if images.ndim != 4 or images.shape[1] != 3:
         return _as_pictures(images)
     colors = np.moveaxis(as_inputs(images, np.dtype("float64")), 1, -1)
-    low, high = (f(colors, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
-    low, high = np.minimum(low, 0), np.maximum(high, 1)
+    low = colors.min(axis=(1, 2, 3), keepdims=True, initial=0)
+    high = colors.max(axis=(1, 2, 3), keepdims=True, initial=1)
     return (colors - low) / (high - low)
 
 

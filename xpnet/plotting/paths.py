@@ -2,16 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.plotting.figures import finished, panel_grid
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnet.plotting.figures import Figure, finished, panel_grid
 
 __all__ = ["plot_paths"]
 
@@ -29,7 +26,7 @@ def plot_paths(
     columns: int = 2,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the path of each optimizer over the contour lines of a function of two variables, one panel each.
 
     Parameters
@@ -77,5 +74,4 @@ def plot_paths(
             axes.plot(*minimum, "+", color="black", markersize=9)
         axes.set(title=name, xlim=xlim, ylim=ylim)
         axes.locator_params(nbins=5)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)

@@ -4,16 +4,13 @@ import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.plotting.figures import finished, panel_grid
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xpnet.plotting.figures import Figure, finished, panel_grid
 
 __all__ = ["plot_search", "plot_search_curves"]
 
@@ -29,7 +26,7 @@ def plot_search(
     columns: int = 3,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the scores of all trials by each parameter, one panel each, colored by rank; a star marks the best.
 
     Parameters
@@ -85,7 +82,7 @@ def plot_search_curves(
     columns: int = 5,
     title: str = "",
     path: str | os.PathLike[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Plot the accuracies of the best trials by epoch, one panel each; validation solid, training dashed.
 
     Parameters
@@ -117,8 +114,7 @@ def plot_search_curves(
         axes.grid(alpha=0.3)
     drawn = {line.get_label(): line for axes in panels for line in axes.lines}
     figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=2)
-    figure.suptitle(title)
-    return finished(figure, path)
+    return finished(figure, path, title)
 
 
 def _make_logarithmic(name: str, axes: Any, values: np.ndarray) -> None:

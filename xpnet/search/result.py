@@ -117,9 +117,7 @@ class SearchResult:
             raise ArgumentError("No trial has a history to draw. Let `train` end with `return trainer.train()`.")
         histories = [trial.history for trial in best if trial.history]
         return plot_search_curves(
-            [(h.epochs, h.val_acc, h.train_acc) for h in histories],
-            [str(trial) for trial in best],
-            path=path,
+            [(h.epochs, h.val_acc, h.train_acc) for h in histories], [str(trial) for trial in best], path=path
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

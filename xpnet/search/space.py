@@ -103,12 +103,9 @@ def check_space(space: Mapping[str, Distribution]) -> None:
     for name, distribution in space.items():
         if isinstance(distribution, type) or not callable(getattr(distribution, "draw", None)):
             values = distribution if isinstance(distribution, list | tuple) else [distribution]
-            plain = all(isinstance(value, str | int | float) for value in values)
-            code = (
-                f" Draw among values with `{{{name!r}: xpnet.search.Choice({list(values)!r})}}`."
-                if values and plain
-                else ""
-            )
+            plain = values and all(isinstance(value, str | int | float) for value in values)
+            choice = f"{{{name!r}: xpnet.search.Choice({list(values)!r})}}"
+            code = f" Draw among values with `{choice}`." if plain else ""
             raise ArgumentError(
                 f"{name} must be a Uniform, LogUniform or Choice, or have a method draw(rng), got {distribution!r}."
                 f"{code}"
