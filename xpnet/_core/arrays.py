@@ -62,17 +62,12 @@ def check_plain(x: Any, name: str = "x") -> None:
     """
     if type(x) in _array_modules or isinstance(x, np.memmap | np.generic):
         return
-    if isinstance(x, np.ndarray):
-        raise ArrayMixError(f"{name} must be a plain array, got {type_name(x)}. {_advice(x, name)}")
-    if not is_array(x):
-        raise ArrayMixError(f"{name} must be an array, got {type_name(x)}. {_advice(x, name)}".rstrip())
-
-
-def _advice(x: Any, name: str) -> str:
-    code = conversion(x, name)
-    if isinstance(x, np.ma.MaskedArray):
-        return f"Use `{code}`, with the number for the masked places."
-    return f"Use `{code}`." if code else ""
+    if isinstance(x, np.ndarray) or not is_array(x):
+        expected = "a plain array" if isinstance(x, np.ndarray) else "an array"
+        code = conversion(x, name)
+        more = ", with the number for the masked places" if isinstance(x, np.ma.MaskedArray) else ""
+        advice = f" Use `{code}`{more}." if code else ""
+        raise ArrayMixError(f"{name} must be {expected}, got {type_name(x)}.{advice}")
 
 
 def conversion(x: Any, name: str = "x") -> str:
@@ -167,10 +162,7 @@ def accepts_out(xp: Any) -> bool:
 def to_numpy(a: Array) -> np.ndarray:
     """Convert `a` to a plain NumPy array, waiting for the device; a NumPy array is returned itself.
 
-    Raises
-    ------
-    ArrayMixError
-        If `a` is no plain array, such as a list or a masked array.
+    Raises an ArrayMixError if `a` is no plain array, such as a list or a masked array.
     """
     if type(a) is np.ndarray:
         return a

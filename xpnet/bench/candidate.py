@@ -76,10 +76,8 @@ class CandidateRunner:
     def _steps_per_repeat(self, mode: str) -> int:
         """Double the steps until a repeat is long enough for the clock; this is also the warm-up."""
         steps = 1
-        while steps < _MAX_STEPS:
-            # The faster of two, since the first may have compiled something.
-            if min(self._seconds(mode, steps) for _ in range(2)) >= _MIN_REPEAT_SECONDS:
-                break
+        # The faster of two, since the first may have compiled something.
+        while steps < _MAX_STEPS and min(self._seconds(mode, steps) for _ in range(2)) < _MIN_REPEAT_SECONDS:
             steps *= 2
         return steps
 

@@ -25,9 +25,7 @@ LEARNING_RATE = 0.1
 BYTES_OF_FLOAT32 = 4
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
-    "TwoLayerNet": TwoLayerNet,
-    "ThreeLayerNet": ThreeLayerNet,
-    "SimpleNetwork": SimpleNetwork,
+    kind.__name__: kind for kind in (TwoLayerNet, ThreeLayerNet, SimpleNetwork)
 }
 _HIDDEN_LAYERS = {"TwoLayerNet": 1, "ThreeLayerNet": 2, "SimpleNetwork": 1}
 

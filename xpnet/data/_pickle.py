@@ -10,6 +10,7 @@ list ..."), to which `xpnet.data.weights` adds the file.
 """
 
 import io
+import itertools
 import math
 import pickle
 import pickletools
@@ -57,12 +58,10 @@ class _Dtype(_StandIn):
 
     def __init__(self, *arguments: Any) -> None:
         code, *rest = arguments
-        if (
-            type(code) is not str or code not in ("f2", "f4", "f8", "i8") or rest != [0, 1]
-        ):  # newer NumPy writes False, True
-            raise DataError(
-                f"holds an array of dtype {code[:20] if type(code) is str else '?'}, expected were floats: f2, f4 or f8"
-            )
+        # Newer NumPy writes False, True for 0, 1.
+        if type(code) is not str or code not in ("f2", "f4", "f8", "i8") or rest != [0, 1]:
+            found = code[:20] if type(code) is str else "?"
+            raise DataError(f"holds an array of dtype {found}, expected were floats: f2, f4 or f8")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
@@ -225,12 +224,9 @@ def _check_frames(operations: list[tuple[str, int, Any, int]], size: int) -> Non
 
 def _operations(content: bytes) -> list[tuple[str, int, Any, int]]:
     """The operations of a pickle: name, first protocol that has it, argument, position. None is executed."""
-    operations = []
+    found = itertools.islice(pickletools.genops(content), _MAX_OPERATIONS + 1)
     try:
-        for operation, argument, position in pickletools.genops(content):
-            operations.append((operation.name, operation.proto, argument, int(position or 0)))
-            if len(operations) > _MAX_OPERATIONS:
-                break
+        operations = [(operation.name, operation.proto, argument, int(at or 0)) for operation, argument, at in found]
     except Exception as error:  # genops raises ValueError, and errors of decoding
         raise DamagedFileError(f"is damaged, or no pickle: {str(error)[:100]}") from error
     if len(operations) > _MAX_OPERATIONS:

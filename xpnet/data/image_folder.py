@@ -1,8 +1,10 @@
 """Load images from a folder with a sub-folder of JPEG and PNG files for each class."""
 
+import hashlib
 import json
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -144,7 +146,10 @@ def load_image_folder(
 
     for name, flag in {"color": color, "crop": crop, "strict": strict, "verbose": verbose}.items():
         check_flag(name, flag)
-    shape = (3 if color else 1, *_check_size(size))
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise ArgumentError(f"size must be a height and a width, such as `size=(32, 32)`, got {size!r}.")
+    height, width = check_count("the height in size", size[0]), check_count("the width in size", size[1])
+    shape = 3 if color else 1, height, width
     check_between("split", split, 0, 1, below=True)
     check_count("max_pixels", max_pixels)
     check_count("seed", seed, 0)  # not None: another split each time would mix the two sets
@@ -180,12 +185,6 @@ def _check_classes(classes: Any) -> list[str] | None:
             f"Expected classes to be different names of sub-folders, such as `classes=['cat', 'dog']`, got {classes!r}."
         )
     return [str(name) for name in names]
-
-
-def _check_size(size: tuple[int, int]) -> tuple[int, int]:
-    if not isinstance(size, tuple | list) or len(size) != 2:
-        raise ArgumentError(f"size must be a height and a width, such as `size=(32, 32)`, got {size!r}.")
-    return check_count("the height in size", size[0]), check_count("the width in size", size[1])
 
 
 def _report(folder: str | os.PathLike[str], problems: dict[str, str], *, strict: bool) -> None:
@@ -240,7 +239,9 @@ def _fill(
             repeatable = False
             continue
         counts[file.label] += 1
-        for_testing = _rounded_down(counts[file.label] * split) > _rounded_down((counts[file.label] - 1) * split)
+        # Rounded down, where 0.29 * 100 is 28.999999999999996.
+        before, now = (int(count * split + 1e-9) for count in (counts[file.label] - 1, counts[file.label]))
+        for_testing = now > before
         put(len(listing.files) - 1 - len(test) if for_testing else len(train), pixels)
         (test if for_testing else train).append(file.label)
     if not train and not test:
@@ -253,10 +254,6 @@ def _fill(
     return _Index(train, test[::-1], listing.class_names, problems), repeatable
 
 
-def _rounded_down(share: float) -> int:
-    return int(share + 1e-9)  # 0.29 * 100 is 28.999999999999996
-
-
 # --- the cache ------------------------------------------------------------------------------------------------------
 
 
@@ -264,8 +261,6 @@ def _through_cache(
     folder: Path, versions: list[Any], shape: tuple[int, ...], fill: Callable[[Put], tuple[_Index, bool]]
 ) -> ImageFolder:
     """Read the data set from its two files, whose name is a hash, after writing them if they are missing."""
-    import hashlib
-
     name = hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:32]
     images, index = folder / f"{name}.npy", folder / f"{name}.json"
     found = _read_cache(images, index, shape)
@@ -302,8 +297,6 @@ def _signed(content: dict[str, Any], images: Path) -> dict[str, Any]:
 
     The checksum does not cover the images, which may be larger than the memory.
     """
-    import hashlib
-
     status = images.stat()
     signed = json.dumps([content, status.st_size, status.st_mtime_ns], sort_keys=True)
     return {**content, "checksum": hashlib.sha256(signed.encode()).hexdigest()}
@@ -320,8 +313,6 @@ def _writing(path: Path, shape: tuple[int, ...]) -> Iterator[Put]:
 
     Not through a memory map: a full disk would end the program without an error.
     """
-    import shutil
-
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < math.prod(shape):
         raise OSError("the disk is too full")

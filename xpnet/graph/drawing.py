@@ -1,5 +1,6 @@
 """Drawings of graphs (course row 10), as pictures by Graphviz or as plain text."""
 
+import html
 import logging
 import os
 from collections.abc import Callable
@@ -214,7 +215,5 @@ def _plain(text: str, before: str = "") -> Any:
 
 def _html(text: str, color: str = "#000000") -> str:
     """Escape a text for an HTML label, including backslashes."""
-    import html
-
     letters = html.escape(one_line(text)).replace("\\", "\\\\")
     return f'<font color="{color}">{letters or "&#160;"}</font>'

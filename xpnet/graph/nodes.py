@@ -77,9 +77,8 @@ class ExpLayer:
     def forward(self, x: Array) -> Array:
         """Return `exp(x)`."""
         xp, x = as_floating(x)
-        y = xp.exp(x)
-        self.y = y
-        return y
+        self.y = xp.exp(x)
+        return self.y
 
     def backward(self, dout: Array) -> Array:
         """Return `dout * exp(x)`."""
@@ -100,9 +99,8 @@ class ReciprocalLayer:
 
     def forward(self, x: Array) -> Array:
         """Return `1 / x`."""
-        y = 1 / operand(x)
-        self.y = y
-        return y
+        self.y = 1 / operand(x)
+        return self.y
 
     def backward(self, dout: Array) -> Array:
         """Return `-dout / x**2`, computed from the output as `-dout * y**2`."""

@@ -1,5 +1,7 @@
 """The result of a search: its trials, as a table, plots, or CSV."""
 
+import csv
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -116,15 +118,11 @@ class SearchResult:
         if not best:
             raise ArgumentError("No trial has a history to draw. Let `train` end with `return trainer.train()`.")
         histories = [trial.history for trial in best if trial.history]
-        return plot_search_curves(
-            [(h.epochs, h.val_acc, h.train_acc) for h in histories], [str(trial) for trial in best], path=path
-        )
+        curves = [(h.epochs, h.val_acc, h.train_acc) for h in histories]
+        return plot_search_curves(curves, list(map(str, best)), path=path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a row per trial: trial, score, each parameter, seconds, error."""
-        import csv
-        import io
-
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("trial", "score", *self.space, "seconds", "error"))
