@@ -130,22 +130,21 @@ def _neighbors(x: np.ndarray, h: float | None) -> tuple[np.ndarray, np.ndarray]:
         lost = np.isfinite(x) & ((above == x) | (below == x))
         too_far = np.isfinite(x) & ~(np.isfinite(above) & np.isfinite(below))
     if lost.any():
-        place = tuple(map(int, np.argwhere(lost)[0]))
         raise ArgumentError(
-            f"h={h:g} is lost in rounding: {_element(x, place)} plus or minus h is the same number in {x.dtype.name}. "
+            f"h={h:g} is lost in rounding: {_element(x, lost)} plus or minus h is the same number in {x.dtype.name}. "
             "Leave `h` out for a suitable step."
         )
     if too_far.any():
-        place = tuple(map(int, np.argwhere(too_far)[0]))
         raise ArgumentError(
-            f"{_element(x, place)} is too large for a step in {x.dtype.name}: adding or subtracting it gives infinity. "
-            "Scale the numbers down."
+            f"{_element(x, too_far)} is too large for a step in {x.dtype.name}: adding or subtracting it gives "
+            "infinity. Scale the numbers down."
         )
     return above, below
 
 
-def _element(x: np.ndarray, place: tuple[int, ...]) -> str:
-    """``x[0, 2] = 3.5``, or ``x = 3.5`` for a 0-d array."""
+def _element(x: np.ndarray, mask: np.ndarray) -> str:
+    """``x[0, 2] = 3.5`` for the first element where `mask` is True, or ``x = 3.5`` for a 0-d array."""
+    place = tuple(map(int, np.argwhere(mask)[0]))
     return f"x{list(place) or ''} = {x[place].item():g}"
 
 

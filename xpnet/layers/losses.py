@@ -191,15 +191,11 @@ class SoftmaxWithLoss(_ActivationWithLoss):
             self.t = xp.astype(is_label, x.dtype)
             losses = xp.where(is_label, losses, self.t)
         else:
-            self.t = self._smoothed(one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t)
+            rows, share = one_hot(t, x.shape[-1], x.dtype) if t.ndim < x.ndim else t, self.label_smoothing
+            self.t = (1 - share) * rows + share / rows.shape[-1] if share else rows
             losses = weighted(losses, self.t)
         self.loss = xp.sum(losses) / sample_count(x)
         return self.loss
-
-    def _smoothed(self, rows: Array) -> Array:
-        if not self.label_smoothing:
-            return rows
-        return (1 - self.label_smoothing) * rows + self.label_smoothing / rows.shape[-1]
 
     def probabilities(self, x: Array) -> Array:
         """Softmax of the scores."""

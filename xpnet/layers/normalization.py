@@ -174,19 +174,13 @@ def _columns(x: Array) -> tuple[Array, int | tuple[int, ...], int]:
 class LayerNormalization(_Normalization):
     """Layer normalization (``LayerNorm``): each row with mean 0 and variance 1, times gamma, plus beta.
 
-    Ba, Kiros and Hinton, "Layer Normalization" (2016), equations 3 and 4.
+    A row has at least two numbers (a ShapeError otherwise), since every output would be beta. Ba, Kiros and Hinton,
+    "Layer Normalization" (2016), equations 3 and 4.
 
     Parameters
     ----------
-    gamma, beta
-        Scale and shift, shape (D,); usually 1 and 0 at the start.
-    eps
-        The number added to the variance, above 0.
-
-    Raises
-    ------
-    ShapeError
-        For D = 1: every output would be beta.
+    gamma, beta, eps
+        As for `BatchNormalization`, with one scale and shift for each of the D columns.
 
     Examples
     --------

@@ -63,16 +63,14 @@ def _layers(name: str, layers: Any) -> tuple[Layer, ...]:
 class Residual(Layer):
     """Residual (skip) connection: the output of layers plus their input (He et al. 2015, equation 1).
 
+    The parameters of the layers inside belong to the network: of the branch first, then of the shortcut.
+
     Parameters
     ----------
     branch
         The layers, in order.
     shortcut
         Layers that the input passes through instead, if the branch changes the shape (equation 2).
-
-    Notes
-    -----
-    The parameters of the layers inside belong to the network: of the branch first, then of the shortcut.
 
     Examples
     --------
@@ -108,9 +106,7 @@ class Residual(Layer):
 
     def _back(self, layers: Sequence[Layer], dout: Array) -> Array:
         """The backward pass of layers; if the input needs no gradient, only to the first trainable one."""
-        first = 0
-        if layers and not self.needs_input_gradient:
-            first = first_trainable(layers)
+        first = 0 if self.needs_input_gradient else first_trainable(layers)
         for layer in layers[first:][::-1]:
             layer.needs_input_gradient = self.needs_input_gradient or layer is not layers[first]
             dout = layer.backward(dout)

@@ -76,21 +76,13 @@ class SimpleConvNet(Network):
     ) -> None:
         image = _image_shape(input_dim)
         options: Any = {"rng": random_streams(seed).weights, "dtype": dtype, "backend": backend}
-        images = {
-            "Conv1": _convolution(image[0], conv_param, weight_init_std, **options),
-            "Relu1": Relu(),
-            "Pool1": MaxPooling(2, 2),
-        }
-        super().__init__(
-            {
-                **images,
-                "Affine1": Affine.create(_size_after(images.values(), image), hidden_size, weight_init_std, **options),
-                "Relu2": Relu(),
-                "Affine2": Affine.create(hidden_size, output_size, weight_init_std, **options),
-            },
-            SoftmaxWithLoss(),
-            input_shape=image,
-        )
+        convolution = _convolution(image[0], conv_param, weight_init_std, **options)
+        layers: dict[str, Layer] = {"Conv1": convolution, "Relu1": Relu(), "Pool1": MaxPooling(2, 2)}
+        pooled = _size_after(layers.values(), image)
+        layers["Affine1"] = Affine.create(pooled, hidden_size, weight_init_std, **options)
+        layers["Relu2"] = Relu()
+        layers["Affine2"] = Affine.create(hidden_size, output_size, weight_init_std, **options)
+        super().__init__(layers, SoftmaxWithLoss(), input_shape=image)
 
 
 class DeepConvNet(Network):
@@ -100,16 +92,12 @@ class DeepConvNet(Network):
 
     Parameters
     ----------
-    input_dim
-        The shape of an image, (channels, height, width).
     conv_params
         For each of the six convolutions ``filter_num``, ``filter_size``, ``pad`` and ``stride``.
-    hidden_size, output_size
-        The numbers of hidden units and classes.
     dropout_ratio
         The probability with which outputs of affine layers are dropped in training.
-    seed, dtype, backend
-        As for `TwoLayerNet`.
+    input_dim, hidden_size, output_size, seed, dtype, backend
+        As for `SimpleConvNet`.
 
     Notes
     -----
@@ -170,16 +158,12 @@ class ResNet(Network):
 
     Parameters
     ----------
-    input_dim
-        The shape of an image, (channels, height, width).
     filter_nums
         The number of channels of each stage.
     blocks
         The number of residual blocks in each stage.
-    output_size
-        The number of classes.
-    seed, dtype, backend
-        As for `TwoLayerNet`.
+    input_dim, output_size, seed, dtype, backend
+        As for `SimpleConvNet`.
 
     Examples
     --------
@@ -214,11 +198,8 @@ class ResNet(Network):
         for stage, filters in enumerate(filter_nums):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                branch = [
-                    *_normalized(channels, filters, 3, stride, **options),
-                    Relu(),
-                    *_normalized(filters, filters, 3, 1, **options),
-                ]
+                branch = [*_normalized(channels, filters, 3, stride, **options), Relu()]
+                branch += _normalized(filters, filters, 3, 1, **options)
                 same = stride == 1 and channels == filters
                 shortcut = () if same else _normalized(channels, filters, 1, stride, **options)
                 layers += [Residual(branch, shortcut), Relu()]

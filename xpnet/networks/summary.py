@@ -14,13 +14,10 @@ def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shap
     rows, shape = [], input_shape
     for name, layer in layers.items():
         shape = None if shape is None else layer.output_shape(shape)
-        rows.append((name, repr(layer), batch_shape(shape), _count(layer)))
+        count = f"{layer.frozen_count:,} frozen" if layer.frozen_count else f"{layer.parameter_count:,}"
+        rows.append((name, repr(layer), batch_shape(shape), count))
     rows.append(("last layer", repr(last_layer), "scalar", "0"))
     return tabulate(rows, headers=("name", "layer", "output", "parameters"), colalign=("left",) * 3 + ("right",))
-
-
-def _count(layer: Layer) -> str:
-    return f"{layer.frozen_count:,} frozen" if layer.frozen_count else f"{layer.parameter_count:,}"
 
 
 def batch_shape(shape: tuple[int, ...] | None) -> str:

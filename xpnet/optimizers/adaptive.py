@@ -164,10 +164,8 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, eps, max_norm
+    lr, beta1, beta2, weight_decay, eps, max_norm
         As for `Adam`.
-    weight_decay
-        As for `Optimizer`.
     """
 
     def __init__(
