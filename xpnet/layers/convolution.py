@@ -31,6 +31,9 @@ __all__ = ["Convolution", "convolve_windows", "filter_gradient"]
 class Convolution(Layer):
     """Convolution of images (``Conv2d``, ``Conv2D``): the product of each window with each filter, plus a bias.
 
+    The matrix of all windows (the course's `im2col`) is FH * FW times as large as the images. It is therefore made for
+    a block of output rows at a time, which fits in the processor's cache, and made again by ``backward``.
+
     Parameters
     ----------
     W
@@ -46,11 +49,6 @@ class Convolution(Layer):
     ----------
     dW, db
         The gradients of the loss by W and b, set by ``backward``.
-
-    Notes
-    -----
-    The matrix of all windows (the course's `im2col`) is FH * FW times as large as the images. It is therefore made for
-    a block of output rows at a time, which fits in the processor's cache, and made again by ``backward``.
 
     Examples
     --------
@@ -175,7 +173,7 @@ class Convolution(Layer):
         return math.prod(self.W.shape) * oh * ow
 
     def largest_product(self, shape: tuple[int, ...], samples: int) -> float:
-        """That of a block of output rows: see the notes."""
+        """That of a block of output rows: see `Convolution`."""
         _, oh, ow = self.output_shape(shape)
         count, *window = self.W.shape
         row = math.prod(window) * ow * samples

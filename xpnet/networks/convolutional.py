@@ -37,6 +37,9 @@ _DEEP: tuple[Mapping[str, int], ...] = tuple(
 class SimpleConvNet(Network):
     """The book's first convolutional network: convolution, ReLU, pooling, affine, ReLU, affine (chapter 7).
 
+    Images have the shape (N, C, H, W), as from ``load_mnist(flatten=False)``. The book's parameters, the file
+    ``ch07/params.pkl``, are loaded by ``SimpleConvNet().set_params(load_weights("params.pkl"))``.
+
     Parameters
     ----------
     input_dim
@@ -47,11 +50,6 @@ class SimpleConvNet(Network):
         The numbers of hidden units and classes.
     weight_init_std, seed, dtype, backend
         As for `TwoLayerNet`.
-
-    Notes
-    -----
-    Images have the shape (N, C, H, W), as from ``load_mnist(flatten=False)``. The book's parameters, the file
-    ``ch07/params.pkl``, are loaded by ``SimpleConvNet().set_params(load_weights("params.pkl"))``.
 
     Examples
     --------
@@ -90,6 +88,10 @@ class DeepConvNet(Network):
 
     ReLU follows each convolution and the first affine layer, dropout each affine layer. Initial weights are He's.
 
+    Dropout scales by 1 - `dropout_ratio` at inference, as in the book, so that the book's parameters, the file
+    ``ch08/deep_convnet_params.pkl``, give the book's scores:
+    ``DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))``.
+
     Parameters
     ----------
     conv_params
@@ -98,12 +100,6 @@ class DeepConvNet(Network):
         The probability with which outputs of affine layers are dropped in training.
     input_dim, hidden_size, output_size, seed, dtype, backend
         As for `SimpleConvNet`.
-
-    Notes
-    -----
-    Dropout scales by 1 - `dropout_ratio` at inference, as in the book, so that the book's parameters, the file
-    ``ch08/deep_convnet_params.pkl``, give the book's scores:
-    ``DeepConvNet().set_params(load_weights("deep_convnet_params.pkl"))``.
 
     Examples
     --------

@@ -24,8 +24,6 @@ Rate = float | Callable[[int], float]
 class SupportsUpdate(Protocol):
     """An optimizer that a `Trainer` accepts: any object with the course's ``update(params, grads)``.
 
-    Notes
-    -----
     Recording a step stores Python numbers as constants. To have its steps recorded and replayed, a class that is not
     derived from `Optimizer` therefore also needs:
 
@@ -62,6 +60,11 @@ def check_share(name: str, value: Any) -> float:
 class Optimizer(ABC):
     """Base class of optimizers; a subclass gives the formula `update_one` and the names of its `slots`.
 
+    An optimizer belongs to the network that it is first used with, in a `Trainer` or by
+    ``optimizer.update(network.params, grads)``: its slots and its step count describe that training. Another network is
+    an error, unless network and optimizer are copied together. Plain dictionaries of parameters are not told apart:
+    create an optimizer for each.
+
     Parameters
     ----------
     lr
@@ -80,13 +83,6 @@ class Optimizer(ABC):
         arrays by parameter name, which are 0 at the start.
     iter
         The number of steps so far.
-
-    Notes
-    -----
-    An optimizer belongs to the network that it is first used with, in a `Trainer` or by
-    ``optimizer.update(network.params, grads)``: its slots and its step count describe that training. Another network is
-    an error, unless network and optimizer are copied together. Plain dictionaries of parameters are not told apart:
-    create an optimizer for each.
 
     Examples
     --------
@@ -112,11 +108,6 @@ class Optimizer(ABC):
         "iter": lambda name, value: check_count(name, value, least=0),
     }
     """The check and conversion of each attribute on assignment."""
-
-    lr: Rate
-    weight_decay: float
-    max_norm: float | None
-    iter: int
 
     def __init__(self, lr: Rate = 0.01, *, weight_decay: float = 0.0, max_norm: float | None = None) -> None:
         self.lr = lr
