@@ -217,9 +217,7 @@ def _convolution(
 ) -> Convolution:
     """A convolution from the book's dictionary of its sizes."""
     if not isinstance(conv_param, Mapping) or set(conv_param) != set(_USUAL):
-        raise ArgumentError(
-            f"A convolution is described by {', '.join(_USUAL)}, such as {dict(_USUAL)}, got {conv_param!r}."
-        )
+        raise ArgumentError(f"A convolution is described by numbers such as {dict(_USUAL)}, got {conv_param!r}.")
     p: Mapping[str, Any] = conv_param
     return Convolution.create(
         channels, p["filter_num"], p["filter_size"], weight_init_std, stride=p["stride"], pad=p["pad"], **options

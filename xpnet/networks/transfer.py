@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer, LossLayer
-from xpnet.layers.losses import check_loss_layer
 from xpnet.networks.network import Network, check_network
 from xpnet.networks.params import name_layers
 
@@ -48,8 +47,6 @@ def with_new_head(
     Network(1x28x28-30-50-5, 216,305 parameters, 780 frozen, float32 on numpy)
     """
     check_network(network)
-    if last_layer is not None:
-        check_loss_layer("last_layer", last_layer)
     names = list(network.layers)
     if keep not in names:
         raise ArgumentError(f"keep must be the name of a layer, one of {', '.join(names)}, got {keep!r}.")
