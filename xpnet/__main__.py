@@ -102,11 +102,8 @@ def _cupy_rows(wheels: list[str]) -> Rows:
     try:
         cupy = cupy_namespace()
     except Exception as error:  # a broken installation raises any error
-        if wheels:
-            rows.append(("CuPy", f"cannot be imported: {_in_one_line(error)}"))
-        else:
-            rows.append(("CuPy", f"not installed; a CUDA GPU needs {INSTALL_CUPY} in a checkout of xpnet"))
-        return rows
+        missing = f"not installed; a CUDA GPU needs {INSTALL_CUPY} in a checkout of xpnet"
+        return [*rows, ("CuPy", f"cannot be imported: {_in_one_line(error)}" if wheels else missing)]
     rows.append(("CuPy", cupy.__version__))
     driver = _answer(lambda: _cuda_version(cupy.cuda.runtime.driverGetVersion()))
     runtime = _answer(lambda: _cuda_version(cupy.cuda.get_local_runtime_version()))

@@ -962,7 +962,7 @@ ELSEWHERE = {
         "Convert the value with",
     ],
     "package/test_remedies_entries.py": [
-        "Use `{code}`, with the number for the masked places.",
+        "Use `{code}`{more}.",
         "Use `{code}`.",
         "Use `x.real` for the real parts.",
         "Use `{name} = network.asarray({name})`",

@@ -12,17 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._core.files import check_path, open_regular
+from xpnet.data import idx
 from xpnet.data._download import discard, download
-from xpnet.data.idx import (
-    Dataset,
-    check_switches,
-    describe_folder,
-    find_idx_files,
-    idx_sha256,
-    list_folder,
-    read_idx_file,
-    transform,
-)
 from xpnet.errors import ArgumentError, DataError, DatasetUnavailableError
 
 __all__ = ["load_digits", "load_mnist"]
@@ -103,7 +94,7 @@ def load_mnist(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     dataset: str = "mnist",
-) -> Dataset:
+) -> idx.Dataset:
     """Load MNIST: 60,000 handwritten digits for training and 10,000 for testing, 28 x 28 pixels each.
 
     The four files are searched in `data_dir`, the folder of the environment variable ``XPNET_DATA_DIR``, and the user's
@@ -155,7 +146,7 @@ def load_mnist(
         (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
         print(x_train.shape, t_train[0], t_test[0])  # (60000, 784) 5 7
     """
-    check_switches(normalize, flatten, one_hot_label)
+    idx.check_switches(normalize, flatten, one_hot_label)
     if not isinstance(dataset, str) or dataset not in _SETS:
         raise ArgumentError(
             f"dataset must be one of {', '.join(map(repr, _SETS))}, got {dataset!r}. Other sets of images in IDX files "
@@ -165,10 +156,10 @@ def load_mnist(
     own = _own_files(published, data_dir)
     arrays = [_read(own, name, published) for name in published.files] if own else _from_cache(published, dataset)
     train_x, train_t, test_x, test_t = arrays
-    return transform(((train_x, train_t), (test_x, test_t)), normalize, flatten, 10 if one_hot_label else None)
+    return idx.transform(((train_x, train_t), (test_x, test_t)), normalize, flatten, 10 if one_hot_label else None)
 
 
-def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: bool = False) -> Dataset:
+def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: bool = False) -> idx.Dataset:
     """Load the small handwritten digits that come with xpnet: 1,437 for training, 360 for testing, 8 x 8 pixels each.
 
     The split is fixed: the first 1,437 images of the original file, and the last 360, in the file's order, because
@@ -196,14 +187,14 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
     """
     from importlib import resources
 
-    check_switches(normalize, flatten, one_hot_label)
+    idx.check_switches(normalize, flatten, one_hot_label)
     with (
         resources.files("xpnet").joinpath("data", "digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as arrays,
     ):
         images, labels = arrays["images"], arrays["labels"]
     halves = (images[:1437], labels[:1437]), (images[1437:], labels[1437:])
-    return transform(halves, normalize, flatten, 10 if one_hot_label else None)
+    return idx.transform(halves, normalize, flatten, 10 if one_hot_label else None)
 
 
 # --- finding the files ----------------------------------------------------------------------------------------------
@@ -211,7 +202,7 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
 
 def _places(folder: Path, published: _Published) -> list[Path]:
     """The folder, its sub-folders named after the set, and the sub-folders ``raw`` of these."""
-    named = [folder / name for name in list_folder(folder) if name.lower() in published.folders]
+    named = [folder / name for name in idx.list_folder(folder) if name.lower() in published.folders]
     # All sets have the same file names: files in the folder itself are MNIST unless there is a sub-folder.
     places = [folder, *named] if published is _SETS["mnist"] else [*named, folder]
     return [place / sub for place in places for sub in ("", "raw")]
@@ -219,7 +210,7 @@ def _places(folder: Path, published: _Published) -> list[Path]:
 
 def _find_in(place: Path, published: _Published) -> dict[str, Path]:
     kinds = (("", part, content) for part in ("train", "test") for content in ("images", "labels"))
-    files = find_idx_files(place)
+    files = idx.find_idx_files(place)
     return {name: files[kind] for name, kind in zip(published.files, kinds, strict=True) if kind in files}
 
 
@@ -237,8 +228,8 @@ def _own_files(published: _Published, data_dir: str | os.PathLike[str] | None) -
     if missing and (found or data_dir is not None):
         raise DataError(
             f"{published.title} is four files; the folder {path} and its sub-folder {published.folders[0]} lack "
-            f"{', '.join(missing)} (each may be gzipped, with .gz after the name). {describe_folder(path)} Put them "
-            f"there, or leave out {named_by} to download all four."
+            f"{', '.join(missing)} (each may be gzipped, with .gz after the name). {idx.describe_folder(path)} Put "
+            f"them there, or leave out {named_by} to download all four."
         )
     if missing:
         _log.info("XPNET_DATA_DIR=%s holds no %s; looking in the cache.", path, published.title)
@@ -250,7 +241,7 @@ def _is_mnist(files: dict[str, Path]) -> bool:
     name = "t10k-labels-idx1-ubyte"
     shape, sha256 = _SETS["mnist"].files[name]
     try:
-        return name in files and idx_sha256(read_idx_file(files[name], shape)) == sha256
+        return name in files and idx.idx_sha256(idx.read_idx_file(files[name], shape)) == sha256
     except DataError:
         return False
 
@@ -261,8 +252,8 @@ def _is_mnist(files: dict[str, Path]) -> bool:
 def _verified(path: Path, name: str, published: _Published, *, downloaded: bool) -> NDArray[np.uint8]:
     """Read a file and verify its checksum; of an unpacked file without a published checksum, its labels."""
     shape, sha256 = published.files[name]
-    array = read_idx_file(path, shape)
-    content = idx_sha256(array)
+    array = idx.read_idx_file(path, shape)
+    content = idx.idx_sha256(array)
     if content == sha256:
         return array
     gzipped = _gzip_sha256(path)

@@ -11,15 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xpnet._core.files import check_path, open_regular, write_whole
-from xpnet.data._formats import (
-    SafetensorsHeader,
-    check_floats,
-    file_format,
-    is_pytorch_counter,
-    read_header,
-    read_npz,
-    read_tensor,
-)
+from xpnet.data import _formats as formats
 from xpnet.data._pickle import read_pickled_arrays
 from xpnet.errors import DamagedFileError, DataError
 
@@ -104,19 +96,19 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_BYTES:
             raise DataError(f"has {size:,} bytes, expected were {_MAX_BYTES:,} at most")
-        kind = file_format(file)
+        kind = formats.file_format(file)
         if kind == "safetensors":
-            header = read_header(file, size)
-            names = [name for name in header.dtypes if not is_pytorch_counter(name)]
+            header = formats.read_header(file, size)
+            names = [name for name in header.dtypes if not formats.is_pytorch_counter(name)]
             for name in names:
-                check_floats(name, header.dtype(name))
+                formats.check_floats(name, header.dtype(name))
             arrays = _read_verified(file, header, names)
         else:
             content = file.read(size)
-            arrays = read_npz(content, _MAX_BYTES) if kind == "npz" else read_pickled_arrays(content)
-            arrays = {name: array for name, array in arrays.items() if not is_pytorch_counter(name)}
+            arrays = formats.read_npz(content, _MAX_BYTES) if kind == "npz" else read_pickled_arrays(content)
+            arrays = {name: array for name, array in arrays.items() if not formats.is_pytorch_counter(name)}
         for name, array in arrays.items():
-            check_floats(name, array.dtype)
+            formats.check_floats(name, array.dtype)
         _check_finite(arrays)
         if not arrays:
             raise DataError("holds no arrays")
@@ -156,9 +148,9 @@ def load_expected_weights(
     """
     try:
         with _opened(path) as file:
-            if (kind := file_format(file)) != "safetensors":
+            if (kind := formats.file_format(file)) != "safetensors":
                 raise DataError(_not_safetensors(kind, os.fspath(path), file.read(1)))
-            header = read_header(file, os.fstat(file.fileno()).st_size)
+            header = formats.read_header(file, os.fstat(file.fileno()).st_size)
             found = {name: (shape, str(header.dtype(name))) for name, shape in header.shapes.items()}
             if found != dict(expected):
                 raise DataError(
@@ -219,9 +211,11 @@ def _file_sha256(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
     return hashlib.sha256((content_sha256(arrays) + json.dumps(others)).encode()).hexdigest()
 
 
-def _read_verified(file: io.BufferedReader, header: SafetensorsHeader, names: list[str]) -> dict[str, np.ndarray]:
+def _read_verified(
+    file: io.BufferedReader, header: formats.SafetensorsHeader, names: list[str]
+) -> dict[str, np.ndarray]:
     """Read arrays of a safetensors file, and verify the checksum if it has one."""
-    arrays = {name: read_tensor(file, header, name) for name in names}
+    arrays = {name: formats.read_tensor(file, header, name) for name in names}
     if "sha256" in header.metadata and header.metadata.get("format") == "xpnet":
         found, expected = _file_sha256(arrays, header.metadata), header.metadata["sha256"]
         if found != expected:

@@ -37,17 +37,8 @@ _STYLES: dict[str, dict[str, str]] = {
 class Drawing:
     """A drawing of a graph: ``print(drawing)`` as plain text, ``drawing.draw("graph.png")`` as a picture.
 
-    Attributes
-    ----------
-    title
-        Title above the drawing.
-    nodes
-        In topological order.
-    edges
-        Edges into a node in the order of its inputs.
-    direction
-        ``"LR"``, left to right, for a computational graph, where only branches have several outgoing edges; ``"TB"``,
-        top to bottom, for the layers of a network, each with its main input first.
+    Its `direction` is ``"LR"``, left to right, for a computational graph, where only branches have several outgoing
+    edges; ``"TB"``, top to bottom, for the layers of a network, each with its main input first.
 
     Examples
     --------
@@ -60,8 +51,8 @@ class Drawing:
     """
 
     title: str
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    nodes: tuple[Node, ...]  # in topological order
+    edges: tuple[Edge, ...]  # those into a node in the order of its inputs
     direction: Literal["LR", "TB"] = "LR"
 
     def __str__(self) -> str:

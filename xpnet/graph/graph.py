@@ -204,7 +204,8 @@ class Graph:
                         edges.append(_edge(tails[id(x)], key, x, gradient))
                     else:
                         edges.append(_edge(tails[id(x)], key, x, x.gradient, x.name if id(x) in steps else ""))
-                nodes.append(_layer_node(key, step.layer))
+                kind = type(step.layer).__name__
+                nodes.append(Node(key, SYMBOLS.get(kind, kind), "operation" if kind in SYMBOLS else "layer"))
             tails[id(value)] = key if uses[id(value)] == 1 else f"end{number}"
             if uses[id(value)] == 0:
                 nodes.append(Node(f"end{number}", name if step else "unused", "output"))
@@ -280,11 +281,6 @@ def _check_gradient(layer: Any, x: Value, gradient: Array) -> None:
             f"The backward of {type(layer).__name__} must return a gradient of shape {expected} for an input of that "
             f"shape, got {got}."
         )
-
-
-def _layer_node(key: str, layer: Any) -> Node:
-    kind = type(layer).__name__
-    return Node(key, SYMBOLS[kind], "operation") if kind in SYMBOLS else Node(key, kind, "layer")
 
 
 def _edge(tail: str, head: str, value: Value, gradient: Array | None, name: str = "") -> Edge:
