@@ -23,8 +23,7 @@ _MIN_ABANDONED_SECONDS = 3600  # without file locks: no writer pauses for so lon
 
 # Advice by the error number of the operating system.
 _REMEDIES = {
-    errno.ENOSPC: "Free some space, or choose a path on another disk.",
-    errno.EDQUOT: "Free some space, or choose a path on another disk.",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or choose a path on another disk."),
     errno.EISDIR: "Add the name of a file to it.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }

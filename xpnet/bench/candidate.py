@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -82,10 +81,9 @@ class CandidateRunner:
         return steps
 
     def _seconds(self, mode: str, steps: int) -> float:
-        worker = self.worker
-        assert worker is not None
-        does: Callable[[int], Any] = worker.train if mode == "training" else worker.predict
-        return worker.seconds(does, steps, time.perf_counter)
+        assert self.worker is not None
+        does = self.worker.train if mode == "training" else self.worker.predict
+        return self.worker.seconds(does, steps, time.perf_counter)
 
 
 # --- agreement ------------------------------------------------------------------------------------------------------

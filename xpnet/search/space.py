@@ -36,14 +36,13 @@ class Uniform:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        bounds = (self.low, self.high)
         try:
-            wrong = not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1])
+            fits = -math.inf < self.low < self.high < math.inf
         except TypeError:
-            wrong = True
-        if wrong:
+            fits = False
+        if not fits:
             raise ArgumentError(f"{self} must have two finite numbers as bounds, low < high.")
-        if self.whole and any(bound != int(bound) for bound in bounds):
+        if self.whole and any(bound != int(bound) for bound in (self.low, self.high)):
             raise ArgumentError(f"{self} draws whole numbers, so that its bounds must be whole numbers too.")
 
     def draw(self, rng: "np.random.Generator") -> float:
