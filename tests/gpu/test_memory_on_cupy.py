@@ -37,7 +37,7 @@ def of_size(network, size, capture):
 @needs_stand_in
 def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goes_on(small_gpu):
     before = {key: to_numpy(value) for key, value in small_gpu.state.weights().items()}
-    warned = r"too small to capture 1 steps of 10000 samples \(Out of memory allocating [\d,]+ bytes"
+    warned = r"too small to capture 1 step of 10000 samples \(Out of memory allocating [\d,]+ bytes"
     told = r"a minibatch with mini_batch_size=10000: Out of memory allocating [\d,]+ bytes.*=5000`"
     with pytest.warns(UserWarning, match=warned), pytest.raises(OutOfMemoryError, match=told):
         of_size(small_gpu, 10_000, "auto").train()
@@ -50,5 +50,5 @@ def test_on_a_gpu_the_graph_is_given_up_the_batch_is_named_and_a_smaller_one_goe
 
 @needs_stand_in
 def test_on_a_gpu_a_recording_that_must_be_made_says_so(small_gpu):
-    with pytest.raises(CaptureError, match=r"The GPU's memory is too small to capture 1 steps of 10000 samples"):
+    with pytest.raises(CaptureError, match=r"The GPU's memory is too small to capture 1 step of 10000 samples"):
         of_size(small_gpu, 10_000, True).train()

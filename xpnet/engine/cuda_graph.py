@@ -68,7 +68,7 @@ class CudaGraphReplayer:
         self._owners = step.state_owners()  # kept, because the graph has the addresses of their arrays
         self._feedback: Any = None
         self._bindings: Any = None
-        self._what = f"{steps} steps of {batch_size} samples"
+        self._what = f"{steps} step{'s' * (steps != 1)} of {batch_size} samples"
         self._device = step.like.device
         with self._memory_for_capture(), self._device:
             self._resources = _Resources(self._xp)
@@ -194,7 +194,8 @@ class CudaGraphReplayer:
             yield
         except MemoryError as error:
             traceback.clear_frames(error.__traceback__)  # which hold the arrays of the steps
-            raise CaptureError(f"The GPU's memory is too small to capture {self._what} ({error}).") from error
+            text = str(error).rstrip(".")
+            raise CaptureError(f"The GPU's memory is too small to capture {self._what} ({text}).") from error
 
     def _private_memory(self) -> contextlib.AbstractContextManager[None]:
         return self._cuda.using_allocator(self._resources.pool.malloc)
