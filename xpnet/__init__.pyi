@@ -1,12 +1,12 @@
 """The public names of xpnet and the modules that define them; each is loaded when it is first used."""
 
+from ._core.arrays import get_array_module as get_array_module
+from ._core.arrays import to_numpy as to_numpy
 from .backend import Backend as Backend
 from .backend import asarray as asarray
-from .backend import get_array_module as get_array_module
 from .backend import get_backend as get_backend
 from .backend import set_backend as set_backend
 from .backend import synchronize as synchronize
-from .backend import to_numpy as to_numpy
 from .backend import use_backend as use_backend
 from .data.augmentation import Augmentation as Augmentation
 from .data.book_weights import load_sample_weight as load_sample_weight

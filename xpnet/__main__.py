@@ -22,8 +22,6 @@ from xpnet._core.terminal import run_program
 from xpnet.backend import chosen_backend, get_backend
 from xpnet.errors import ArgumentError, BackendError, XpnetError
 
-__all__ = ["add_bench_options", "command", "main", "run_bench"]
-
 Rows = list[tuple[str, str]]
 
 

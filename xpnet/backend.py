@@ -39,11 +39,6 @@ from xpnet._core.arrays import (
 from xpnet._core.cupy import CupyNamespace, load_cupy
 from xpnet.errors import BackendError, DtypeError, ShapeError
 
-__all__ = [
-    "Array", "Backend", "asarray", "backend_of", "chosen_backend", "get_array_module", "get_backend", "set_backend",
-    "synchronize", "to_numpy", "use_backend",
-]  # fmt: skip
-
 _log = logging.getLogger("xpnet")
 
 _context: ContextVar["str | Backend | None"] = ContextVar("xpnet_backend", default=None)

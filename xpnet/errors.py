@@ -19,12 +19,6 @@
         └── WriteError                (OSError)       a file that cannot be written
 """
 
-__all__ = [
-    "ArgumentError", "ArrayMixError", "BackendError", "BusyError", "CaptureError", "DamagedFileError", "DataError",
-    "DatasetUnavailableError", "DtypeError", "LabelError", "OutOfMemoryError", "ShapeError", "WriteError",
-    "XpnetError",
-]  # fmt: skip
-
 
 class XpnetError(Exception):
     """Base class of all xpnet errors. Each subclass also derives from the matching built-in error."""

@@ -14,25 +14,6 @@ from xpnet._core.checks import check_labels, valid_labels
 from xpnet.backend import asarray
 from xpnet.errors import ShapeError
 
-__all__ = [
-    "AND",
-    "NAND",
-    "OR",
-    "XOR",
-    "cross_entropy_error",
-    "identity_function",
-    "label_rows",
-    "mean_squared_error",
-    "one_hot",
-    "relu",
-    "relu_grad",
-    "sample_count",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "step_function",
-]
-
 
 def as_floating(x: Array) -> tuple[Any, Array]:
     """The array module of `x`, and `x` as a floating array; numbers, lists and integers become float64."""

@@ -10,8 +10,6 @@ from xpnet._core.checks import check_count, check_positive
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
-__all__ = ["gradient_descent", "numerical_gradient"]
-
 _STEP = 1e-4  # the course's; enough where numbers have the size of 1 and are float64
 
 

@@ -7,8 +7,6 @@ derive a class. A method that is replaced on an object, or on a class of this li
 
 from typing import Any
 
-__all__ = ["has_replaced_method", "is_fusable", "is_library_class", "is_library_code", "is_recordable", "methods_of"]
-
 _METHODS = "forward", "backward", "compute_loss", "compute_gradients"
 
 

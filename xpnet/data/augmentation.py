@@ -19,8 +19,6 @@ from xpnet._core.random import next_key, random_bits, random_streams
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, DtypeError, ShapeError
 
-__all__ = ["Augmentation", "add_noise", "rotate", "shift"]
-
 _MAX_CHANNELS = 4  # red, green, blue and opacity; larger first axes are taken for heights
 
 

@@ -12,8 +12,6 @@ from xpnet.data._download import discard, download
 from xpnet.data.weights import content_sha256, read_arrays
 from xpnet.errors import DataError, DatasetUnavailableError
 
-__all__ = ["load_sample_weight"]
-
 _NAME = "sample_weight.pkl"
 _MIRRORS = (
     "https://raw.githubusercontent.com/oreilly-japan/deep-learning-from-scratch/master/ch03/",

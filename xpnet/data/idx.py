@@ -19,8 +19,6 @@ from xpnet._core.files import check_path, open_regular
 from xpnet.errors import ArgumentError, DataError
 from xpnet.functions import one_hot
 
-__all__ = ["load_idx", "read_idx"]
-
 Images: TypeAlias = NDArray[Any]
 Labels: TypeAlias = NDArray[Any]
 Dataset: TypeAlias = tuple[tuple[Images, Labels], tuple[Images, Labels]]

@@ -24,8 +24,6 @@ from xpnet.errors import ArgumentError, DataError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["ImageFolder", "load_image_folder"]
-
 Put: TypeAlias = Callable[[int, np.ndarray], None]
 
 _MAX_NAMED = 100  # files in a message; `problems` has them all

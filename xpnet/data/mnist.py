@@ -16,8 +16,6 @@ from xpnet.data import idx
 from xpnet.data._download import discard, download
 from xpnet.errors import ArgumentError, DataError, DatasetUnavailableError
 
-__all__ = ["load_digits", "load_mnist"]
-
 _TRAIN_IMAGES, _TEST_IMAGES = (60000, 28, 28), (10000, 28, 28)
 
 

@@ -15,8 +15,6 @@ from xpnet.data import _formats as formats
 from xpnet.data._pickle import read_pickled_arrays
 from xpnet.errors import DamagedFileError, DataError
 
-__all__ = ["load_weights"]
-
 _MAX_BYTES = 2**26  # nineteen times the book's largest file
 
 

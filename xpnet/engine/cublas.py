@@ -24,8 +24,6 @@ import numpy as np
 
 from xpnet.errors import CaptureError
 
-__all__ = ["Cublas"]
-
 _MIB = 2**20
 
 _pointer, _int = ctypes.c_void_p, ctypes.c_int

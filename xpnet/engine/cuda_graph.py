@@ -23,8 +23,6 @@ from xpnet.engine.cublas import Cublas
 from xpnet.engine.state import Constants, Feedback, StateSnapshot
 from xpnet.errors import CaptureError, ShapeError
 
-__all__ = ["CudaGraphReplayer"]
-
 # Frames of these are not where a user wrote what cannot be captured.
 _MACHINERY = (
     "cupy",

@@ -11,8 +11,6 @@ from xpnet.engine.state import Constants, Feedback, StateScan
 from xpnet.engine.tape import Operation, RecordedArray, python_calls, recording, wrapped
 from xpnet.errors import CaptureError
 
-__all__ = ["NumpyReplayer"]
-
 
 class NumpyReplayer:
     """Records a step on NumPy and replays it, one minibatch at a time.

@@ -14,8 +14,6 @@ from xpnet.errors import ArgumentError
 from xpnet.graph.parts import Edge, Node, inputs_of, one_line
 from xpnet.graph.text import chain, trees
 
-__all__ = ["Drawing"]
-
 _log = logging.getLogger("xpnet")
 
 PICTURES = (".png", ".svg", ".pdf")

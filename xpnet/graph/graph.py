@@ -20,8 +20,6 @@ from xpnet.errors import ArgumentError, ShapeError
 from xpnet.graph.drawing import Drawing
 from xpnet.graph.parts import Edge, Node, format_value
 
-__all__ = ["Graph", "Value"]
-
 SYMBOLS = {"MulLayer": "×", "AddLayer": "+", "SquareLayer": "x²", "ExpLayer": "exp", "ReciprocalLayer": "1/x"}
 """Symbols of layers drawn as circles, by class; other layers are boxes with the name of their class."""
 

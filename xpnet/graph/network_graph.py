@@ -6,8 +6,6 @@ from xpnet.layers import Layer
 from xpnet.networks.network import Network, check_network
 from xpnet.networks.summary import batch_shape
 
-__all__ = ["network_graph"]
-
 
 def network_graph(network: Network) -> Drawing:
     """Draw the layers of any network, with their numbers of parameters and the shapes between them.

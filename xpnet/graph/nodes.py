@@ -11,8 +11,6 @@ from xpnet._core.arrays import Array, check_plain, get_array_module, is_array
 from xpnet.errors import ShapeError
 from xpnet.functions import as_floating
 
-__all__ = ["AddLayer", "ExpLayer", "MulLayer", "ReciprocalLayer", "SquareLayer"]
-
 
 class MulLayer:
     """x * y.

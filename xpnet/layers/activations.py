@@ -9,8 +9,6 @@ from xpnet._core.checks import check_between
 from xpnet.functions import sigmoid
 from xpnet.layers.base import Layer, checked
 
-__all__ = ["Gelu", "LeakyRelu", "ReLU", "Relu", "Sigmoid", "Tanh"]
-
 _GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 _GELU_FLAT = 20.0  # where tanh(u) is 1, to the bit
 

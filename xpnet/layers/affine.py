@@ -10,8 +10,6 @@ from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer
 from xpnet.layers.initializers import Random, constant, initial_weights, parameter
 
-__all__ = ["Affine"]
-
 
 class Affine(Layer):
     """Dense (linear, fully connected) layer: x W + b, for a vector or a batch; tensors are flattened sample by sample.

@@ -25,8 +25,6 @@ from xpnet.layers._windows import (
 from xpnet.layers.base import Layer, checked
 from xpnet.layers.initializers import Random, constant, initial_weights, parameter
 
-__all__ = ["Convolution", "convolve_windows", "filter_gradient"]
-
 
 class Convolution(Layer):
     """Convolution of images (``Conv2d``, ``Conv2D``): the product of each window with each filter, plus a bias.

@@ -12,8 +12,6 @@ from xpnet.backend import asarray
 from xpnet.layers.base import Layer, checked
 from xpnet.layers.initializers import Random
 
-__all__ = ["Dropout"]
-
 
 class Dropout(Layer):
     """Dropout: in training each number is set to 0 with a given probability, and the others are scaled up.

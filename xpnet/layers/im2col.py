@@ -7,8 +7,6 @@ from xpnet.errors import ShapeError
 from xpnet.functions import as_floating
 from xpnet.layers._windows import Pair, add_windows, check_pad, check_stride, pad_images, unpad_images, window_counts
 
-__all__ = ["col2im", "im2col"]
-
 
 def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int | Pair = 1, pad: int | Pair = 0) -> Array:
     """The windows of images as the rows of a matrix: convolution is then one product of matrices (the book, chapter 7).

@@ -11,8 +11,6 @@ from xpnet._core.random import random_streams
 from xpnet.backend import Backend, asarray
 from xpnet.errors import ArgumentError
 
-__all__ = ["Random", "constant", "initial_weights", "parameter"]
-
 Random = np.random.Generator | int | None
 """A generator for all layers of a network; a seed for one layer, which gets the weights of the first layer of a network
 with that seed; or None for other numbers each time."""

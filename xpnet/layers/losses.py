@@ -22,8 +22,6 @@ from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import as_floating, as_targets, one_hot, sample_count, sigmoid, softmax
 
-__all__ = ["IdentityWithLoss", "LossLayer", "SigmoidWithLoss", "SoftmaxWithLoss", "check_loss_layer", "loss_of_checked"]
-
 
 class LossLayer:
     """Base class of last layers; subclasses implement ``compute_loss``, ``backward`` and ``check_targets``.

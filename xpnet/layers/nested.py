@@ -13,8 +13,6 @@ from xpnet._core.checks import call_of
 from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer, walk_layers
 
-__all__ = ["check_layer", "inner_layer_names", "layer_view"]
-
 _METHODS = "forward", "backward"
 
 

@@ -12,8 +12,6 @@ from xpnet.layers._windows import batch_innermost
 from xpnet.layers.base import Layer, checked
 from xpnet.layers.initializers import constant
 
-__all__ = ["BatchNormalization", "LayerNormalization"]
-
 
 class _Normalization(Layer):
     """Parameters of both layers: a scale and a shift for each of D columns."""

@@ -20,8 +20,6 @@ from xpnet.layers._windows import (
 )
 from xpnet.layers.base import Layer, checked
 
-__all__ = ["AveragePooling", "GlobalAveragePooling", "MaxPooling", "route_gradient"]
-
 
 class _WindowPooling(Layer):
     """The windows of max pooling and of average pooling."""

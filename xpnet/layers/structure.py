@@ -17,8 +17,6 @@ from xpnet.layers.base import (
 )
 from xpnet.layers.nested import check_layer
 
-__all__ = ["Flatten", "Residual"]
-
 
 class Flatten(Layer):
     """Flatten each sample to a vector; `Affine` does that by itself.

@@ -24,8 +24,6 @@ from xpnet.layers import (
 from xpnet.layers.initializers import Random
 from xpnet.networks.network import Network
 
-__all__ = ["DeepConvNet", "ResNet", "SimpleConvNet"]
-
 _USUAL: Mapping[str, int] = MappingProxyType({"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1})
 # The fourth convolution has a wider pad, so that images of 14 x 14 become 16 x 16, and then 8 and 4.
 _DEEP: tuple[Mapping[str, int], ...] = tuple(

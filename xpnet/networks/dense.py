@@ -24,8 +24,6 @@ from xpnet.layers import (
 )
 from xpnet.networks.network import Network
 
-__all__ = ["MultiLayerNet", "SimpleNetwork", "ThreeLayerNet", "TwoLayerNet"]
-
 _ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "leaky_relu": LeakyRelu, "gelu": Gelu}
 
 

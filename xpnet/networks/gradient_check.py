@@ -11,8 +11,6 @@ from xpnet.gradient import numerical_gradient
 if TYPE_CHECKING:
     from xpnet.networks.network import Network
 
-__all__ = ["check_gradient", "numerical_network_gradient"]
-
 
 def numerical_network_gradient(network: "Network", x: Array, t: Array, h: float | None) -> dict[str, Array]:
     """The numerical gradient of a network's loss by each parameter, for inputs `x` in the network's dtype.

@@ -28,8 +28,6 @@ from xpnet.networks.plan import Plan
 from xpnet.networks.state import NetworkState
 from xpnet.networks.summary import summary_table
 
-__all__ = ["Network", "check_network"]
-
 
 def check_network(network: Any) -> "Network":
     """The network itself, if it is one."""

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from xpnet.layers import Layer, LossLayer
 
-__all__ = ["batch_shape", "summary_table"]
-
 
 def summary_table(layers: Mapping[str, Layer], last_layer: LossLayer, input_shape: tuple[int, ...] | None) -> str:
     """A table of the layers, their output shapes for N samples of the input shape, and their numbers of parameters."""

@@ -8,8 +8,6 @@ from xpnet.layers import Layer, LossLayer
 from xpnet.networks.network import Network, check_network
 from xpnet.networks.params import name_layers
 
-__all__ = ["with_new_head"]
-
 
 def with_new_head(
     network: Network,

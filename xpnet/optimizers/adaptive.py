@@ -9,8 +9,6 @@ from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.optimizers.base import Optimizer, Rate, check_share
 
-__all__ = ["AdaGrad", "Adam", "AdamW", "RMSprop"]
-
 
 class AdaGrad(Optimizer):
     """AdaGrad: h += dW^2; W -= lr * dW / (sqrt(h) + eps).

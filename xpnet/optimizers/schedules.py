@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from xpnet._core.checks import check_between, check_count, check_positive
 from xpnet.errors import ArgumentError
 
-__all__ = ["CosineDecay", "StepDecay"]
-
 
 @dataclass(frozen=True)
 class StepDecay:

@@ -7,8 +7,6 @@ from xpnet.engine import kernels
 from xpnet.engine.kernels.operation import FusedOperation
 from xpnet.optimizers.base import Optimizer, Rate, check_share
 
-__all__ = ["SGD", "Momentum", "Nesterov"]
-
 
 class SGD(Optimizer):
     """Stochastic gradient descent: W -= lr * dW (course row 17).

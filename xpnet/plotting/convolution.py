@@ -15,8 +15,6 @@ from xpnet.networks.network import Network
 from xpnet.plotting.figures import Figure, finished, new_figure
 from xpnet.plotting.images import add_score_bars, as_color_or_gray, can_reshape, class_labels
 
-__all__ = ["plot_activations", "plot_filters"]
-
 _MAX_NAMED = 20  # classes with names below their bars
 _MIN_COLUMNS = 6  # columns of maps, for strips and bars
 

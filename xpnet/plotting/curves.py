@@ -10,8 +10,6 @@ from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import Figure, finished, new_figure, panel_grid
 
-__all__ = ["plot_learning_curves", "plot_run_grid", "plot_runs", "smooth_curve"]
-
 Runs: TypeAlias = Mapping[str, Sequence[float]]  # curves by name
 
 _MARKERS = "osD^vXP*"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Figure: TypeAlias = "matplotlib.figure.Figure"
 
-__all__ = ["finished", "new_figure", "panel_grid", "save_figure"]
-
 
 def new_figure(path: str | os.PathLike[str] | None = None, **options: Any) -> Any:
     """Make a pyplot figure, to be shown, or with a `path` a figure that pyplot does not keep."""

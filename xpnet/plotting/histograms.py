@@ -11,8 +11,6 @@ from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError
 from xpnet.plotting.figures import Figure, finished, new_figure
 
-__all__ = ["plot_histograms"]
-
 
 def plot_histograms(
     arrays_by_name: Mapping[str, Array] | Mapping[str, Mapping[str, Array]],

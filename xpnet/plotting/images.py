@@ -17,17 +17,6 @@ from xpnet.layers import SigmoidWithLoss
 from xpnet.networks.network import Network
 from xpnet.plotting.figures import Figure, finished, new_figure
 
-__all__ = [
-    "add_score_bars",
-    "as_color_or_gray",
-    "can_reshape",
-    "class_labels",
-    "plot_confusion_grid",
-    "plot_images",
-    "plot_misclassified",
-    "plot_scores",
-]
-
 _RIGHT, _WRONG = "tab:green", "tab:red"
 _MAX_CONFUSED, _CONFUSED_OF_MANY = 30, 20  # up to 30 classes are all drawn, of more 20
 _MAX_LARGE_CELLS = 12  # classes with cells of 0.85 inches

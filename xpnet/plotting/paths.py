@@ -10,8 +10,6 @@ from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import Figure, finished, panel_grid
 
-__all__ = ["plot_paths"]
-
 _POINTS = 301
 
 

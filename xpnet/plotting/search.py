@@ -12,8 +12,6 @@ from xpnet._core.checks import check_count
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting.figures import Figure, finished, panel_grid
 
-__all__ = ["plot_search", "plot_search_curves"]
-
 _CAPTION_WIDTH = 40  # letters
 
 

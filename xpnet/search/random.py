@@ -19,8 +19,6 @@ from xpnet.training.history import History
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["random_search"]
-
 _MAX_FIRST_FAILURES = 3  # only failures so far mean a mistake in the program
 
 

@@ -16,8 +16,6 @@ from xpnet.errors import ArgumentError
 from xpnet.search.space import Distribution, LogUniform
 from xpnet.training.history import History
 
-__all__ = ["SearchResult", "Trial"]
-
 
 @dataclass(frozen=True)
 class Trial:

@@ -9,8 +9,6 @@ import numpy as np
 
 from xpnet.errors import ArgumentError
 
-__all__ = ["Choice", "Distribution", "LogUniform", "Uniform", "check_space"]
-
 
 class Distribution(Protocol):
     """A distribution of a hyper-parameter; your own needs only this method."""

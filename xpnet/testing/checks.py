@@ -12,8 +12,6 @@ from xpnet.layers import Layer
 from xpnet.layers.base import walk_layers
 from xpnet.testing.counting import COUNTING, count_operations
 
-__all__ = ["assert_array", "check_layer", "error_in_eps"]
-
 
 def error_in_eps(actual: Array, expected: np.ndarray) -> float:
     """The largest difference, relative to the largest number expected, in units of the dtype's eps.

@@ -16,8 +16,6 @@ from xpnet.training.history import History
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
-__all__ = ["BestModel", "Callback", "EarlyStopping", "check_callbacks", "hook"]
-
 Monitor = Literal["val_loss", "val_acc"]
 _MONITORS = {"val_loss": -1, "val_acc": 1}  # and whether more is better or worse
 

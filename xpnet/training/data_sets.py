@@ -25,17 +25,6 @@ from xpnet.networks.class_names import (
 )
 from xpnet.networks.network import Network
 
-__all__ = [
-    "Samples",
-    "check_augmentation",
-    "check_minibatches",
-    "checked_sets",
-    "classes_for",
-    "moved_sets",
-    "split_validation",
-    "warn_of_scales",
-]
-
 
 class Samples(NamedTuple):
     """Inputs (N, ...), and their targets (N,) or (N, D)."""

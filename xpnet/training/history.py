@@ -8,8 +8,6 @@ from typing import Any
 
 from xpnet._core.files import write_whole
 
-__all__ = ["History"]
-
 
 @dataclass
 class History:

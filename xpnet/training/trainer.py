@@ -31,8 +31,6 @@ from xpnet.training.history import History
 from xpnet.training.progress import TrainingDisplay
 from xpnet.training.step import TrainingStep
 
-__all__ = ["Trainer"]
-
 AnyCallback = Callback | Callable[["Trainer"], None]
 Capture = Literal["auto", True, False]
 Sampling = Literal["shuffle", "choice"]
