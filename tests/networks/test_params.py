@@ -10,6 +10,7 @@ from states import flattened
 
 from xpnet import (
     Affine,
+    BatchNormalization,
     Network,
     Relu,
     TwoLayerNet,
@@ -148,3 +149,33 @@ def test_a_layer_that_forgets_a_gradient_is_an_error_and_never_trains_on_a_stale
     layer.backward = forgets_db
     with pytest.raises(ArgumentError, match=r"Affine\(12 -> 7\) has a parameter b, but its backward sets no `self.db`"):
         network.gradient(X, LABELS)
+
+
+def test_assigning_writes_in_place_what_a_capture_refers_to():
+    network = Network([Affine(numbers(5, 12, 7), numbers(6, 7)), BatchNormalization(numbers(7, 7), numbers(8, 7))])
+    network.gradient(X, LABELS)  # makes the statistics
+    affine, normalization = network.layers.values()
+    mean, W = normalization.running_mean, affine.W
+    network.state.statistics["running_mean1"] = numbers(9, 7)
+    assert normalization.running_mean is mean
+    assert np.array_equal(mean, numbers(9, 7))
+    network.params["W1"] = value = numbers(10, 12, 7)
+    assert affine.W is value  # no buffer: the course's dictionary
+    assert not np.array_equal(W, value)
+    network.state.flatten()
+    view = affine.W
+    network.params["W1"] = numbers(11, 12, 7)
+    assert affine.W is view
+    assert np.array_equal(network.state.buffers.params[: view.size], numbers(11, 12, 7).ravel())
+
+
+def test_a_buffer_is_kept_while_the_layers_hold_its_views():
+    network = flattened(TwoLayerNet(12, 6, 7, seed=0))
+    buffers = network.state.buffers
+    network.state.flatten()
+    assert network.state.buffers is buffers
+    other = copy.deepcopy(network)
+    other.state.flatten()
+    network.state.flatten()
+    assert network.state.buffers is buffers
+    assert other.state.buffers is not buffers
