@@ -35,7 +35,7 @@ from xpnet import (
     load_mnist,
 )
 from xpnet._core.files import check_path, check_writable
-from xpnet.data.mnist import Dataset
+from xpnet.data.idx import Dataset
 from xpnet.optimizers import Optimizer
 
 __all__ = ["RECIPES", "Recipe", "add_row", "train_one"]

@@ -9,7 +9,7 @@ import numpy as np
 from xpnet import MultiLayerNet, Network, load_digits, load_mnist
 from xpnet._core.arrays import as_inputs
 from xpnet._core.random import random_streams
-from xpnet.data.mnist import Dataset
+from xpnet.data.idx import Dataset
 
 __all__ = ["FIRST", "WARM_UP", "Job"]
 

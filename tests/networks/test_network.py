@@ -57,7 +57,7 @@ def test_the_public_names_are_few():
 
 def test_a_network_is_a_function_of_its_inputs(be):
     network = two_layer(be.put)
-    x = network.asarray(X)
+    x = network.asarray(X, dtype=be.dtype)
     assert type(x) is type(network.state.like)
     be.check(network(x), to_numpy(network.predict(x)), eps=0)
     assert str(network.asarray(LABELS, dtype="int32").dtype).endswith("int32")

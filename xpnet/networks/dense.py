@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnet._core.arrays import Array
 from xpnet._core.random import random_streams
@@ -34,29 +34,7 @@ def _activation(name: str) -> type[Layer]:
     return _ACTIVATIONS[name]
 
 
-class _OneHiddenLayer(Network):
-    """Affine, an activation, affine, softmax with loss."""
-
-    activation: ClassVar[type[Layer]]
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        weight_init_std: float | str = 0.01,
-        *,
-        seed: int | None = None,
-        dtype: str = "float32",
-        backend: str | Backend | None = None,
-    ) -> None:
-        rng = random_streams(seed).weights
-        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
-        layers = [affine(input_size, hidden_size), self.activation(), affine(hidden_size, output_size)]
-        super().__init__(layers, SoftmaxWithLoss())
-
-
-class TwoLayerNet(_OneHiddenLayer):
+class TwoLayerNet(Network):
     """Affine, ReLU, affine, softmax with loss (course row 15).
 
     Parameters
@@ -81,7 +59,21 @@ class TwoLayerNet(_OneHiddenLayer):
     (['W1', 'b1', 'W2', 'b2'], ['Affine1', 'Relu1', 'Affine2'])
     """
 
-    activation = Relu
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float | str = 0.01,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
+        layers = [affine(input_size, hidden_size), Relu(), affine(hidden_size, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
 
 
 class ThreeLayerNet(Network):
@@ -138,7 +130,7 @@ class ThreeLayerNet(Network):
         super().__init__(layers, SoftmaxWithLoss())
 
 
-class SimpleNetwork(_OneHiddenLayer):
+class SimpleNetwork(Network):
     """Affine, sigmoid, affine, trained without backpropagation (course row 14).
 
     Its `gradient` is the numerical one, two forward passes for each parameter: a step of a 784-50-10 network takes
@@ -152,8 +144,23 @@ class SimpleNetwork(_OneHiddenLayer):
     SimpleNetwork(784-50-10, 39,760 parameters, float32 on numpy)
     """
 
-    activation = Sigmoid
     recordable = False  # the numerical gradient reads each loss
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float | str = 0.01,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        backend: str | Backend | None = None,
+    ) -> None:
+        rng = random_streams(seed).weights
+        affine = partial(Affine.create, init=weight_init_std, rng=rng, dtype=dtype, backend=backend)
+        layers = [affine(input_size, hidden_size), Sigmoid(), affine(hidden_size, output_size)]
+        super().__init__(layers, SoftmaxWithLoss())
 
     def compute_gradients(self, x: Array, t: Array, *_: Any) -> Array:
         """Compute numerical gradients instead of backpropagation; returns the loss."""
