@@ -157,7 +157,7 @@ def test_no_image(make: Any, input_dim: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "says"),
     [
-        (SimpleConvNet, {"conv_param": {}}, "such as {'filter_num': 30, 'filter_size': 5, 'pad': 0, 'stride': 1}, got {}"),
+        (SimpleConvNet, {"conv_param": {}}, "{'filter_num': 30, 'filter_size': 5, 'pad': 0, 'stride': 1}, got {}"),
         (SimpleConvNet, {"conv_param": 5}, "A convolution is described by .* got 5"),
         (SimpleConvNet, {"conv_param": SMALL | {"padding": 1}}, "A convolution is described by .* got .*'padding': 1"),
         (SimpleConvNet, {"conv_param": SMALL | {"filter_num": 0}}, "number of filters must be .* at least 1, got 0"),
