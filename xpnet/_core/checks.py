@@ -379,9 +379,8 @@ def check_form(name: str, value: Any, current: Array) -> None:
         )
     if tuple(value.shape) != tuple(current.shape):
         raise ShapeError(f"{name} has shape {tuple(current.shape)}, got a value of shape {tuple(value.shape)}.")
-    if dtype_name(value) != dtype_name(current):
-        given = dtype_name(value)
-        other = f", or the network with `network.to(dtype={given!r})`" if given in ("float32", "float64") else ""
+    if (given := dtype_name(value)) != dtype_name(current):
+        other = f", or the network with `network.to(dtype={given!r})`" if given in _NETWORK_DTYPES else ""
         raise DtypeError(
             f"{name} is {dtype_name(current)}, got {given}. Convert the value with "
             f"`xpnet.asarray(value, dtype={dtype_name(current)!r})`{other}."

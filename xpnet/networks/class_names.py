@@ -84,9 +84,11 @@ def class_indices(t: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     unknown = names[places] != words
     if unknown.any():
         first = int(np.argmax(unknown))
+        more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
         raise LabelError(
-            f"Expected labels among the network's classes, {_shown(classes)}, got {str(words.flat[first])!r} at index "
-            f"{first} ({np.count_nonzero(unknown)} of {words.size} labels are wrong)."
+            f"Expected labels among the network's classes, {', '.join(map(repr, classes[:10]))}{more}, "
+            f"got {str(words.flat[first])!r} at index {first} ({np.count_nonzero(unknown)} of {words.size} labels are "
+            "wrong)."
         )
     return places.astype(np.int64)
 
@@ -107,7 +109,3 @@ def _words(t: np.ndarray) -> np.ndarray:
                 "inputs and of the labels."
             )
     return t if t.dtype.kind == "U" else np.array(t.tolist(), dtype=str)
-
-
-def _shown(classes: Sequence[str], most: int = 10) -> str:
-    return ", ".join(map(repr, classes[:most])) + (f" and {len(classes) - most} more" if len(classes) > most else "")

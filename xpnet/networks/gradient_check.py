@@ -13,18 +13,14 @@ if TYPE_CHECKING:
 
 
 def numerical_network_gradient(network: "Network", x: Array, t: Array, h: float | None) -> dict[str, Array]:
-    """The numerical gradient of a network's loss by each parameter, for inputs `x` in the network's dtype.
-
-    Computed in float64 on a copy, whose parameters are replaced and not written to: so it works on every backend. Given
-    back in the network's own dtype.
-    """
+    """What ``Network.numerical_gradient`` returns, for checked inputs `x` in the network's dtype."""
     exact = network.copy().to(dtype="float64")
     own_dtype, x = dtype_name(x), asarray(x, like=x, dtype="float64")
     grads = {}
     for key, parameter in exact.params.items():
 
         def loss_with(values: np.ndarray, key: str = key, parameter: Array = parameter) -> Array:
-            exact.params[key] = asarray(values, like=parameter)
+            exact.params[key] = asarray(values, like=parameter)  # replaced, since not every array can be written to
             return exact.loss(x, t, train=True)
 
         values = np.array(to_numpy(parameter))

@@ -133,7 +133,7 @@ class Network:
     @property
     def dtype(self) -> str:
         """The dtype of the parameters, ``"float32"`` or ``"float64"``."""
-        return self.state.dtype
+        return dtype_name(self.state.like)
 
     @property
     def backend(self) -> Backend:
@@ -208,7 +208,8 @@ class Network:
                 scores = _scores(layers, as_inputs(x, dtype))
             else:
                 with self._entry.threads_for(x, at_once):
-                    scores = _all_scores(layers, x, dtype, at_once)
+                    batches = list(_batches_of_scores(layers, x, dtype, at_once))
+                    scores = batches[0] if len(batches) == 1 else get_array_module(x).concat(batches)
         except MemoryError as error:
             _raise_out_of_memory(error, at_once)
         if type(scores) is np.ndarray and not math.isfinite(np.vdot(scores, scores)):  # the sum of the squares
@@ -264,7 +265,7 @@ class Network:
             x, t = self._enter(x, t)
             last_layer = copy.copy(self.last_layer)
             layers, dtype = self.state.views(train=True) if train else [], self.state.like.dtype
-            weights = self._weights_that_decay()
+            weights = [layer.W for layer in self.state.weighted] if self.weight_decay_lambda else []
         if train:
             _check_values(x, self.dtype)
             with self._entry.threads_for(x, x.shape[0]):
@@ -272,9 +273,6 @@ class Network:
         else:
             y = self.predict(x)
         return self._with_penalty(loss_of_checked(last_layer, y, t), weights)
-
-    def _weights_that_decay(self) -> list[Array]:
-        return [layer.W for layer in self.state.weighted] if self.weight_decay_lambda else []
 
     def _with_penalty(self, loss: Array, weights: Iterable[Array]) -> Array:
         """The loss with 0.5 * lambda * sum(W**2) added to it for each of the weights."""
@@ -372,10 +370,8 @@ class Network:
         if not self.weight_decay_lambda:
             return loss
         for layer in state.weighted:
-            dW = layer.dW
-            dW += self.weight_decay_lambda * layer.W
-            layer.dW = dW
-        return self._with_penalty(loss, self._weights_that_decay())
+            layer.dW += self.weight_decay_lambda * layer.W
+        return self._with_penalty(loss, [layer.W for layer in state.weighted])
 
     @np.errstate(all="ignore")
     def numerical_gradient(self, x: Array, t: Array, h: float | None = None) -> dict[str, Array]:
@@ -411,7 +407,7 @@ class Network:
         The values are copied, converted to the network's dtype and moved to its device. Where a name or a shape does
         not fit, that is an error and nothing is changed.
         """
-        self.params.replace(values)
+        self.params.update(self.params.copies(values))
         return self
 
     def freeze(self, *names: str) -> Self:
@@ -457,12 +453,8 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and statistics to a safetensors file, whole or not at all, with a checksum.
 
-        Raises
-        ------
-        DataError
-            When a weight is NaN or infinite: training has diverged. An older file of that name is left as it was.
-        WriteError
-            When the file cannot be written.
+        A DataError if a weight is NaN or infinite, since training has diverged, and a WriteError if the file cannot be
+        written; an older file of that name is left as it was.
         """
         with self.state.lock:
             arrays = {key: to_numpy(value) for key, value in self.state.live().items()}
@@ -472,11 +464,8 @@ class Network:
     def load(self, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote, by any network of the same shapes; returns the network.
 
-        Raises
-        ------
-        DataError
-            When the file is missing, damaged, or holds other parameters than this network's, NaN or infinity. Nothing
-            is changed then.
+        A DataError if the file is missing, damaged, or holds other parameters than this network's, NaN or infinity;
+        nothing is changed then.
         """
         expected = {key: (tuple(value.shape), dtype_name(value)) for key, value in self.state.live().items()}
         arrays, metadata = load_expected_weights(path, expected)
@@ -518,13 +507,6 @@ def _scores(layers: Iterable[Layer], x: Array) -> Array:
     if x.shape[0] != samples:
         raise ShapeError(f"The layers gave {x.shape[0]} rows of scores for {samples} samples. Give one row for each.")
     return x
-
-
-def _all_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Array:
-    """The same for that many samples at a time."""
-    if x.shape[0] <= batch_size:
-        return _scores(layers, as_inputs(x, dtype))
-    return get_array_module(x).concat(list(_batches_of_scores(layers, x, dtype, batch_size)))
 
 
 def _batches_of_scores(layers: Sequence[Layer], x: Array, dtype: Any, batch_size: int) -> Iterator[Array]:

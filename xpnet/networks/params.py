@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,16 +46,8 @@ class Params(MutableMapping[str, Array]):
     The course keeps a dictionary next to the layers. On arrays that cannot be written in place, ``params[key] -= ...``
     would then change the dictionary alone, and the network would silently learn nothing.
 
-    Parameters
-    ----------
-    places
-        From `parameter_places`.
-    prefix
-        ``"d"`` for the gradients.
-    kind
-        What they are, for messages.
-    optimizer_marks
-        The marks of the optimizers that have made steps with them; None if no optimizer can be bound to them.
+    `prefix` is ``"d"`` for the gradients, `kind` is for messages. `optimizer_marks` are those of the optimizers that
+    have made steps with the parameters; None if no optimizer can be bound to them.
     """
 
     def __init__(
@@ -82,12 +74,8 @@ class Params(MutableMapping[str, Array]):
             check_form(key, value, current)
         put(layer, name, value, in_place=self._kind == "statistics")
 
-    def replace(self, values: Mapping[str, Any]) -> None:
-        """Give every parameter a new value, copied and converted to its dtype and device; all of them or none."""
-        self.replacement(values)()
-
-    def replacement(self, values: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and copy what `replace` is given; returns the function that assigns it."""
+    def copies(self, values: Mapping[str, Any]) -> dict[str, Array]:
+        """Copies of new values for all parameters, checked and converted to their dtype and device, for `update`."""
         if set(values) != set(self):
             raise ArgumentError(
                 f"Expected the {self._kind} {', '.join(self) or 'none'}, got {', '.join(map(str, values)) or 'none'}. "
@@ -99,12 +87,7 @@ class Params(MutableMapping[str, Array]):
             value = asarray(values[key], like=current, dtype=dtype_name(current))
             check_form(key, value, current)
             copies[key] = copied(value)
-
-        def put_all() -> None:
-            for key, value in copies.items():
-                self[key] = value
-
-        return put_all
+        return copies
 
     def _place(self, key: str) -> tuple[Layer, str]:
         try:
@@ -187,8 +170,7 @@ def lay_flat(places: Mapping[str, tuple[Layer, str]]) -> FlatBuffers | None:
         start = end
         views.append(view)
         layer._buffer_views = {**layer._buffer_views, name: view, f"d{name}": grad_view}
-        layer.__dict__[name] = view
-        layer.__dict__[f"d{name}"] = grad_view
+        layer.__dict__.update({name: view, f"d{name}": grad_view})
         if accepts_out(xp):
             layer._out = {**layer._out, f"d{name}": {"out": grad_view}}
     return FlatBuffers(params, grads, views)

@@ -18,7 +18,6 @@ from xpnet.layers.losses import check_loss_layer
 from xpnet.layers.nested import check_layer, inner_layer_names, layer_view
 from xpnet.networks.params import FlatBuffers, Params, check_untied, lay_flat, name_layers, parameter_places
 
-_ANOTHER = "Make another network."
 _OTHER_VALUES = "It is a view on the layers. Use `network.state.set_weights(values)`."
 _SECONDS_BETWEEN_LOOKS = 0.05  # while waiting for another thread's gradient
 _users_of_last_layers: dict[int, list[threading.Thread]] = {}  # by their ids; the inner lists have one each
@@ -48,13 +47,6 @@ class NetworkState:
     Any number of threads may use a network for predictions at the same time: a forward pass keeps its intermediate
     results in views of the layers (`views`), which no other call sees. One thread at a time may train it (`training`).
 
-    Parameters
-    ----------
-    layers
-        A mapping of names to layers, or a sequence, whose layers are then called ``Affine1``, ``Relu1``, ``Affine2``.
-    last_layer
-        The layer that gives the loss.
-
     Attributes
     ----------
     params, frozen
@@ -71,7 +63,7 @@ class NetworkState:
         Held while the layers' arrays are replaced, for example to record a step, and while views are made.
     """
 
-    layers: dict[str, Layer] = fixed_setting(_ANOTHER)
+    layers: dict[str, Layer] = fixed_setting("Make another network.")
     params: Params = fixed_setting(_OTHER_VALUES)
     frozen: Params = fixed_setting(_OTHER_VALUES)
     statistics: Params = fixed_setting(_OTHER_VALUES)
@@ -97,7 +89,8 @@ class NetworkState:
             check_together(key, value, self.like)
             if value.dtype != self.like.dtype:
                 raise DtypeError(
-                    f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
+                    f"{key} is {dtype_name(value)}, but the first parameter is {dtype_name(self.like)}. Give all one "
+                    "dtype."
                 )
         check_untied(self._every_parameter)
         self._place_what_is_kept()
@@ -157,11 +150,6 @@ class NetworkState:
         """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
         layer, name = self._first_place
         return getattr(layer, name)
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of the parameters, ``"float32"`` or ``"float64"``."""
-        return dtype_name(self.like)
 
     @property
     def parameter_count(self) -> int:
@@ -227,8 +215,7 @@ class NetworkState:
         self.lock = threading.RLock()
         self._training_lock = threading.RLock()
         self.in_training = False
-        named = ((layer, inner_layer_names(layer)) for layer in self.every_layer)
-        self._inner_names = {id(layer): names for layer, names in named if names}
+        self._inner_names = {id(layer): names for layer in self.every_layer if (names := inner_layer_names(layer))}
         # Layers of this library keep the layers that they are made of.
         self._changeable = [
             layer
@@ -241,10 +228,7 @@ class NetworkState:
     def training(self) -> Iterator[None]:
         """Inside a ``with`` block only this thread may train the network; all threads may use it for predictions.
 
-        Raises
-        ------
-        BusyError
-            Where another thread, or this one, is inside such a block.
+        A BusyError if another thread, or this one, is inside such a block already.
         """
         with self.own_gradients():
             if self.in_training:
@@ -281,9 +265,8 @@ class NetworkState:
     def views(self, *, train: bool = False) -> list[Layer]:
         """Views of the layers in order, to call ``forward`` of: they share the parameters and keep all else.
 
-        Call it with `lock` held.
-
-        `train`: as in a training step, with copies of the statistics and counters, which such a step changes.
+        Call it with `lock` held. `train`: as in a training step, with copies of the statistics and counters, which such
+        a step changes.
         """
         views = [layer_view(layer, self._inner_names, train=train) for layer in self.layers.values()]
         if train:
@@ -314,9 +297,8 @@ class NetworkState:
         if dtype is not None:
             dtype = check_network_dtype(dtype)
         where: dict[str, Any] = {"like": self.like} if backend is None else {"backend": get_backend(backend)}
-        self._place_parameters(
-            {key: asarray(value, dtype=dtype, **where) for key, value in self._every_parameter.items()}
-        )
+        values = {key: asarray(value, dtype=dtype, **where) for key, value in self._every_parameter.items()}
+        self._place_parameters(values)
         self._place_what_is_kept()
 
     def _place_parameters(self, values: Mapping[str, Array]) -> None:
@@ -332,7 +314,7 @@ class NetworkState:
     def _place_what_is_kept(self) -> None:
         """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
         for layer, name in self._kept_places:
-            dtype = self.dtype if name in layer.statistic_names else None
+            dtype = dtype_name(self.like) if name in layer.statistic_names else None
             setattr(layer, name, asarray(getattr(layer, name), like=self.like, dtype=dtype))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -366,10 +348,9 @@ class NetworkState:
         """Give parameters and statistics the values that `weights` gave, all of them or none."""
         statistics = {key: value for key, value in values.items() if key in self.statistics}
         parameters = {key: value for key, value in values.items() if key not in statistics}
-        set_parameters = self._every_parameter.replacement(parameters)
-        set_statistics = self.statistics.replacement(statistics)
-        set_parameters()
-        set_statistics()
+        parameters, statistics = self._every_parameter.copies(parameters), self.statistics.copies(statistics)
+        self._every_parameter.update(parameters)
+        self.statistics.update(statistics)
 
 
 def _busy() -> BusyError:

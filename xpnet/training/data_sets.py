@@ -16,13 +16,7 @@ from xpnet._core.memory import memory_for
 from xpnet.backend import asarray
 from xpnet.errors import ArgumentError, ShapeError, XpnetError
 from xpnet.layers.base import values_per_statistic
-from xpnet.networks.class_names import (
-    are_words,
-    check_class_count,
-    classes_in,
-    has_exclusive_classes,
-    without_words,
-)
+from xpnet.networks.class_names import are_words, check_class_count, classes_in, has_exclusive_classes, without_words
 from xpnet.networks.network import Network
 
 
@@ -182,8 +176,10 @@ def check_minibatches(network: Network, train: Samples, size: int, sampling: str
     return bool(drop_last)
 
 
-def check_augmentation(augmentation: Any, train: Samples, network: Network) -> None:
-    """Check that it maps a minibatch to one; the call also moves its key to the network's device."""
+def check_augmentation(augmentation: Any, train: Samples, network: Network) -> Any:
+    """The augmentation, which must map a minibatch to one; the call also moves its key to the network's device."""
+    if augmentation is None:
+        return None
     if not callable(augmentation) or isinstance(augmentation, type):
         raise ArgumentError(
             "augmentation must be a function of a minibatch's inputs, such as `Augmentation(shift=2)`, got "
@@ -199,6 +195,7 @@ def check_augmentation(augmentation: Any, train: Samples, network: Network) -> N
             f"augmentation must give inputs of the shape and dtype that it is given, {dtype_name(x)} {tuple(x.shape)}, "
             f"got {got}."
         )
+    return augmentation
 
 
 @contextmanager
@@ -211,12 +208,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def split_validation(
-    x: Array,
-    t: Array,
-    share: float = 0.2,
-    *,
-    seed: "int | np.random.Generator | None" = None,
-    stratify: bool = False,
+    x: Array, t: Array, share: float = 0.2, *, seed: "int | np.random.Generator | None" = None, stratify: bool = False
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Hold out a random part of the samples as a validation set, for the choice of hyperparameters.
 
@@ -250,10 +242,9 @@ def split_validation(
     check_plain(x, "x")
     check_plain(t, "t")
     share = check_between("share", check_positive("share", share), 0, 1, below=True)
-    counts = [a.shape[0] if a.ndim else 0 for a in (x, t)]
-    n = counts[0]
-    if n < 2 or counts[1] != n:
-        raise ArgumentError(f"Expected at least two samples and a target for each, got {n} and {counts[1]} targets.")
+    n, targets = (a.shape[0] if a.ndim else 0 for a in (x, t))
+    if n < 2 or targets != n:
+        raise ArgumentError(f"Expected at least two samples and a target for each, got {n} and {targets} targets.")
     try:
         order = np.random.default_rng(seed).permutation(n)
     except (TypeError, ValueError) as error:
@@ -263,11 +254,12 @@ def split_validation(
         if t.ndim > 1:
             raise ShapeError(f"stratify=True needs labels of shape (N,), got {tuple(t.shape)}.")
         order = _stratified(order, to_numpy(t), count)
-    parts = []
-    for indices in (order[count:], order[:count]):
-        parts.append(tuple(get_array_module(a).take(a, asarray(indices, like=a), axis=0) for a in (x, t)))
-    (x_train, t_train), (x_val, t_val) = parts
-    return (x_train, t_train), (x_val, t_val)
+
+    def take(indices: np.ndarray) -> tuple[Array, Array]:
+        x_part, t_part = (get_array_module(a).take(a, asarray(indices, like=a), axis=0) for a in (x, t))
+        return x_part, t_part
+
+    return take(order[count:]), take(order[:count])
 
 
 def _stratified(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:

@@ -47,10 +47,7 @@ def snapshot(step: TrainingStep) -> Callable[[], None]:
 
 
 def find_nonfinite(
-    step: TrainingStep,
-    minibatches: Iterable[tuple[Array, Array]],
-    rows: Sequence[Sequence[float]],
-    losses: Sequence[float],
+    step: TrainingStep, minibatches: Iterable[tuple[Array, Array]], rows: Sequence[Sequence[float]], losses: list[float]
 ) -> NonFinite:
     """Make steps again, from the state before the first of them, and find the first that is not finite.
 
@@ -62,23 +59,19 @@ def find_nonfinite(
     for k, ((x, t), row) in enumerate(zip(minibatches, rows, strict=False)):
         if k > suspect:
             break
+        restore = snapshot(step)
         if k < suspect - 1:
-            restore = snapshot(step)
             _take(step, x, t, row)
             # A slot may overflow in any step, and stop its parameters long before a loss shows it, if ever.
-            if (what := _bad_slot(step.optimizer)) is not None:
-                restore()
-                return NonFinite(k, what)
-            continue
-        restore = snapshot(step)
-        what = _first_not_finite(step.network, step.augment(x), t)
-        restore()
-        if what is None:
-            _take(step, x, t, row)
-            what = _bad_parameter(step.network, "the update of {} in {}") or _bad_slot(step.optimizer)
-            if what is not None:
-                restore()
+            what = _bad_slot(step.optimizer)
+        else:
+            what = _first_not_finite(step.network, step.augment(x), t)
+            restore()
+            if what is None:
+                _take(step, x, t, row)
+                what = _bad_parameter(step.network, "the update of {} in {}") or _bad_slot(step.optimizer)
         if what is not None:
+            restore()
             return NonFinite(k, what)
     return NonFinite(suspect, "something, which did not happen again when the steps were repeated,")
 

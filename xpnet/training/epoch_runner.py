@@ -52,27 +52,13 @@ class EpochRunner:
 
     It reads the trainer's settings again for each epoch, since callbacks may change them. `sets` are its data on the
     network's device; `rng` draws the order of the samples.
-
-    Attributes
-    ----------
-    order
-        The samples that are left of the epoch.
-    left
-        The steps that are left of the training.
-    fuses
-        Whether recorded steps on CuPy compute neighboring operations in one kernel; True.
     """
 
-    fuses: bool = True
+    fuses: bool = True  # whether recorded steps on CuPy compute neighboring operations in one kernel
 
-    def __init__(
-        self,
-        trainer: "Trainer",
-        sets: Mapping[str, Samples],
-        rng: np.random.Generator,
-    ) -> None:
+    def __init__(self, trainer: "Trainer", sets: Mapping[str, Samples], rng: np.random.Generator) -> None:
         self._trainer, self._sets, self._rng = trainer, sets, rng
-        self.order, self.left = np.empty(0, dtype=np.int64), 0
+        self.order, self.left = np.empty(0, dtype=np.int64), 0  # samples of the epoch and steps of the training to come
         self._steps: StepRunner | None = None
         self._targets_fit = trainer.network.last_layer
         self._key: CaptureKey | None = None
@@ -97,27 +83,15 @@ class EpochRunner:
         trainer = self._trainer
         train_step = None if is_library_code(trainer.train_step) else trainer.train_step
         on_cupy = isinstance(get_array_module(trainer.network.state.like), CupyNamespace)
-        return TrainingStep(
-            trainer.network,
-            trainer.optimizer,
-            trainer.x_train,
-            trainer.t_train,
-            augmentation=trainer.augmentation,
-            fused=fused and self.fuses and on_cupy and trainer.capture is not False and train_step is None,
-            train_step=train_step,
-        )
+        fused = fused and self.fuses and on_cupy and trainer.capture is not False and train_step is None
+        parts = trainer.network, trainer.optimizer, trainer.x_train, trainer.t_train
+        return TrainingStep(*parts, augmentation=trainer.augmentation, fused=fused, train_step=train_step)
 
     def steps(self, at_once: int) -> StepRunner:
         """Makes the trainer's steps, up to `at_once` of them at a time; records one now, if it may."""
         trainer = self._trainer
-        return StepRunner(
-            self.step(),
-            trainer.mini_batch_size,
-            trainer.capture,
-            planned=trainer.iterations,
-            at_once=at_once,
-            work=self.operations_per_step,
-        )
+        size, planned, work = trainer.mini_batch_size, trainer.iterations, self.operations_per_step
+        return StepRunner(self.step(), size, trainer.capture, planned=planned, at_once=at_once, work=work)
 
     def begin_epoch(self) -> None:
         """Draw the samples of an epoch, on the host so that they are the same on every backend."""

@@ -30,10 +30,8 @@ class History:
         How many samples of each set the accuracies are of, at most; None for all.
     iterations_per_epoch
         How many minibatches make an epoch.
-    training_seconds
-        Time spent in training alone.
-    evaluation_seconds
-        Time spent in evaluations.
+    training_seconds, evaluation_seconds
+        Time spent in training alone, and in evaluations.
     description
         Network and device, in a line.
     """
@@ -73,17 +71,9 @@ class History:
         """Draw the learning curves, to a file where `path` is given; returns the matplotlib figure."""
         from xpnet.plotting import plot_learning_curves
 
-        accuracies = (self.train_acc, self.test_acc, self.val_acc)
-        validation: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.evaluated_at}
-        return plot_learning_curves(
-            self.loss,
-            self.epochs,
-            *accuracies,
-            **validation,
-            evaluated_samples=self.evaluated_samples,
-            title=self.description,
-            path=path,
-        )
+        accuracies, samples = (self.train_acc, self.test_acc, self.val_acc), self.evaluated_samples
+        others: dict[str, Any] = {"val_loss": self.val_loss, "iterations": self.evaluated_at, "title": self.description}
+        return plot_learning_curves(self.loss, self.epochs, *accuracies, **others, evaluated_samples=samples, path=path)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row per iteration: its number, its loss, and at evaluations the elapsed seconds and the accuracies.

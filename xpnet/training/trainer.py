@@ -17,15 +17,8 @@ from xpnet._core.settings import checked_setting, fixed_setting
 from xpnet.errors import ArgumentError
 from xpnet.networks.network import Network, check_network
 from xpnet.optimizers import Optimizer, SupportsUpdate, check_bound, make_optimizer
+from xpnet.training import data_sets
 from xpnet.training.callbacks import Callback, check_callbacks, hook
-from xpnet.training.data_sets import (
-    Samples,
-    check_augmentation,
-    check_minibatches,
-    checked_sets,
-    classes_for,
-    moved_sets,
-)
 from xpnet.training.epoch_runner import ANOTHER_TRAINER, EpochRunner
 from xpnet.training.history import History
 from xpnet.training.progress import TrainingDisplay
@@ -86,10 +79,9 @@ class Trainer:
 
     Attributes
     ----------
-    train_loss_list, train_acc_list, test_acc_list
-        The course's lists: the loss of each step, the accuracies of each evaluation.
     history
-        These and more, as a `History`.
+        The losses, accuracies and times, as a `History`. The course's lists of them are `train_loss_list`,
+        `train_acc_list` and `test_acc_list`.
     runner
         Makes the steps.
 
@@ -137,7 +129,7 @@ class Trainer:
         lambda _, value: None if value is None else check_count("evaluate_sample_num_per_epoch", value)
     )
     augmentation: Callable[[Array], Array] | None = checked_setting(
-        lambda trainer, value: trainer._checked_augmentation(value)
+        lambda trainer, value: data_sets.check_augmentation(value, trainer._sets["train"], trainer.network)
     )
     iterations: int = checked_setting(lambda trainer, value: trainer._changed_iterations(value))
 
@@ -171,11 +163,12 @@ class Trainer:
         self.callbacks = check_callbacks(callbacks)
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
 
-        rng, classes = random_streams(seed).order, classes_for(network, t_train)
-        sets = checked_sets(network, (x_train, t_train), (x_test, t_test), validation, rng=rng, classes=classes)
-        self.drop_last = check_minibatches(network, sets["train"], self.mini_batch_size, sampling, drop_last)
+        rng, classes = random_streams(seed).order, data_sets.classes_for(network, t_train)
+        train, test = (x_train, t_train), (x_test, t_test)
+        sets = data_sets.checked_sets(network, train, test, validation, rng=rng, classes=classes)
+        self.drop_last = data_sets.check_minibatches(network, sets["train"], self.mini_batch_size, sampling, drop_last)
         self._drops_one_sample = drop_last is None and self.drop_last
-        self._sets = moved_sets(sets, network)
+        self._sets = data_sets.moved_sets(sets, network)
         self.x_train, self.t_train = self._sets["train"]
         self.x_test, self.t_test = self._sets.get("test", (None, None))
         self.augmentation = augmentation
@@ -190,13 +183,10 @@ class Trainer:
         self.iterations = (
             check_count("epochs", epochs) * self.iterations_per_epoch if iterations is None else iterations
         )
-        self.history = History(
-            iterations_per_epoch=self.iterations_per_epoch, description=f"{network!r}, {self.optimizer!r}"
-        )
+        description, classifies = f"{network!r}, {self.optimizer!r}", network.last_layer.classifies
+        self.history = History(iterations_per_epoch=self.iterations_per_epoch, description=description)
         self._started = 0.0
-        self._display = TrainingDisplay(
-            verbose=verbose, validation="val" in sets, classifies=network.last_layer.classifies
-        )
+        self._display = TrainingDisplay(verbose=verbose, validation="val" in sets, classifies=classifies)
         network.classes = classes  # last, so that an error before leaves the network as it was
 
     @property
@@ -209,7 +199,7 @@ class Trainer:
         self._display.verbose = bool(verbose)
 
     @property
-    def validation(self) -> Samples | None:
+    def validation(self) -> data_sets.Samples | None:
         """The validation set ``(x, t)``, beside the network; None where there is none."""
         return self._sets.get("val")
 
@@ -358,11 +348,6 @@ class Trainer:
         optimizer = make_optimizer(optimizer, {})
         check_bound(optimizer, self.network.params)
         return optimizer
-
-    def _checked_augmentation(self, augmentation: Any) -> Any:
-        if augmentation is not None:
-            check_augmentation(augmentation, self._sets["train"], self.network)
-        return augmentation
 
     def _changed_iterations(self, iterations: Any) -> int:
         """During a training they are how many it has in all, else how many the next one has."""
