@@ -75,12 +75,9 @@ def deferred_interrupts() -> Iterator[Interrupts]:
         signal.signal(signal.SIGINT, interrupts.handle)
     try:
         yield interrupts
-    except KeyboardInterrupt:
-        interrupts.pending = False
-        raise
-    except Exception as error:
-        if interrupts.pending:
-            interrupts.pending = False
+    except (KeyboardInterrupt, Exception) as error:
+        pending, interrupts.pending = interrupts.pending, False
+        if pending and not isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
     finally:

@@ -15,7 +15,6 @@ from xpnet.errors import ShapeError
 from xpnet.layers import Layer
 from xpnet.layers.base import first_trainable, largest_product
 
-_AS_IT_IS = contextlib.nullcontext()
 _MAX_KNOWN_FORMS = 1000  # of inputs that were checked
 
 
@@ -80,7 +79,7 @@ class Entry:
     def threads_for(self, x: Array, at_once: int) -> contextlib.AbstractContextManager[None]:
         """A context that limits the threads of BLAS for small products, `at_once` samples of `x` at a time."""
         product = self._largest_product(tuple(x.shape[1:]), min(at_once, x.shape[0]))
-        return blas_threads(product) if product >= tuning.MIN_OPENBLAS_THREADED_FLOPS else _AS_IT_IS
+        return blas_threads(product) if product >= tuning.MIN_OPENBLAS_THREADED_FLOPS else contextlib.nullcontext()
 
     def _largest_product(self, sample_shape: tuple[int, ...], samples: int) -> float:
         key = sample_shape, samples

@@ -212,6 +212,8 @@ def split_validation(
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Hold out a random part of the samples as a validation set, for the choice of hyperparameters.
 
+    Returns copies, ``(x_train, t_train), (x_val, t_val)``.
+
     Parameters
     ----------
     x, t
@@ -223,11 +225,6 @@ def split_validation(
     stratify
         Whether to take the same share of each class, as near as whole samples allow. `t` are then labels (N,), numbers
         or words. A class of one sample stays in the training set.
-
-    Returns
-    -------
-    tuple of two pairs
-        ``(x_train, t_train), (x_val, t_val)``, copies.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class Losses:
 
     def fetch(self, *others: Array) -> list[float]:
         """All of them, in order, and `others`, 0-d, behind them; waits for the device, once. Then there are none."""
-        losses = [array if array.ndim else array[None] for array in (*self._losses, *others)]
+        losses = [array if array.ndim else array[None, ...] for array in (*self._losses, *others)]
         if not losses:
             return []
         fetched = to_numpy(losses[0] if len(losses) == 1 else get_array_module(losses[0]).concat(losses)).tolist()
