@@ -42,8 +42,7 @@ class _OneThread:
     def begin(self) -> None:
         with self._lock:
             if not self._users:
-                counts = [(library, library.get_num_threads(), least) for library, least in _libraries()]
-                self._before = [(library, count) for library, count, least in counts if count >= least]
+                self._before = [(lib, n) for lib, least in _libraries() if (n := lib.get_num_threads()) >= least]
                 for library, _ in self._before:
                     _set(library, 1)
             self._users += 1

@@ -113,18 +113,13 @@ class Params(MutableMapping[str, Array]):
 def check_untied(parameters: Mapping[str, Array]) -> None:
     """Check that no two parameters share memory: in a buffer each would learn for itself."""
     for (key, a), (other, b) in itertools.combinations(parameters.items(), 2):
-        if _share_memory(a, b):
+        xp = get_array_module(a)
+        # The bounds first: CuPy compares them on the host, but sorts the addresses of all elements to know for certain.
+        may_share = hasattr(xp, "shares_memory") and xp.may_share_memory(a, b)
+        if a is b or (may_share and bool(xp.shares_memory(a, b))):
             raise ArgumentError(
                 f"{key} and {other} share memory, and each is to learn for itself. Copy one, as in `W.T.copy()`."
             )
-
-
-def _share_memory(a: Array, b: Array) -> bool:
-    xp = get_array_module(a)
-    if a is b or not hasattr(xp, "shares_memory"):
-        return a is b
-    # The bounds first: CuPy compares them on the host, but sorts the addresses of all elements to know for certain.
-    return xp.may_share_memory(a, b) and bool(xp.shares_memory(a, b))
 
 
 def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None:

@@ -66,17 +66,15 @@ class EpochRunner:
     @property
     def operations_per_step(self) -> float:
         """About how many floating-point operations a step has."""
-        return self._trainer.mini_batch_size * sum(operations(self._trainer.network.layers, self._sample_shape))
+        trainer = self._trainer
+        return trainer.mini_batch_size * sum(operations(trainer.network.layers, tuple(trainer.x_train.shape[1:])))
 
     @property
     def largest_product(self) -> float:
         """About how many operations the largest product of a step has, which determines the number of threads."""
         trainer = self._trainer
-        return largest_product(trainer.network.layers.values(), self._sample_shape, trainer.mini_batch_size)
-
-    @property
-    def _sample_shape(self) -> tuple[int, ...]:
-        return tuple(self._trainer.x_train.shape[1:])
+        layers, sample_shape = trainer.network.layers.values(), tuple(trainer.x_train.shape[1:])
+        return largest_product(layers, sample_shape, trainer.mini_batch_size)
 
     def step(self, *, fused: bool = True) -> TrainingStep:
         """A step on the trainer's data, network and optimizer; fused on CuPy, where steps are recorded."""
