@@ -66,10 +66,6 @@ class Entry:
         """The shape of the scores of one sample of that shape, or the ShapeError of the layer that it does not fit."""
         return self._shapes_of(sample_shape)[-1]
 
-    def scores_shape(self, x: Array) -> tuple[int, ...]:
-        """The shape of the scores of a batch (N, ...); a ShapeError where it does not fit."""
-        return x.shape[0], *self.output_shape(tuple(x.shape[1:]))
-
     def samples_at_once(self, x: Array) -> int:
         """How many samples go through the layers at a time, where the caller leaves it open."""
         numbers = tuning.MAX_CPU_OUTPUT_NUMBERS if get_array_module(x) is np else tuning.MAX_GPU_OUTPUT_NUMBERS

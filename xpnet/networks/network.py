@@ -396,8 +396,8 @@ class Network:
         if form.is_single:
             t = t[None, ...]
         check_together("t", t, like)
-        t = self.last_layer.prepare_targets(t, self._entry.scores_shape(x), like.dtype, mark_wrong=mark_wrong)
-        return x, t
+        scores_shape = x.shape[0], *self._entry.output_shape(tuple(x.shape[1:]))
+        return x, self.last_layer.prepare_targets(t, scores_shape, like.dtype, mark_wrong=mark_wrong)
 
     # --- parameters --------------------------------------------------------------------------------------------------
 

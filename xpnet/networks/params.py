@@ -72,7 +72,12 @@ class Params(MutableMapping[str, Array]):
             return
         if current is not None:
             check_form(key, value, current)
-        put(layer, name, value, in_place=self._kind == "statistics")
+        # In place where possible, because a recording refers to the array's memory.
+        is_kept = self._kind == "statistics" and current is not None and is_writable(current)
+        if name in layer._buffer_views or is_kept:
+            current[...] = value
+        else:
+            setattr(layer, name, value)
 
     def copies(self, values: Mapping[str, Any]) -> dict[str, Array]:
         """Copies of new values for all parameters, checked and converted to their dtype and device, for `update`."""
@@ -120,15 +125,6 @@ def check_untied(parameters: Mapping[str, Array]) -> None:
             raise ArgumentError(
                 f"{key} and {other} share memory, and each is to learn for itself. Copy one, as in `W.T.copy()`."
             )
-
-
-def put(layer: Layer, name: str, value: Array, *, in_place: bool = True) -> None:
-    """Assign an array of a layer, in place if possible, because a recording refers to the array's memory."""
-    current = getattr(layer, name)
-    if name in layer._buffer_views or (in_place and current is not None and is_writable(current)):
-        current[...] = value
-    else:
-        setattr(layer, name, value)
 
 
 @dataclass

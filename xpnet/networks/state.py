@@ -74,7 +74,13 @@ class NetworkState:
         self.last_layer = last_layer
         self.layers = _named(layers)
         self.every_layer = list(walk_layers(self.layers.values()))
-        self._check_layers()
+        if len({id(layer) for layer in self.every_layer}) < len(self.every_layer):
+            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
+        if taken := [layer for layer in self.every_layer if layer._in_network]:
+            raise ArgumentError(
+                f"{taken[0]!r} belongs to another network. Make new layers for each network, or use "
+                "`copy.deepcopy(layers)` to begin with the numbers that these have now."
+            )
         self._prepare_for_threads()
         self._every_place = parameter_places(self.layers)
         if not self._every_place:
@@ -99,16 +105,6 @@ class NetworkState:
             layer.__dict__.setdefault(f"d{name}", None)
         self._optimizer_marks: set[str] = set()
         self._divide()
-
-    def _check_layers(self) -> None:
-        """Check that no layer is here twice, or in another network."""
-        if len({id(layer) for layer in self.every_layer}) < len(self.every_layer):
-            raise ArgumentError("The same layer object stands in the network twice; make a new one for each place.")
-        if taken := [layer for layer in self.every_layer if layer._in_network]:
-            raise ArgumentError(
-                f"{taken[0]!r} belongs to another network. Make new layers for each network, or use "
-                "`copy.deepcopy(layers)` to begin with the numbers that these have now."
-            )
 
     def claim_layers(self) -> None:
         """Mark the layers as part of a network, which checks what is assigned to them from now on."""
