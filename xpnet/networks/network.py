@@ -133,7 +133,7 @@ class Network:
     @property
     def dtype(self) -> str:
         """The dtype of the parameters, ``"float32"`` or ``"float64"``."""
-        return dtype_name(self.state.like)
+        return self.state.dtype
 
     @property
     def backend(self) -> Backend:

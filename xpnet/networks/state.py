@@ -95,8 +95,7 @@ class NetworkState:
             check_together(key, value, self.like)
             if value.dtype != self.like.dtype:
                 raise DtypeError(
-                    f"{key} is {dtype_name(value)}, but the first parameter is {dtype_name(self.like)}. Give all one "
-                    "dtype."
+                    f"{key} is {dtype_name(value)}, but the first parameter is {self.dtype}. Give all one dtype."
                 )
         check_untied(self._every_parameter)
         self._place_what_is_kept()
@@ -146,6 +145,11 @@ class NetworkState:
         """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
         layer, name = self._first_place
         return getattr(layer, name)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the parameters, ``"float32"`` or ``"float64"``."""
+        return dtype_name(self.like)
 
     @property
     def parameter_count(self) -> int:
@@ -310,7 +314,7 @@ class NetworkState:
     def _place_what_is_kept(self) -> None:
         """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
         for layer, name in self._kept_places:
-            dtype = dtype_name(self.like) if name in layer.statistic_names else None
+            dtype = self.dtype if name in layer.statistic_names else None
             setattr(layer, name, asarray(getattr(layer, name), like=self.like, dtype=dtype))
 
     def __getstate__(self) -> dict[str, Any]:
