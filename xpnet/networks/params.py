@@ -73,8 +73,8 @@ class Params(MutableMapping[str, Array]):
         if current is not None:
             check_form(key, value, current)
         # In place where possible, because a recording refers to the array's memory.
-        is_kept = self._kind == "statistics" and current is not None and is_writable(current)
-        if name in layer._buffer_views or is_kept:
+        is_statistic = self._kind == "statistics" and current is not None
+        if name in layer._buffer_views or (is_statistic and is_writable(current)):
             current[...] = value
         else:
             setattr(layer, name, value)

@@ -1,5 +1,6 @@
 """The record of a training: losses, accuracies and times, plotted or written as CSV or JSON."""
 
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -84,10 +85,8 @@ class History:
         import io
 
         names = ["train_acc", "test_acc", *(("val_acc", "val_loss") if self.val_loss else ())]
-        columns = [getattr(self, name) for name in names]
-        evaluated: dict[int, tuple[Any, ...]] = {}
-        for i, n in enumerate(self.evaluated_at):
-            evaluated[n] = (self.elapsed_seconds[i], *(values[i] if i < len(values) else "" for values in columns))
+        cells = itertools.zip_longest(self.elapsed_seconds, *(getattr(self, name) for name in names), fillvalue="")
+        evaluated = dict(zip(self.evaluated_at, cells, strict=False))
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("iteration", "loss", "elapsed_seconds", *names))
