@@ -1,7 +1,6 @@
 """The data sets of a training: checked on the host, then moved to the network's device once."""
 
 import itertools
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,15 +83,14 @@ def checked_sets(
     if isinstance(validation, tuple) and len(validation) == 2:
         sets["val"] = checked(network, "val", *validation, classes)
     elif validation is not None:
-        fraction = float(validation) if isinstance(validation, Real) else math.nan
-        if not 0 < fraction < 1:
+        if not isinstance(validation, Real) or not 0 < float(validation) < 1:
             got = validation if isinstance(validation, Real | str) else type(validation).__name__
             raise ArgumentError(
                 "validation must be a share of the training set above 0 and below 1, or a pair; got "
                 f"{got!r}. Use `validation=0.2` or `validation=(x_val, t_val)`."
             )
         are_classes = has_exclusive_classes(network.last_layer) and sets["train"].t.ndim == 1
-        split = split_validation(*sets["train"], fraction, seed=rng, stratify=are_classes)
+        split = split_validation(*sets["train"], float(validation), seed=rng, stratify=are_classes)
         sets["train"], sets["val"] = (Samples(*part) for part in split)
     return sets
 
