@@ -1,6 +1,9 @@
 """The record of a training: losses, accuracies and times, plotted or written as CSV or JSON."""
 
+import csv
+import io
 import itertools
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -81,9 +84,6 @@ class History:
 
         There are columns for a validation set where there was one.
         """
-        import csv
-        import io
-
         names = ["train_acc", "test_acc", *(("val_acc", "val_loss") if self.val_loss else ())]
         cells = itertools.zip_longest(self.elapsed_seconds, *(getattr(self, name) for name in names), fillvalue="")
         evaluated = dict(zip(self.evaluated_at, cells, strict=False))
@@ -97,8 +97,6 @@ class History:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write all of it as one JSON object, with the names of the attributes; null where a number is not finite."""
-        import json
-
         write_whole(path, json.dumps(_finite(asdict(self)), indent=1, allow_nan=False) + "\n")
 
 
