@@ -14,10 +14,10 @@ import pytest
 from remedies import codes, said
 
 import xpnet
-from xpnet import Backend, asarray, get_array_module, get_backend, set_backend, synchronize, to_numpy, use_backend
+from xpnet import asarray, get_array_module, get_backend, set_backend, to_numpy, use_backend
 from xpnet.__main__ import main
 from xpnet._core.arrays import accepts_out, arange, dtype_name, is_array, is_writable
-from xpnet.backend import backend_of, chosen_backend
+from xpnet.backend import Backend, backend_of, chosen_backend, synchronize
 from xpnet.errors import ArrayMixError, BackendError, DtypeError
 from xpnet.testing.counting import COUNTING, CountedArray
 

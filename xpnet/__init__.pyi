@@ -2,16 +2,13 @@
 
 from ._core.arrays import get_array_module as get_array_module
 from ._core.arrays import to_numpy as to_numpy
-from .backend import Backend as Backend
 from .backend import asarray as asarray
 from .backend import get_backend as get_backend
 from .backend import set_backend as set_backend
-from .backend import synchronize as synchronize
 from .backend import use_backend as use_backend
 from .data.augmentation import Augmentation as Augmentation
 from .data.book_weights import load_sample_weight as load_sample_weight
 from .data.idx import load_idx as load_idx
-from .data.idx import read_idx as read_idx
 from .data.image_folder import load_image_folder as load_image_folder
 from .data.mnist import load_digits as load_digits
 from .data.mnist import load_mnist as load_mnist
@@ -22,13 +19,10 @@ from .functions import NAND as NAND
 from .functions import OR as OR
 from .functions import XOR as XOR
 from .functions import cross_entropy_error as cross_entropy_error
-from .functions import identity_function as identity_function
 from .functions import mean_squared_error as mean_squared_error
 from .functions import one_hot as one_hot
 from .functions import relu as relu
-from .functions import relu_grad as relu_grad
 from .functions import sigmoid as sigmoid
-from .functions import sigmoid_grad as sigmoid_grad
 from .functions import softmax as softmax
 from .functions import step_function as step_function
 from .gradient import gradient_descent as gradient_descent
@@ -36,10 +30,7 @@ from .gradient import numerical_gradient as numerical_gradient
 from .graph.graph import Graph as Graph
 from .graph.network_graph import network_graph as network_graph
 from .graph.nodes import AddLayer as AddLayer
-from .graph.nodes import ExpLayer as ExpLayer
 from .graph.nodes import MulLayer as MulLayer
-from .graph.nodes import ReciprocalLayer as ReciprocalLayer
-from .graph.nodes import SquareLayer as SquareLayer
 from .layers import Affine as Affine
 from .layers import AveragePooling as AveragePooling
 from .layers import BatchNormalization as BatchNormalization
@@ -89,7 +80,6 @@ from .training.callbacks import BestModel as BestModel
 from .training.callbacks import Callback as Callback
 from .training.callbacks import EarlyStopping as EarlyStopping
 from .training.data_sets import split_validation as split_validation
-from .training.history import History as History
 from .training.trainer import Trainer as Trainer
 
 __version__: str

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from xpnet import asarray, relu, relu_grad, sigmoid, sigmoid_grad, step_function, to_numpy
+from xpnet import asarray, relu, sigmoid, step_function, to_numpy
+from xpnet.functions import relu_grad, sigmoid_grad
 from xpnet.plotting import new_figure, save_figure
 
 # %% Some values

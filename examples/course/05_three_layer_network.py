@@ -1,6 +1,7 @@
 """A three-layer network, computed by hand: 2 inputs, 3 and 2 hidden units, 2 outputs (course row 5)."""
 
-from xpnet import ThreeLayerNet, asarray, get_array_module, identity_function, sigmoid, softmax, to_numpy
+from xpnet import ThreeLayerNet, asarray, get_array_module, sigmoid, softmax, to_numpy
+from xpnet.functions import identity_function
 
 
 def init_network():

@@ -4,7 +4,8 @@ Every number below is computed by a layer: the result of `forward` goes to the r
 left. The graphs are drawn as pictures if Graphviz is installed, and as text otherwise.
 """
 
-from xpnet import AddLayer, ExpLayer, Graph, MulLayer, ReciprocalLayer, SquareLayer, sigmoid
+from xpnet import AddLayer, Graph, MulLayer, sigmoid
+from xpnet.graph import ExpLayer, ReciprocalLayer, SquareLayer
 
 # %% Two apples at 100, and 10 % tax
 graph = Graph("Two apples")

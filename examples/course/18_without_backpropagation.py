@@ -7,7 +7,8 @@ Pass a whole number after the program's name to have that many hidden units inst
 import sys
 import time
 
-from xpnet import TwoLayerNet, asarray, load_mnist, synchronize, to_numpy
+from xpnet import TwoLayerNet, asarray, load_mnist, to_numpy
+from xpnet.backend import synchronize
 from xpnet.plotting import new_figure, save_figure
 
 hidden_size = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 50

@@ -55,14 +55,15 @@ LAYERS = {
     "BatchNormalization": BatchNormalization(np.ones(4), np.zeros(4)),
     "LayerNormalization": LayerNormalization(np.ones(4), np.zeros(4)),
     "Residual": xpnet.Residual([Relu()]),
-    "SquareLayer": xpnet.SquareLayer(),
-    "ExpLayer": xpnet.ExpLayer(),
-    "ReciprocalLayer": xpnet.ReciprocalLayer(),
+    "SquareLayer": xpnet.graph.SquareLayer(),
+    "ExpLayer": xpnet.graph.ExpLayer(),
+    "ReciprocalLayer": xpnet.graph.ReciprocalLayer(),
 }
-NAMES = "sigmoid sigmoid_grad relu relu_grad softmax step_function identity_function to_numpy get_array_module asarray"
+FUNCTIONS = "sigmoid sigmoid_grad relu relu_grad softmax step_function identity_function"
 # Each is given an array (3, 4) of floats.
 ENTRIES = {
-    **{name: getattr(xpnet, name) for name in NAMES.split()},
+    **{name: getattr(xpnet.functions, name) for name in FUNCTIONS.split()},
+    **{name: getattr(xpnet, name) for name in ("to_numpy", "get_array_module", "asarray")},
     **{f"{name}.forward": layer.forward for name, layer in LAYERS.items()},
     "asarray like": lambda x: asarray(x, like=X),
     "asarray of a list": lambda x: asarray([x, x]),
@@ -77,7 +78,7 @@ ENTRIES = {
     "AND": lambda x: xpnet.AND(x, X),
     "XOR": lambda x: xpnet.XOR(X, x),
     "Graph.variable": lambda x: Graph().variable("x", x),
-    "Graph.apply": lambda x: Graph().apply(xpnet.ExpLayer(), x),
+    "Graph.apply": lambda x: Graph().apply(xpnet.graph.ExpLayer(), x),
     "gradient_descent": lambda x: xpnet.gradient_descent(lambda v: (np.asarray(v) ** 2).sum(), x, step_num=1),
     "numerical_gradient": lambda x: xpnet.numerical_gradient(lambda v: (np.asarray(v) ** 2).sum(), x),
     "split_validation": lambda x: xpnet.split_validation(x, T),

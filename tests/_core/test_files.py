@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import BestModel, History, Trainer, TwoLayerNet, load_digits, load_weights
+from xpnet import BestModel, Trainer, TwoLayerNet, load_digits, load_weights
 from xpnet.__main__ import main
 from xpnet._core.files import check_path, check_writable, whole_file, write_whole
 from xpnet.errors import ArgumentError, DataError, WriteError
 from xpnet.plotting import plot_learning_curves, plot_runs
 from xpnet.search import SearchResult, Trial, Uniform
+from xpnet.training.history import History
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, modes and pipes of POSIX")
 

@@ -22,10 +22,11 @@ from interruptions import (
 )
 from small_training import make
 
-from xpnet import SGD, Augmentation, Callback, History, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
+from xpnet import SGD, Augmentation, Callback, Layer, MultiLayerNet, Network, Trainer, TwoLayerNet
 from xpnet._core.interrupts import deferred_interrupts
 from xpnet.errors import BusyError
 from xpnet.training.epoch_runner import EpochRunner
+from xpnet.training.history import History
 
 # Python reports an exception that it drops in a finalizer.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

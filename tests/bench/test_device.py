@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import Backend
 from xpnet._core.arrays import register_array_type
 from xpnet._core.cupy import CupyNamespace
+from xpnet.backend import Backend
 from xpnet.bench.device import measure_peak, peak_memory
 from xpnet.bench.report import Peak
 from xpnet.bench.work import WaitingClock

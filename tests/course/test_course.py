@@ -6,26 +6,23 @@ import pytest
 from xpnet import (
     AddLayer,
     Affine,
-    ExpLayer,
     MulLayer,
-    ReciprocalLayer,
     ReLU,
     Relu,
     Sigmoid,
     SoftmaxWithLoss,
-    SquareLayer,
     asarray,
     cross_entropy_error,
     mean_squared_error,
     relu,
-    relu_grad,
     sigmoid,
-    sigmoid_grad,
     softmax,
     step_function,
     to_numpy,
     use_backend,
 )
+from xpnet.functions import relu_grad, sigmoid_grad
+from xpnet.graph import ExpLayer, ReciprocalLayer, SquareLayer
 
 Y = [0.1, 0.1, 0.1, 0.51, 0.09, 0.1, 0, 0, 0, 0]
 T = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from mnist_stand_in import FILES, IMAGES, NAMES, cache, holds, idx, mirrors, raw, stand_in, tiny, write
 
-from xpnet import load_digits, load_idx, load_mnist, read_idx
+import xpnet
+from xpnet import load_digits, load_idx, load_mnist
 from xpnet.data import mnist as datasets
+from xpnet.data.idx import read_idx
 from xpnet.errors import ArgumentError, DataError, XpnetError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -342,7 +344,9 @@ def test_four_files_of_any_name(tmp_path):
     (x, t), (x_test, t_test) = load_idx(paths, normalize=False)
     assert np.array_equal(x_test, images_of(files, "test").reshape(3, 20))
     assert (len(x), len(t), len(t_test)) == (6, 6, 3)
-    with pytest.raises(ArgumentError, match=r"got 2 paths\. Read a single file with `read_idx\(path\)`"):
+    with pytest.raises(
+        ArgumentError, match=r"got 2 paths\. Read a single file with `xpnet\.data\.idx\.read_idx\(path\)`"
+    ):
         load_idx(paths[:2])
     for order, says in (((1, 0, 2, 3), "expected were images"), ((0, 3, 2, 3), "6 images, .* 3 labels")):
         with pytest.raises(DataError, match=says):
@@ -359,7 +363,7 @@ def test_labels_of_qmnist_are_told_how_to_be_read(tmp_path):
     write(tmp_path, files)
     with pytest.raises(DataError, match=r"shape \(6, 8\) and dtype int32, expected were labels") as caught:
         load_idx(tmp_path)
-    assert np.array_equal(eval(str(caught.value).split("`")[1], {"read_idx": read_idx}), wide["train"][:, 0])
+    assert np.array_equal(eval(str(caught.value).split("`")[1], {"xpnet": xpnet}), wide["train"][:, 0])
 
 
 @pytest.mark.parametrize(

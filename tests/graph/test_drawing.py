@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from small_graphs import AS_DRAWN, AWKWARD, shared, shopping
 
-from xpnet import AddLayer, ExpLayer, MulLayer, ReciprocalLayer, Relu, Sigmoid, SquareLayer, TwoLayerNet
+from xpnet import AddLayer, MulLayer, Relu, Sigmoid, TwoLayerNet
 from xpnet.errors import ArgumentError
+from xpnet.graph import ExpLayer, ReciprocalLayer, SquareLayer
 from xpnet.graph.graph import Graph
 from xpnet.graph.network_graph import network_graph
 

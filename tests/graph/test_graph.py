@@ -5,19 +5,9 @@ import pytest
 from cases import numbers
 from small_graphs import sigmoid_of_four_nodes
 
-from xpnet import (
-    AddLayer,
-    Affine,
-    Graph,
-    MulLayer,
-    Network,
-    Relu,
-    SoftmaxWithLoss,
-    SquareLayer,
-    sigmoid,
-    to_numpy,
-)
+from xpnet import AddLayer, Affine, Graph, MulLayer, Network, Relu, SoftmaxWithLoss, sigmoid, to_numpy
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.graph import SquareLayer
 from xpnet.graph.graph import Graph
 
 

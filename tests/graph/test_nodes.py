@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from xpnet import AddLayer, Graph, MulLayer, SquareLayer
+from xpnet import AddLayer, Graph, MulLayer
 from xpnet.errors import ShapeError, XpnetError
+from xpnet.graph import SquareLayer
 
 
 def test_nodes_compute_with_lists_as_with_arrays():

@@ -5,7 +5,8 @@ import unicodedata
 import pytest
 from small_graphs import AS_DRAWN, AWKWARD, shared, shopping, sigmoid_of_four_nodes
 
-from xpnet import AddLayer, Graph, SquareLayer
+from xpnet import AddLayer, Graph
+from xpnet.graph import SquareLayer
 
 
 def lines(graph):

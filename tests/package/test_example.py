@@ -292,7 +292,7 @@ def test_a_picture_that_fails_does_not_cost_the_training(program, monkeypatch, c
     def broken(*_: Any) -> None:
         raise RuntimeError("The fonts are broken.")
 
-    monkeypatch.setattr(xpnet.History, "plot", broken)
+    monkeypatch.setattr(xpnet.training.history.History, "plot", broken)
     on_digits(program, "--iterations", "5")
     assert "No learning_curves.png: The fonts are broken." in capsys.readouterr().out
 

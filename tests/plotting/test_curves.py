@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from drawn_texts import drawn, legend, outside, overlaps
 
-from xpnet import History
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.plotting import plot_learning_curves, plot_run_grid, plot_runs, smooth_curve
+from xpnet.training.history import History
 
 
 def test_learning_curves_have_validation_as_a_third_curve(tmp_path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from small_search import SPACE, history, near, search
 
-from xpnet import History
 from xpnet.errors import ArgumentError
 from xpnet.search import Choice, random_search
+from xpnet.training.history import History
 
 
 def test_each_trial_is_what_train_got_and_gave():

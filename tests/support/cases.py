@@ -43,7 +43,7 @@ def _function_cases() -> None:
     names = ("step_function", "sigmoid", "sigmoid_grad", "relu", "relu_grad", "identity_function", "softmax")
     for name in names:
         for kind, shape in SHAPES.items():
-            function = getattr(xpnet, name)
+            function = getattr(xpnet.functions, name)
             case(f"{name}/{kind}")(lambda put, f=function, s=shape: {"y": f(put(numbers(1, *s)))})
 
 
@@ -64,7 +64,7 @@ def _layer_cases() -> None:
     for name in ("SquareLayer", "ExpLayer", "ReciprocalLayer", "MulLayer", "AddLayer"):
 
         def node(put: Put, name: str = name) -> Results:
-            made, dout = getattr(xpnet, name)(), put(numbers(3, 5, 7))
+            made, dout = getattr(xpnet.graph, name)(), put(numbers(3, 5, 7))
             if name in ("MulLayer", "AddLayer"):
                 y = made.forward(put(numbers(1, 5, 7)), put(numbers(2, 5, 7)))
                 dx, dy = made.backward(dout)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnet import Backend, asarray, get_backend
+from xpnet import asarray, get_backend
+from xpnet.backend import Backend
 from xpnet.errors import BackendError
 from xpnet.testing import assert_array
 

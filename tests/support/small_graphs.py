@@ -1,6 +1,7 @@
 """Graphs that several tests draw, and names that are hard to draw."""
 
-from xpnet import AddLayer, ExpLayer, Graph, MulLayer, ReciprocalLayer
+from xpnet import AddLayer, Graph, MulLayer
+from xpnet.graph import ExpLayer, ReciprocalLayer
 
 AWKWARD = 'a<b> & "c"\\N\\\n&lt; \x00\\'
 

@@ -2,8 +2,8 @@
 
 import math
 
-from xpnet import History
 from xpnet.search import LogUniform, random_search
+from xpnet.training.history import History
 
 SPACE = {"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-8, 1e-4)}
 

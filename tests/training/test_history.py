@@ -6,7 +6,7 @@ import json
 import pytest
 from small_training import make
 
-from xpnet import History
+from xpnet.training.history import History
 
 
 def test_callbacks_see_each_evaluation_and_can_stop():

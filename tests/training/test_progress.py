@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from xpnet import History
+from xpnet.training.history import History
 from xpnet.training.losses import Losses
 from xpnet.training.progress import TrainingDisplay
 

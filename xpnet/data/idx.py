@@ -171,7 +171,8 @@ def _check_pair(files: Sequence[Path], images: Images, labels: Labels, normalize
     if images.ndim not in (3, 4):
         raise DataError(f"{x_file} holds an array of shape {images.shape}, expected were images: (N, H, W).")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        fix = f" Use `read_idx({str(t_file)!r})[:, 0]` for the first number of each." if labels.ndim == 2 else ""
+        code = f"xpnet.data.idx.read_idx({str(t_file)!r})[:, 0]"
+        fix = f" Use `{code}` for the first number of each." if labels.ndim == 2 else ""
         raise DataError(
             f"{t_file} holds an array of shape {labels.shape} and dtype {labels.dtype}, expected were labels: whole "
             f"numbers (N,).{fix}"
@@ -256,7 +257,7 @@ def _four_files(source: Any, name: str | None) -> list[Path]:
         if len(source) != 4:
             raise ArgumentError(
                 f"load_idx takes a folder or four files, training images and labels, test images and labels, got "
-                f"{len(source)} paths. Read a single file with `read_idx(path)`."
+                f"{len(source)} paths. Read a single file with `xpnet.data.idx.read_idx(path)`."
             )
         return [check_path("source", path) for path in source]
     folder = check_path("source", source)

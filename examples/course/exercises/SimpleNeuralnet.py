@@ -7,7 +7,8 @@ whether they are correct.
 
 import numpy as np
 
-from xpnet import ThreeLayerNet, identity_function, sigmoid, softmax
+from xpnet import ThreeLayerNet, sigmoid, softmax
+from xpnet.functions import identity_function
 
 # %% The inputs, the weights and the biases
 X = np.array([1.0, 0.5])
