@@ -5,7 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from xpnet.errors import ArgumentError
 from xpnet.search.result import SearchResult, Trial
 from xpnet.search.space import Distribution, check_space
 from xpnet.training.history import History
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 _MAX_FIRST_FAILURES = 3  # only failures so far mean a mistake in the program
 
@@ -99,7 +96,10 @@ def random_search(
                 rng = np.random.default_rng(child)
                 params = {name: distribution.draw(rng) for name, distribution in space.items()}
                 result.trials.append(_try(train, params, result.trials, count))
-                _advance(bar, result)
+                best = result.ranked[0]
+                if not math.isnan(best.score):
+                    bar.set_postfix_str(f"best {best.score:.4f} with {best}", refresh=False)
+                bar.update()
                 for callback in callbacks:
                     callback(result)
     except KeyboardInterrupt:
@@ -113,7 +113,7 @@ def random_search(
 
 def _try(train: Callable[..., History | float], params: dict[str, Any], earlier: Sequence[Trial], count: int) -> Trial:
     """Run one trial. Its error becomes a warning, unless all trials so far have failed."""
-    begun = time.perf_counter()
+    begun, number = time.perf_counter(), len(earlier) + 1
     max_failures = min(_MAX_FIRST_FAILURES, count)
     score, history, reason = math.nan, None, ""
     try:
@@ -121,15 +121,13 @@ def _try(train: Callable[..., History | float], params: dict[str, Any], earlier:
         max_failures = 1  # an invalid result will recur, and a trial may take long
         score, history = _scored(outcome)
     except Exception as error:
-        if len(earlier) + 1 >= max_failures and all(trial.error for trial in earlier):
-            error.add_note(
-                f"This was trial {len(earlier) + 1} of a search, with {params}; all trials before it failed too."
-            )
+        if number >= max_failures and all(trial.error for trial in earlier):
+            error.add_note(f"This was trial {number} of a search, with {params}; all trials before it failed too.")
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if math.isnan(score):
         reason = reason or "the score is nan"
-        warnings.warn(f"Trial {len(earlier) + 1} failed, with {params}: {reason}", stacklevel=3)
+        warnings.warn(f"Trial {number} failed, with {params}: {reason}", stacklevel=3)
     return Trial(params, score, history, time.perf_counter() - begun, reason)
 
 
@@ -150,10 +148,3 @@ def _scored(outcome: Any) -> tuple[float, History | None]:
             f"train must return a History or a number, higher is better, got {outcome!r:.80}. "
             "Let it end with `return trainer.train()`."
         ) from error
-
-
-def _advance(bar: "tqdm[Any]", result: SearchResult) -> None:
-    best = result.ranked[0]
-    if not math.isnan(best.score):
-        bar.set_postfix_str(f"best {best.score:.4f} with {best}", refresh=False)
-    bar.update()

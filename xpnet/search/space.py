@@ -78,10 +78,9 @@ class Choice:
 
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not isinstance(self.values, Sequence) or not self.values:
-            listed = (
-                f" Use `xpnet.search.Choice([{self.values!r}])`." if isinstance(self.values, str | int | float) else ""
-            )
-            raise ArgumentError(f"Choice needs a sequence of at least one value, got {self.values!r}.{listed}")
+            plain = isinstance(self.values, str | int | float)
+            code = f" Use `xpnet.search.Choice([{self.values!r}])`." if plain else ""
+            raise ArgumentError(f"Choice needs a sequence of at least one value, got {self.values!r}.{code}")
         object.__setattr__(self, "values", tuple(self.values))
 
     def draw(self, rng: "np.random.Generator") -> Any:
