@@ -22,17 +22,11 @@ class StepRunner:
 
     Parameters
     ----------
-    step
-        The step.
-    batch_size
-        Samples in each minibatch.
     choice
         ``"auto"``: capture the step if that pays; warn if it cannot be captured. True: capture it, or raise the
         CaptureError. False: call it.
-    planned
-        The number of steps of the whole training.
-    at_once
-        The number of steps, at most, in an order that `run` is given.
+    planned, at_once
+        The steps of the whole training, and of the longest order that `run` is given.
     work
         Floating-point operations in each step.
     """
@@ -52,7 +46,10 @@ class StepRunner:
         pays = planned >= tuning.MIN_CAPTURED_STEPS and (on_gpu or work <= tuning.MAX_CAPTURED_STEP_FLOPS)
         try:
             if choice is True or (choice == "auto" and pays and step.obstacle is None):
-                self._capture()
+                step.check_recordable()
+                scalars = step.step_scalars(0, 1)[0]
+                with step.network.state.lock:  # the layers hold recorded arrays meanwhile
+                    self._replayer = capture(step, batch_size=batch_size, steps=self._block, scalars=scalars)
             if choice is True and not self.recorded:
                 raise CaptureError(f"There is no recording of arrays of {step.network.backend.name}.")
         except CaptureError as error:
@@ -61,12 +58,6 @@ class StepRunner:
                 raise CaptureError(f"{message} Use `capture='auto'` to do without.") from error
             advice = "They are made one by one, which is slower. Use `capture=False` to do so without a warning."
             warnings.warn(f"{message} {advice}", stacklevel=3)
-
-    def _capture(self) -> None:
-        self.step.check_recordable()
-        scalars = self.step.step_scalars(0, 1)[0]
-        with self.step.network.state.lock:  # the layers hold recorded arrays meanwhile
-            self._replayer = capture(self.step, batch_size=self._batch_size, steps=self._block, scalars=scalars)
 
     @property
     def recorded(self) -> bool:
