@@ -46,22 +46,11 @@ _GEMM_DEFAULT, _GEMM_DEFAULT_TENSOR_OP = -1, 99  # cublasGemmAlgo_t
 
 
 class Cublas:
-    """A cuBLAS handle bound to one stream, with a workspace of its own.
+    """A cuBLAS handle bound to one stream of the current device, with a workspace of its own.
 
-    Parameters
-    ----------
-    cupy
-        The module ``cupy``.
-    stream
-        A ``cupy.cuda.Stream`` of the current device. Products are given to it, whichever stream is current.
+    Products are given to that stream, whichever is current. If the library cannot be loaded, or refuses, a CaptureError
+    names the function.
 
-    Raises
-    ------
-    CaptureError
-        Where the library cannot be loaded, or refuses; it names the function.
-
-    Notes
-    -----
     The workspace is not shared: two products at once would write into it. It lives as long as the handle, and is given
     after the stream, because ``cublasSetStream`` takes it away again.
     """
@@ -83,19 +72,11 @@ class Cublas:
     def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
         """The product of two matrices, or of a matrix and a vector, as ``cupy.matmul`` gives it.
 
-        Parameters
-        ----------
-        a, b
-            Shapes (n, k) and (k, m), either also a vector (k,); float32 or float64, of any layout. What does not lie in
-            C or Fortran order is copied first, as in CuPy.
-        out
-            Where the result shall be written, shape (n, m); a new array if None.
+        Shapes are (n, k) and (k, m), either also a vector (k,); float32 or float64, of any layout. What does not lie in
+        C or Fortran order is copied first, as in CuPy. The result is written to `out`, shape (n, m), if given.
 
-        Raises
-        ------
-        CaptureError
-            For a product of float16, complex or more than two-dimensional arrays, which neither this nor CuPy can
-            capture.
+        Raises a CaptureError for float16, complex or more than two-dimensional arrays, whose product neither this nor
+        CuPy can capture.
         """
         if self._is_ours(a, b):
             if a.ndim == 2 and b.ndim == 2:

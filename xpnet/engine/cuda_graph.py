@@ -37,17 +37,8 @@ _MACHINERY = (
 
 
 class CudaGraphReplayer:
-    """Captures a block of training steps in a CUDA graph, and launches it.
+    """Captures a block of training steps, each with `scalars` step scalars, in a CUDA graph, and launches it.
 
-    Parameters
-    ----------
-    step, batch_size, steps
-        As for `capture`.
-    scalars
-        The number of step scalars.
-
-    Notes
-    -----
     A capture executes nothing, so it cannot be verified. Instead steps are taken as launches would take them, each from
     the bindings of the capture, and the capture follows when these agree with plain steps. By then kernels are compiled
     and modules loaded, which cannot happen during a capture.
@@ -138,12 +129,8 @@ class CudaGraphReplayer:
     def run(self, indices: Array, scalars: Array, add_losses: Callable[[Array], None]) -> None:
         """Launch the graph; nothing waits, neither here nor in what the caller's stream was given before.
 
-        Parameters
-        ----------
-        indices, scalars
-            On the device: the samples of each step, (steps, batch_size), and its scalars, (steps, m).
-        add_losses
-            Is given the losses, (steps,), an array of its own.
+        The samples of each step, (steps, batch_size), and its scalars, (steps, m), are on the device. `add_losses` is
+        given the losses, (steps,), an array of its own.
         """
         with self._on_stream() as stream:
             for name, array, buffer in (("indices", indices, self._order), ("scalars", scalars, self._scalars)):

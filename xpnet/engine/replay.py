@@ -13,15 +13,7 @@ from xpnet.errors import CaptureError
 
 
 class NumpyReplayer:
-    """Records a step on NumPy and replays it, one minibatch at a time.
-
-    Parameters
-    ----------
-    step, batch_size
-        As for `capture`.
-    scalars
-        The number of step scalars.
-    """
+    """Records a step with `scalars` step scalars on NumPy, and replays it, one minibatch at a time."""
 
     constants: Constants
 

@@ -144,14 +144,8 @@ class Feedback:
 class Constants:
     """What a capture takes for constant: arrays by identity, other attributes by value.
 
-    Parameters
-    ----------
-    state
-        All attributes that a step may read.
-    arrays
-        The names of the arrays that the capture uses in place; other arrays do not count.
-    varying
-        The names of attributes that steps write or bind anew.
+    An array counts only if `arrays` has its name: the capture uses it in place. An attribute whose name is in `varying`
+    does not count: steps write it or bind it again.
     """
 
     def __init__(self, state: StateScan, *, arrays: Collection[str], varying: Collection[str]) -> None:

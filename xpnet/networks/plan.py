@@ -95,9 +95,8 @@ class Plan:
     def checked(self) -> Self:
         """The same plan; a layer that returns an output or a gradient of a wrong shape raises an error."""
         layers = {id(layer): _with_checks(layer) for layer in self.forward}
-        return replace(
-            self, forward=tuple(layers.values()), backward=tuple(layers[id(layer)] for layer in self.backward)
-        )
+        backward = tuple(layers[id(layer)] for layer in self.backward)
+        return replace(self, forward=tuple(layers.values()), backward=backward)
 
 
 def _fusion_for(first: object, second: object, *, needs_gradient: bool) -> _Fusion | None:

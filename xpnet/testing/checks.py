@@ -40,10 +40,8 @@ def assert_array(
 
     Parameters
     ----------
-    actual
-        What was computed.
-    expected
-        What should have been, in float64.
+    actual, expected
+        What was computed, and what should have been, in float64.
     backend, dtype
         Where `actual` should live, and in which dtype.
     eps
@@ -106,11 +104,7 @@ def check_layer(layer: Layer, x: np.ndarray, *, tolerance: float = 1e-7, h: floa
     arrays = {"x": (x, dx)} | {name: (array, gradients[name]) for name, array in parameters.items()}
     for name, (array, grad) in arrays.items():
         expected = numerical_gradient(weighted_output, array, h)
-        _require(
-            np.shape(grad) == array.shape,
-            layer,
-            f"the gradient by {name} has shape {np.shape(grad)}",
-        )
+        _require(np.shape(grad) == array.shape, layer, f"the gradient by {name} has shape {np.shape(grad)}")
         error = np.max(np.abs(grad - expected)) / max(np.max(np.abs(expected)), 1e-300)
         _require(error <= tolerance, layer, f"the gradient by {name} is off by {error:.1e} of its largest number")
 

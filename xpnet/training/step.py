@@ -30,16 +30,14 @@ def gather(x: Array, t: Array, indices: Array, dtype: Any) -> tuple[Array, Array
 
 
 class TrainingStep:
-    """Takes training steps on the minibatches of a data set.
+    """Takes training steps on the minibatches of a data set. The network's parameters are laid into one buffer.
 
     Parameters
     ----------
-    network, optimizer
-        What a step changes. The network's parameters are laid into one buffer.
     x, t
         The data, on the network's device: inputs (N, ...), uint8 pixels or floats of the network's dtype, and targets.
     augmentation
-        Changes the inputs of each minibatch, as `Augmentation` does; None for nothing.
+        Changes the inputs of each minibatch, as `Augmentation` does.
     fused
         Use compiled kernels for neighboring operations.
     train_step

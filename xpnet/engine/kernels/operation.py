@@ -25,14 +25,8 @@ R = TypeVar("R")
 class FusedOperation(Generic[P, R]):
     """A function of arrays that is one kernel on CuPy, and its plain formula elsewhere.
 
-    Parameters
-    ----------
-    plain
-        The formula in array functions, which belongs to a layer or an optimizer.
-    cuda
-        The function of `xpnet.engine.kernels` that launches the kernel; NotImplemented for a dtype without one.
-    **constants
-        What the kernel takes besides the arguments of `plain`.
+    `plain`, the formula, belongs to a layer or an optimizer. `cuda`, a function of `xpnet.engine.kernels`, launches the
+    kernel, with `constants` besides the arguments of `plain`; it returns NotImplemented for a dtype without a kernel.
     """
 
     def __init__(self, plain: Callable[P, R], cuda: Callable[..., Any], **constants: Any) -> None:

@@ -83,7 +83,6 @@ def mean(x: Array, out: Array | None = None) -> Array:
     dtype = dtype_name(x)
     if dtype not in C_TYPES:
         return NotImplemented
-    if out is None:
-        out = cupy.empty((), x.dtype)
+    out = cupy.empty((), x.dtype) if out is None else out
     MEAN(dtype, 1, cupy.ascontiguousarray(x), x.shape[0], out)
     return out
