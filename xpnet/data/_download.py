@@ -80,15 +80,12 @@ class _Capped:
     """A file that accepts at most `max_bytes`."""
 
     def __init__(self, file: BinaryIO, max_bytes: int) -> None:
-        self.file, self.max_bytes = file, max_bytes
+        self.file, self.max_bytes, self.flush = file, max_bytes, file.flush
 
     def write(self, data: bytes) -> int:
         if self.file.tell() + len(data) > self.max_bytes:
             raise DataError(f"is too long: more than {self.max_bytes:,} bytes came, and the download was cut off")
         return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
 
 
 def _in_one_line(error: Exception) -> str:

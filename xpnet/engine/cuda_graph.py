@@ -25,15 +25,9 @@ from xpnet.errors import CaptureError, ShapeError
 
 # Frames of these are not where a user wrote what cannot be captured.
 _MACHINERY = (
-    "cupy",
-    "cupyx",
-    "cupy_backends",
-    "xpnet._core.cupy",
-    "xpnet._core.arrays",
-    "xpnet.backend",
-    "xpnet.engine.cublas",
-    __name__,
-)
+    "cupy", "cupyx", "cupy_backends", "xpnet._core.cupy", "xpnet._core.arrays", "xpnet.backend",
+    "xpnet.engine.cublas", __name__,
+)  # fmt: skip
 
 
 class CudaGraphReplayer:

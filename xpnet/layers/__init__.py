@@ -11,26 +11,7 @@ from xpnet.layers.pooling import AveragePooling, GlobalAveragePooling, MaxPoolin
 from xpnet.layers.structure import Flatten, Residual
 
 __all__ = [
-    "Affine",
-    "AveragePooling",
-    "BatchNormalization",
-    "Convolution",
-    "Dropout",
-    "Flatten",
-    "Gelu",
-    "GlobalAveragePooling",
-    "IdentityWithLoss",
-    "Layer",
-    "LayerNormalization",
-    "LeakyRelu",
-    "LossLayer",
-    "MaxPooling",
-    "Pooling",
-    "ReLU",
-    "Relu",
-    "Residual",
-    "Sigmoid",
-    "SigmoidWithLoss",
-    "SoftmaxWithLoss",
-    "Tanh",
-]
+    "Affine", "AveragePooling", "BatchNormalization", "Convolution", "Dropout", "Flatten", "Gelu",
+    "GlobalAveragePooling", "IdentityWithLoss", "Layer", "LayerNormalization", "LeakyRelu", "LossLayer", "MaxPooling",
+    "Pooling", "ReLU", "Relu", "Residual", "Sigmoid", "SigmoidWithLoss", "SoftmaxWithLoss", "Tanh",
+]  # fmt: skip

@@ -10,19 +10,9 @@ from xpnet.optimizers.base import Optimizer, SupportsUpdate, bind, check_bound
 from xpnet.optimizers.sgd import SGD, Momentum, Nesterov
 
 __all__ = [
-    "SGD",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "Momentum",
-    "Nesterov",
-    "Optimizer",
-    "RMSprop",
-    "SupportsUpdate",
-    "bind",
-    "check_bound",
-    "make_optimizer",
-]
+    "SGD", "AdaGrad", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSprop", "SupportsUpdate", "bind",
+    "check_bound", "make_optimizer",
+]  # fmt: skip
 
 _BY_NAME = {cls.__name__.lower(): cls for cls in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW)}
 
