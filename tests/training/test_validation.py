@@ -249,7 +249,7 @@ BAD = {
 
 @pytest.mark.parametrize(("validation", "error", "says"), BAD.values(), ids=BAD.keys())
 def test_a_bad_validation_set_is_refused_before_anything_is_moved(validation, error, says, monkeypatch):
-    monkeypatch.setattr("xpnet.training.data_sets.Samples.beside", lambda *_: pytest.fail("moved"))
+    monkeypatch.setattr("xpnet.training.data_sets.Samples.to", lambda *_: pytest.fail("moved"))
     with pytest.raises(error, match=says):
         make(validation=validation)
 

@@ -126,22 +126,22 @@ def check_parameter(name: str, value: Any) -> Array:
 
 def check_together(name: str, a: Any, like: Array) -> None:
     """Check that `a` is a plain array of the library and on the device of `like`, a parameter."""
-    xp, mend = get_array_module(like), f"Use `{name} = network.asarray({name})`"
+    xp, fix = get_array_module(like), f"Use `{name} = network.asarray({name})`"
     try:
         together = get_array_module(a) is xp
     except ArrayMixError:
         if isinstance(a, list | tuple | int | float):
-            raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {mend}.") from None
+            raise ArrayMixError(f"{name} must be an array, got {type(a).__name__}. {fix}.") from None
         check_plain(a, name)
         raise
     if not together:
         backend = type(a).__module__.partition(".")[0]
         other = f", or move the network with `network.to({backend!r})`" if backend in ("numpy", "cupy") else ""
         raise ArrayMixError(
-            f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {mend}{other}."
+            f"{name} is a {type_name(a)}, but the network's parameters are {type_name(like)}. {fix}{other}."
         )
     if xp is not np and a.device != like.device:
-        raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {mend}.")
+        raise ArrayMixError(f"{name} is on device {a.device}, the network's parameters on {like.device}. {fix}.")
 
 
 def check_inputs(x: Array) -> None:

@@ -85,7 +85,7 @@ class Replayer(Protocol):
 def capture(step: Step, *, batch_size: int, steps: int, scalars: np.ndarray) -> Replayer | None:
     """Capture a step on `batch_size` samples; None for arrays that cannot be recorded. The state stays as it was.
 
-    `steps` of them are replayed in a block: at most so many on NumPy, exactly so many on CuPy. `scalars` are the step
+    `steps` of them are replayed in a block: at most on NumPy, exactly on CuPy. `scalars` are the step
     scalars of one step, (m,). Raises a CaptureError that names what cannot be recorded.
     """
     replayer = _replayer_for(step, batch_size, steps, len(scalars))

@@ -2,7 +2,7 @@
 
 A small kernel takes a GPU about a microsecond, and Python several to launch; a graph launches thousands at once. It
 holds kernels with the addresses of their arguments. So whatever a step reads and writes must stay where it was at the
-capture, in memory that nothing else uses meanwhile, and new inputs come in through buffers.
+capture, in memory that nothing else uses, and new inputs come in through buffers.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class CudaGraphReplayer:
     and modules loaded, which cannot happen during a capture.
 
     The capture's mode is CuPy's own, "relaxed", because the pool may have to grow. The pool is private, because a block
-    that is free again at the end of the capture is still used by every launch. No garbage is collected meanwhile, since
+    that is free again at the end of the capture is still used by every launch. No garbage is collected then, since
     freeing an object may wait for the device, which ends a capture.
     """
 

@@ -115,7 +115,7 @@ class StateSnapshot:
 
 
 class Feedback:
-    """Arrays that a step reads and binds anew, as running statistics: each step must read what the one before has made.
+    """Arrays that a step reads and rebinds, such as running statistics: each step must read what the last one made.
 
     A replay reads the array that it read when it was captured. So each of these attributes gets an array of its `own`,
     a copy, since the array that was bound may be the user's; new values are copied into it.

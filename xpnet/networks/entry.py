@@ -44,7 +44,7 @@ class Entry:
         self._known_forms.clear()
 
     def inputs(self, x: Array, like: Array) -> tuple[Array, Form]:
-        """Check inputs that must lie beside `like`, a parameter, and make a batch of a single sample."""
+        """Check that inputs are on the device of `like`, a parameter, and make a batch of a single sample."""
         # A prediction of one sample takes about ten microseconds, of which the checks would be a fifth.
         on_host = type(x) is np.ndarray is type(like)
         known = self._known_forms.get((x.dtype, x.shape)) if on_host else None

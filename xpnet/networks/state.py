@@ -142,7 +142,7 @@ class NetworkState:
 
     @property
     def like(self) -> Array:
-        """The first parameter: whatever is computed with the network must lie beside it (``asarray(a, like=...)``)."""
+        """The first parameter; inputs must be on its backend and device, as ``asarray(a, like=...)`` puts them."""
         layer, name = self._first_place
         return getattr(layer, name)
 
@@ -312,13 +312,13 @@ class NetworkState:
                 self.flatten()
 
     def _place_what_is_kept(self) -> None:
-        """Put the layers' statistics and counters beside the parameters, the statistics in their dtype."""
+        """Move statistics and counters to the parameters' device, and convert the statistics to their dtype."""
         for layer, name in self._kept_places:
             dtype = self.dtype if name in layer.statistic_names else None
             setattr(layer, name, asarray(getattr(layer, name), like=self.like, dtype=dtype))
 
     def __getstate__(self) -> dict[str, Any]:
-        # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid anew.
+        # The layers' views are not copied (Layer.__getstate__), so neither are the buffers: they are laid out again.
         state = {**self.__dict__, "buffers": None, "flat": self.buffers is not None}
         for name in ("lock", "_training_lock", "in_training", "_inner_names", "_changeable", "_parts"):
             del state[name]

@@ -30,7 +30,7 @@ class Samples(NamedTuple):
         n = self.x.shape[0] if n is None else min(n, self.x.shape[0])
         return self._replace(x=self.x[:n, ...], t=self.t[:n, ...])
 
-    def beside(self, network: Network) -> Self:
+    def to(self, network: Network) -> Self:
         """The same on the network's device: pixels stay bytes, floats take its dtype."""
         # Converted on the way: the network's device may not know the dtype that they come in.
         dtype = None if dtype_name(self.x) == "uint8" else network.dtype
@@ -99,7 +99,7 @@ def moved_sets(sets: Mapping[str, Samples], network: Network) -> dict[str, Sampl
     """The same on the network's device; warns if their scales differ."""
     warn_of_scales(sets)
     with memory_for("the data sets beside the network", "Give fewer samples, and pixels as uint8."):
-        return {name: samples.beside(network) for name, samples in sets.items()}
+        return {name: samples.to(network) for name, samples in sets.items()}
 
 
 _PIXEL_LIKE = 100  # by which the larger of two maxima is at least above the smaller, of pixels and of pixels / 255

@@ -213,7 +213,7 @@ class EpochRunner:
         )
 
     def _current_steps(self) -> StepRunner:
-        """What makes the steps; made anew where a callback has changed what was recorded."""
+        """What runs the steps; built again if a callback has changed what was captured."""
         trainer = self._trainer
         parts = trainer.network, trainer.optimizer, trainer.augmentation, trainer.train_step
         key = CaptureKey.of(*parts, trainer.capture, self.fuses)

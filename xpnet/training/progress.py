@@ -59,7 +59,7 @@ class TrainingDisplay:
         self._print_row("loss", "time", "n", *self._columns)
 
     def row(self, loss: float, history: History, results: Mapping[str, float]) -> None:
-        """Print the row of the newest evaluation, and show it beside the bar."""
+        """Print the row of the newest evaluation, and show it next to the bar."""
         if self._bar is not None:
             self._bar.set_postfix(_postfix(loss, history))
         values = [results.get(_COLUMNS[column]) for column in self._columns]

@@ -183,7 +183,7 @@ class TrainingStep:
 
 @dataclass(frozen=True, eq=False)
 class CaptureKey:  # noqa: PLW1641 - not to be hashed
-    """What training steps are made of: steps with another key are built, and captured, anew."""
+    """What training steps are made of; steps with another key must be built and captured again."""
 
     parts: tuple[object, ...]  # compared by identity
     settings: tuple[Any, ...]  # compared by value

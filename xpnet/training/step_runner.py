@@ -48,7 +48,7 @@ class StepRunner:
             if choice is True or (choice == "auto" and pays and step.obstacle is None):
                 step.check_recordable()
                 scalars = step.step_scalars(0, 1)[0]
-                with step.network.state.lock:  # the layers hold recorded arrays meanwhile
+                with step.network.state.lock:  # the layers hold recorded arrays during the capture
                     self._replayer = capture(step, batch_size=batch_size, steps=self._block, scalars=scalars)
             if choice is True and not self.recorded:
                 raise CaptureError(f"There is no recording of arrays of {step.network.backend.name}.")

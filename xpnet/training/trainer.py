@@ -200,7 +200,7 @@ class Trainer:
 
     @property
     def validation(self) -> data_sets.Samples | None:
-        """The validation set ``(x, t)``, beside the network; None where there is none."""
+        """The validation set ``(x, t)``, on the network's device; None if there is none."""
         return self._sets.get("val")
 
     @property
@@ -308,7 +308,7 @@ class Trainer:
             )
 
     def train_step(self, x: Array, t: Array) -> Array:
-        """One step on a minibatch, beside the network, in its dtype and augmented; returns the loss, on the device.
+        """One step on a minibatch on the network's device, in its dtype and augmented; returns the loss, on the device.
 
         A subclass may have a step of its own. Its steps are called and not recorded.
         """
